@@ -1,0 +1,12 @@
+/**
+ * The kernel ABI: every export below is a kernel, called with addresses and numbers, its last two arguments always
+ * being the range [from, to) of rows to compute. Two binaries are built from this source, `base` (SIMD128) and
+ * `relaxed`; `ASC_FEATURE_RELAXED_SIMD` tells them apart.
+ *
+ * Contracts that hold for all: tensors are dense; addresses are 16-byte aligned unless a kernel says otherwise; a
+ * kernel may read up to 64 bytes past the end of an operand and never writes past it; the output overlaps an input
+ * only where the operator is declared in-place. Quantised activations (`i8_`) live in memory as level + 128.
+ */
+
+/** First byte of linear memory that static data does not use. */
+export const heapBase: usize = __heap_base;

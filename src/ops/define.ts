@@ -1,0 +1,229 @@
+/**
+ * What an operator is. Each file beside this one declares one operator (or one table of elementwise rows) in two
+ * exports: `op`, all that a browser needs, and `offline`, what only the packer and the tests know. A browser bundle
+ * that names `op` alone drops every byte of `offline`.
+ *
+ * Tensors are dense and row-major in every room; images are NHWC. An operator never runs anything: for each device it
+ * returns dispatches, as data.
+ */
+import type { Dim } from '../core/dim';
+import type { DType, TypedArray } from '../core/dtype';
+import type { Quant, Shape, StaticType, TensorType } from '../core/shape';
+import type { KernelName } from './kernels.gen';
+
+// ---- attributes: the typed schema is also the file's schema ----
+
+/** One step of an activation program: y = fn(x; a, b). See `STEPS` in steps.ts for the functions. */
+export interface Step {
+  fn: string;
+  a: number;
+  b: number;
+}
+
+export interface AttrKinds {
+  int: number;
+  float: number;
+  bool: boolean;
+  ints: readonly number[];
+  floats: readonly number[];
+  /** Dimensions or sizes, possibly symbolic; numbers once a plan is made. */
+  dims: readonly Dim[];
+  string: string;
+  steps: readonly Step[];
+  /** Output quantisation; null leaves the output in floating point. */
+  quant: Quant | null;
+}
+export type AttrKind = keyof AttrKinds;
+export type AttrValue = AttrKinds[AttrKind];
+
+export interface Attr<K extends AttrKind = AttrKind, T = AttrKinds[K]> {
+  readonly kind: K;
+  readonly default: T;
+  /** Closed sets of strings. */
+  readonly choices?: readonly string[];
+}
+export type AttrSchema = Readonly<Record<string, Attr>>;
+export type AttrsOf<S> = { readonly [K in keyof S]: S[K] extends Attr<AttrKind, infer T> ? T : never };
+
+/** Attributes whose schema is not known statically. */
+export type Attrs = Readonly<Record<string, AttrValue>>;
+
+export const int = (value = 0): Attr<'int'> => ({ kind: 'int', default: value });
+export const float = (value = 0): Attr<'float'> => ({ kind: 'float', default: value });
+export const bool = (value = false): Attr<'bool'> => ({ kind: 'bool', default: value });
+export const ints = (...value: number[]): Attr<'ints'> => ({ kind: 'ints', default: value });
+export const floats = (...value: number[]): Attr<'floats'> => ({ kind: 'floats', default: value });
+export const dims = (...value: Dim[]): Attr<'dims'> => ({ kind: 'dims', default: value });
+export const steps = (): Attr<'steps'> => ({ kind: 'steps', default: [] });
+export const quant = (): Attr<'quant'> => ({ kind: 'quant', default: null });
+export const oneOf = <const C extends readonly string[]>(...choices: C): Attr<'string', C[number]> => ({
+  kind: 'string',
+  default: choices[0]!,
+  choices,
+});
+
+// ---- dispatches ----
+
+/** A tensor as a device function sees it. `data` is there for constants. */
+export interface Operand {
+  readonly type: StaticType;
+  readonly data?: TypedArray | undefined;
+}
+
+/** Memory that is not a tensor of the graph; the planner gives it an address. */
+export interface Block {
+  readonly bytes: number;
+}
+
+/** An operand or block stands for its address. Numbers are passed as they are. */
+export type Argument = number | Operand | Block;
+
+/** One kernel call as data. The interpreter calls `kernel(...args, from, to)` with 0 <= from <= to <= rows. */
+export interface Dispatch {
+  readonly kernel: KernelName;
+  readonly args: readonly Argument[];
+  /** Independent units of work, in the kernel's own unit. */
+  readonly rows: number;
+}
+
+/**
+ * How the WASM device multiplies bytes. Activations are stored as level + 128 (0..255) on this device.
+ * `u8`: relaxed dot whose second operand is unsigned; `s8`: signed; `i16`: exact everywhere, from plain SIMD128.
+ */
+export type DotKind = 'u8' | 's8' | 'i16';
+
+/** What an operator is given to lower itself to WASM kernel calls. */
+export interface Lowering<A> {
+  /** Absent optional inputs are undefined. */
+  readonly inputs: readonly (Operand | undefined)[];
+  readonly outputs: readonly Operand[];
+  readonly attrs: A;
+  readonly dot: DotKind;
+  /** Memory that lives for this node's dispatches only; its contents are undefined. */
+  scratch(bytes: number): Block;
+  /**
+   * Constant data derived from the node: made once for the session and shared by the plans of all input shapes, so it
+   * may depend on attributes and constant inputs, not on shapes of activations. `key` is unique within the node.
+   */
+  constant(key: string, make: () => TypedArray): Block;
+  /**
+   * A constant input in the layout a kernel wants, made once for the session by running `dispatch` on the device with
+   * `source` and the new block as addresses.
+   */
+  packed(key: string, source: Operand, bytes: number, dispatch: (packed: Block) => Dispatch): Block;
+}
+
+// ---- the declaration ----
+
+export interface Op<S extends AttrSchema = AttrSchema> {
+  readonly name: string;
+  /** Input names in order. A trailing `?` marks an optional input, a trailing `*` any number from here on. */
+  readonly inputs: readonly string[];
+  readonly attrs: S;
+  /** Output types from input types. Works on symbolic and on static shapes alike. Throws SHAPE, DTYPE, ARGUMENT, VALUE. */
+  infer(inputs: readonly TensorType[], attrs: AttrsOf<S>): TensorType[];
+  /** Indices of inputs whose memory the (single) output may take over; element i of y depends on element i of x alone. */
+  readonly inplace?: readonly number[];
+  /** The output is input 0's bytes under another shape: no dispatch. */
+  readonly alias?: true;
+  /** Kernel calls that compute the outputs, in order. Throws UNSUPPORTED for what no kernel does. */
+  wasm(node: Lowering<AttrsOf<S>>): Dispatch[];
+}
+
+/** Checks a declaration's types; `infer` receives absent optional inputs as undefined entries. */
+export const defineOp = <const S extends AttrSchema>(op: Op<S>): Op<S> => op;
+
+// ---- offline ----
+
+/** A tensor for the references: every dtype in doubles. Quantised tensors hold levels. */
+export interface RefTensor {
+  readonly type: StaticType;
+  readonly data: Float64Array;
+}
+
+/** An element range or explicit data for one input of a case. */
+export interface CaseInput {
+  shape: readonly number[];
+  dtype?: DType;
+  quant?: Quant;
+  /** Uniform over [low, high]; integer dtypes draw integers. Default [-1, 1], or all levels. */
+  range?: readonly [number, number];
+  data?: readonly number[];
+  /** Known when the plan is made, as weights are. */
+  constant?: boolean;
+}
+
+/** One test case: it runs on every device against the reference. `null` leaves an optional input out. */
+export interface Case<A> {
+  name?: string;
+  inputs: readonly (readonly number[] | CaseInput | null)[];
+  attrs?: Partial<A>;
+}
+
+/** Allowed error of an f32 result: |got - want| <= abs + rel * |want|. Integer results are always compared exactly. */
+export interface Accuracy {
+  abs: number;
+  rel: number;
+}
+
+export interface Cost {
+  macs: number;
+}
+
+/** A value under construction, as importers see it. */
+export interface Ref {
+  readonly type: TensorType;
+  readonly data?: TypedArray | undefined;
+}
+
+/** Adds nodes to the graph that is being imported. */
+export interface Emit {
+  (op: string, inputs: readonly (Ref | undefined)[], attrs?: Attrs): Ref;
+  constant(dtype: DType, shape: readonly number[], data: ArrayLike<number>): Ref;
+}
+
+/** A node of an ONNX graph, as `offline.onnx` functions see it. Accessors throw UNSUPPORTED or BAD_MODEL. */
+export interface OnnxNode {
+  readonly opType: string;
+  readonly opset: number;
+  /** Omitted inputs are undefined. */
+  readonly inputs: readonly (Ref | undefined)[];
+  readonly outputCount: number;
+  /** Input i, which must be there. */
+  input(i: number): Ref;
+  has(attribute: string): boolean;
+  int(attribute: string, otherwise?: number): number;
+  float(attribute: string, otherwise?: number): number;
+  ints(attribute: string, otherwise?: readonly number[]): number[];
+  string(attribute: string, otherwise?: string): string;
+  /** Elements of input i when they are known offline. */
+  numbers(i: number): number[] | undefined;
+  /** Integer elements of input i when they are known up to free dimensions: shape arithmetic. */
+  dims(i: number): Dim[] | undefined;
+  /** Throws UNSUPPORTED for this node. */
+  unsupported(what: string): never;
+}
+
+/** How one ONNX operator becomes Wafer nodes: returns the values of its outputs. */
+export type FromOnnx = (node: OnnxNode, emit: Emit) => Ref | Ref[];
+
+export interface Offline<A = Attrs> {
+  /** By ONNX operator type; other domains as `domain:Type`. */
+  readonly onnx: Readonly<Record<string, FromOnnx>>;
+  /** The operator in doubles, written to be obviously right. Also evaluates constants when folding. */
+  reference(inputs: readonly (RefTensor | undefined)[], attrs: A, outputs: readonly StaticType[]): Float64Array[];
+  readonly accuracy: Accuracy;
+  readonly cases: readonly Case<A>[];
+  cost?(inputs: readonly (StaticType | undefined)[], attrs: A, outputs: readonly StaticType[]): Cost;
+}
+
+export const defineOffline = <S extends AttrSchema>(_op: Op<S>, offline: Offline<AttrsOf<S>>): Offline<AttrsOf<S>> => offline;
+
+/** Attributes with defaults filled in. */
+export function fillAttrs(schema: AttrSchema, given: Attrs): Attrs {
+  const filled: Record<string, AttrValue> = {};
+  for (const [name, attr] of Object.entries(schema)) filled[name] = given[name] ?? attr.default;
+  return filled;
+}
+
+export const shapeOf = (x: { type: TensorType }): Shape => x.type.shape;

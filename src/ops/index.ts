@@ -1,0 +1,28 @@
+/** The registry of operators. */
+import { nearest, WaferError } from '../core/errors';
+import type { Offline, Op } from './define';
+import * as reshape from './reshape';
+
+/** Operator codes as stored in a `.wafer` file. Append only; a code is never reused. */
+export const OPS: Readonly<Record<number, Op>> = {
+  18: reshape.op,
+};
+
+/** What the packer and the tests know besides, by the same codes. Never named by the runtime, so no bundle carries it. */
+export const OFFLINE: Readonly<Record<number, Offline>> = {
+  18: reshape.offline,
+};
+
+const BY_NAME = new Map(Object.entries(OPS).map(([code, op]) => [op.name, { op, code: Number(code) }]));
+
+/** Throws UNSUPPORTED. */
+export function opNamed(name: string): Op {
+  const found = BY_NAME.get(name);
+  if (!found) {
+    const near = nearest(name, BY_NAME.keys());
+    throw new WaferError('UNSUPPORTED', `no operator "${name}"`, near ? { hint: `did you mean "${near}"?` } : {});
+  }
+  return found.op;
+}
+
+export const opCode = (op: Op): number => BY_NAME.get(op.name)!.code;
