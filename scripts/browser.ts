@@ -1,0 +1,161 @@
+/**
+ * Finds a Chromium-family browser, or gets one, and launches it headless. Order: the CHROME variable; one that is
+ * installed; puppeteer's own download (kept in puppeteer's cache); as root on Debian, apt-get. A browser counts as
+ * found only if it answers `--version`: a downloaded one may lack system libraries.
+ */
+import { execFile, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { promisify } from 'node:util';
+import { Browser as Brand, canDownload, computeExecutablePath, install } from '@puppeteer/browsers';
+import puppeteer, { type Browser } from 'puppeteer-core';
+import { PUPPETEER_REVISIONS } from 'puppeteer-core/internal/revisions.js';
+import { WaferError } from '../src/core/errors';
+
+/** Takes one plain line about what is being tried. */
+export type Report = (line: string) => void;
+
+const onStderr: Report = (line) => process.stderr.write(`${line}\n`);
+
+/**
+ * The path of a browser that runs on this machine, downloading or installing one where there is none.
+ * Throws a WaferError that says what to install.
+ */
+export async function findBrowser(report: Report = onStderr): Promise<string> {
+  const chosen = process.env.CHROME;
+  if (chosen) {
+    if (await answers(chosen)) return chosen;
+    throw new WaferError('NOT_FOUND', `CHROME is ${chosen}, which does not run`, {
+      hint: 'set CHROME to a browser, or unset it',
+    });
+  }
+  const ways = [onSystem, inCache, download, fromDebian];
+  for (const way of ways) {
+    const path = await way(report);
+    if (path) return path;
+  }
+  throw new WaferError('NOT_FOUND', 'no Chromium-family browser was found, and none could be installed', {
+    hint: 'install Chromium, Chrome or Edge (Debian: apt-get install chromium), or set CHROME to its path',
+  });
+}
+
+export interface LaunchOptions {
+  /** Flags beyond those that every launch has. */
+  args?: readonly string[];
+  report?: Report;
+}
+
+/** A headless browser that keeps to itself: no background traffic, no first-run pages. The caller closes it. */
+export async function launchBrowser({ args = [], report = onStderr }: LaunchOptions = {}): Promise<Browser> {
+  return puppeteer.launch({
+    executablePath: await findBrowser(report),
+    headless: true,
+    args: [
+      // The sandbox refuses to start as root.
+      ...(process.getuid?.() === 0 ? ['--no-sandbox'] : []),
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+      ...args,
+    ],
+  });
+}
+
+const commands = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'chrome', 'microsoft-edge'];
+
+function usualPlaces(): string[] {
+  const { platform, env } = process;
+  if (platform === 'darwin') {
+    const apps = ['Chromium', 'Google Chrome', 'Microsoft Edge', 'Brave Browser'];
+    return ['/Applications', join(homedir(), 'Applications')].flatMap((root) =>
+      apps.map((app) => join(root, `${app}.app`, 'Contents/MacOS', app)),
+    );
+  }
+  if (platform === 'win32') {
+    const apps = [
+      'Google\\Chrome\\Application\\chrome.exe',
+      'Chromium\\Application\\chrome.exe',
+      'Microsoft\\Edge\\Application\\msedge.exe',
+    ];
+    return [env.ProgramFiles, env['ProgramFiles(x86)'], env.LOCALAPPDATA].flatMap((root) =>
+      root ? apps.map((app) => join(root, app)) : [],
+    );
+  }
+  return ['/snap/bin/chromium', '/opt/google/chrome/chrome', '/usr/lib/chromium/chromium'];
+}
+
+async function onSystem(): Promise<string | undefined> {
+  const folders = (process.env.PATH ?? '').split(delimiter).filter(Boolean);
+  const suffix = process.platform === 'win32' ? '.exe' : '';
+  const onPath = commands.flatMap((command) => folders.map((folder) => join(folder, command + suffix)));
+  for (const path of [...onPath, ...usualPlaces()]) if (existsSync(path) && (await answers(path))) return path;
+  return undefined;
+}
+
+const pinned = {
+  browser: Brand.CHROME,
+  buildId: PUPPETEER_REVISIONS.chrome,
+  cacheDir: process.env.PUPPETEER_CACHE_DIR ?? join(homedir(), '.cache', 'puppeteer'),
+};
+
+async function inCache(): Promise<string | undefined> {
+  const path = computeExecutablePath(pinned);
+  return existsSync(path) && (await answers(path)) ? path : undefined;
+}
+
+async function download(report: Report): Promise<string | undefined> {
+  report(`No browser on this machine: downloading Chrome ${pinned.buildId} to ${pinned.cacheDir} ...`);
+  try {
+    if (!(await within(20_000, canDownload(pinned)))) {
+      report('  the download cannot be reached.');
+      return undefined;
+    }
+    const { executablePath } = await install(pinned);
+    if (await answers(executablePath)) return executablePath;
+    report('  downloaded, but it does not run: system libraries are missing.');
+  } catch (error) {
+    report(`  the download failed: ${error instanceof Error ? error.message : error}`);
+  }
+  return undefined;
+}
+
+async function fromDebian(report: Report): Promise<string | undefined> {
+  if (process.getuid?.() !== 0 || !existsSync('/usr/bin/apt-get')) return undefined;
+  report('Installing Chromium with apt-get ...');
+  for (const args of [['update'], ['install', '-y', '--no-install-recommends', 'chromium']]) {
+    const code = await quietly('apt-get', args);
+    if (code !== 0) report(`  apt-get ${args[0]} ended with ${code}.`);
+  }
+  return onSystem();
+}
+
+/** Whether the executable starts. On Windows `--version` would open a window, so that being there must do. */
+async function answers(path: string): Promise<boolean> {
+  if (process.platform === 'win32') return existsSync(path);
+  return promisify(execFile)(path, ['--version'], { timeout: 20_000 }).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Runs a command, its output going to stderr; its exit code. */
+function quietly(command: string, args: string[]): Promise<number | null> {
+  return new Promise((resolve) => {
+    const child = spawn(command, args, {
+      stdio: ['ignore', 2, 2],
+      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+    });
+    child.on('error', () => resolve(null));
+    child.on('close', resolve);
+  });
+}
+
+function within<T>(ms: number, promise: Promise<T>): Promise<T> {
+  return Promise.race([
+    promise,
+    new Promise<never>((_, reject) => setTimeout(() => reject(new Error(`no answer in ${ms / 1000} s`)), ms).unref()),
+  ]);
+}
