@@ -1,0 +1,339 @@
+/**
+ * From a graph and concrete input shapes to kernel calls with addresses. A plan is data: it knows how much memory it
+ * needs before any is allocated. Memory has two regions: *resident* blocks hold constants in the layout that kernels
+ * want, are made once a session and kept for all plans; the *arena* after them holds everything that lives during a run.
+ */
+import type { Bindings, Dim } from '../core/dim';
+import { evaluate } from '../core/dim';
+import { sizeOf, type TypedArray } from '../core/dtype';
+import { invariant, located, WaferError } from '../core/errors';
+import { elements, evaluateShape, isStaticShape, type StaticType, type TensorType, typeText } from '../core/shape';
+import { type Graph, type Node, nodeText, type Value } from '../graph/ir';
+import type { Argument, Attrs, Block, Dispatch, DotKind, Operand } from '../ops/define';
+import type { KernelName } from '../ops/kernels.gen';
+import { align, assignOffsets, type Buffer } from './arena';
+
+/** Kernels may read this far past the end of an operand. */
+const SLACK = 64;
+
+/** An address: the offset counts from the start of its region. */
+export interface Place {
+  readonly region: 'resident' | 'arena';
+  offset: number;
+  readonly bytes: number;
+}
+
+/** A dispatch whose operands and blocks have places. */
+export interface Call {
+  readonly kernel: KernelName;
+  readonly args: readonly (number | Place)[];
+  readonly rows: number;
+}
+
+/** A value at the boundary of a run. Constants have data and no place. */
+export interface Slot {
+  readonly name: string;
+  readonly type: StaticType;
+  readonly place?: Place;
+  readonly data?: TypedArray | undefined;
+}
+
+export interface PlannedNode {
+  readonly node: Node;
+  readonly outputs: readonly Slot[];
+  readonly calls: readonly Call[];
+}
+
+/** How a resident block gets its contents. */
+export type Fill =
+  | { readonly kind: 'copy'; readonly place: Place; data(): TypedArray; readonly type?: TensorType }
+  /** `call` packs the operands in `staged`, which lie after all resident blocks meanwhile. */
+  | { readonly kind: 'pack'; readonly place: Place; readonly call: Call; readonly staged: readonly Staged[] };
+
+export interface Staged {
+  readonly place: Place;
+  readonly operand: Operand;
+}
+
+/** Resident blocks by key, as far as a session has made them. */
+export type Residents = ReadonlyMap<string, Place>;
+
+export interface Plan {
+  readonly bindings: Bindings;
+  readonly inputs: readonly Slot[];
+  readonly outputs: readonly Slot[];
+  readonly nodes: readonly PlannedNode[];
+  /** Resident blocks that this plan needs and the session does not have yet, and their contents in order. */
+  readonly added: Residents;
+  readonly fills: readonly Fill[];
+  /** End of the resident region with `added`. */
+  readonly residentBytes: number;
+  /** Size of the arena, slack included. */
+  readonly arenaBytes: number;
+  /** Arena bytes needed while `fills` are made. */
+  readonly stagingBytes: number;
+  /** Ranges that nothing may write; only in guarded plans. */
+  readonly guards: readonly Place[];
+}
+
+export interface PlanOptions {
+  dot: DotKind;
+  residents: Residents;
+  residentBytes: number;
+  /** Gives every buffer bytes of its own with a guard range after each, so that stray writes show. For tests. */
+  guard?: boolean;
+}
+
+/** Throws what operators throw for shapes that they cannot take, located at the node. */
+export function makePlan(graph: Graph, bindings: Bindings, options: PlanOptions): Plan {
+  return new Planner(graph, bindings, options).plan();
+}
+
+/** Bytes of a tensor. */
+export const bytesOf = (type: StaticType): number => elements(type.shape) * sizeOf(type.dtype);
+
+/** A buffer and the places that lie in it: a value, and those that alias it or took it over. */
+interface Owned extends Buffer {
+  readonly places: Place[];
+}
+
+class Planner {
+  private readonly operands = new Map<Value, Operand>();
+  private readonly places = new Map<Operand | Block, Place>();
+  private readonly buffers: Owned[] = [];
+  private readonly bufferOf = new Map<Operand, Owned>();
+  /** Names of constants by their elements, which a reshape of them shares. */
+  private readonly constantNames = new Map<TypedArray, string>();
+  private readonly added = new Map<string, Place>();
+  private readonly guards: Place[] = [];
+  private readonly fills: Fill[] = [];
+  private residentBytes: number;
+  private stagingBytes = 0;
+
+  constructor(
+    private readonly graph: Graph,
+    private readonly bindings: Bindings,
+    private readonly options: PlanOptions,
+  ) {
+    this.residentBytes = options.residentBytes;
+  }
+
+  plan(): Plan {
+    const { graph } = this;
+    const lastUse = this.lastUses();
+    for (const input of graph.inputs) {
+      const type = { ...input.type, shape: evaluateShape(input.type.shape, this.bindings) };
+      const operand: Operand = { type };
+      this.operands.set(input, operand);
+      this.own(operand, -1, lastUse.get(input) ?? -1);
+    }
+    const nodes = graph.nodes.map((node, step) => located({ node: nodeText(node) }, () => this.node(node, step, lastUse)));
+    const outputs = graph.outputs.map(({ name, value }) => this.slot(name, this.operand(value)));
+    const arenaBytes = this.layOut();
+    return {
+      bindings: this.bindings,
+      inputs: graph.inputs.map((x) => this.slot(x.name, this.operand(x))),
+      outputs,
+      nodes,
+      added: this.added,
+      fills: this.fills,
+      residentBytes: this.residentBytes,
+      arenaBytes,
+      stagingBytes: this.stagingBytes,
+      guards: this.guards,
+    };
+  }
+
+  /** The last step that reads each value; the step after the end for outputs. */
+  private lastUses(): Map<Value, number> {
+    const last = new Map<Value, number>();
+    this.graph.nodes.forEach((node, step) => {
+      for (const x of node.inputs) if (x) last.set(x, step);
+    });
+    for (const { value } of this.graph.outputs) last.set(value, this.graph.nodes.length);
+    return last;
+  }
+
+  private operand(value: Value): Operand {
+    let operand = this.operands.get(value);
+    if (!operand) {
+      invariant(value.data && isStaticShape(value.type.shape), () => `value ${value.name} is used before it is made`);
+      operand = { type: value.type as StaticType, data: value.data };
+      this.operands.set(value, operand);
+      this.constantNames.set(value.data, value.name);
+    }
+    return operand;
+  }
+
+  private slot(name: string, operand: Operand): Slot {
+    const place = this.places.get(operand);
+    if (operand.data) return { name, type: operand.type, data: operand.data };
+    invariant(place, () => `value ${name} has no place`);
+    return { name, type: operand.type, place };
+  }
+
+  /** A buffer of its own for `operand`. */
+  private own(operand: Operand, first: number, last: number): void {
+    const buffer: Owned = { bytes: bytesOf(operand.type), first, last, offset: 0, places: [] };
+    this.buffers.push(buffer);
+    this.join(operand, buffer, last);
+  }
+
+  /** Puts `operand` into a buffer that is there already. */
+  private join(operand: Operand, buffer: Owned, last: number): void {
+    const place: Place = { region: 'arena', offset: 0, bytes: bytesOf(operand.type) };
+    buffer.last = Math.max(buffer.last, last);
+    buffer.places.push(place);
+    this.places.set(operand, place);
+    this.bufferOf.set(operand, buffer);
+  }
+
+  private node(node: Node, step: number, lastUse: ReadonlyMap<Value, number>): PlannedNode {
+    const { op } = node;
+    const attrs = this.evaluateAttrs(node);
+    const inputs = node.inputs.map((x) => x && this.operand(x));
+    const types = op.infer(inputs.map((x) => x?.type) as TensorType[], attrs).map(staticType);
+    const outputs = types.map((type, i): Operand => {
+      const source = inputs[0];
+      const operand: Operand = op.alias && source?.data ? { type, data: source.data } : { type };
+      this.operands.set(node.outputs[i]!, operand);
+      if (operand.data) return operand;
+      const last = lastUse.get(node.outputs[i]!) ?? step;
+      const host = op.alias ? this.bufferOf.get(source!) : this.inplaceHost(node, inputs, type, step);
+      if (host) this.join(operand, host, last);
+      else this.own(operand, step, last);
+      return operand;
+    });
+    // Names of values are unique, those of nodes need not be.
+    const own = node.outputs[0]!.name;
+    const dispatches = op.wasm({
+      inputs,
+      outputs,
+      attrs,
+      dot: this.options.dot,
+      scratch: (bytes) => this.scratch(bytes, step),
+      constant: (key, make) => this.constant(`${own}/${key}`, make),
+      packed: (key, source, bytes, dispatch) => this.packed(`${own}/${key}`, source, bytes, dispatch),
+    });
+    return {
+      node,
+      outputs: outputs.map((y, i) => this.slot(node.outputs[i]!.name, y)),
+      calls: dispatches.filter((d) => d.rows > 0).map((d) => this.call(d)),
+    };
+  }
+
+  private evaluateAttrs(node: Node): Attrs {
+    const attrs = { ...node.attrs };
+    for (const [name, attr] of Object.entries(node.op.attrs))
+      if (attr.kind === 'dims') attrs[name] = (attrs[name] as readonly Dim[]).map((d) => evaluate(d, this.bindings));
+    return attrs;
+  }
+
+  /** The buffer that the output may take over: that of an input which dies here and is as large. */
+  private inplaceHost(node: Node, inputs: readonly (Operand | undefined)[], type: StaticType, step: number): Owned | undefined {
+    for (const i of node.op.inplace ?? []) {
+      const x = inputs[i];
+      const buffer = x && this.bufferOf.get(x);
+      if (!buffer || buffer.last > step || buffer.bytes !== bytesOf(type)) continue;
+      if (inputs.some((other) => other && other !== x && this.bufferOf.get(other) === buffer)) continue;
+      return buffer;
+    }
+    return undefined;
+  }
+
+  private scratch(bytes: number, step: number): Block {
+    const block = { bytes };
+    const place: Place = { region: 'arena', offset: 0, bytes };
+    this.places.set(block, place);
+    this.buffers.push({ bytes, first: step, last: step, offset: 0, places: [place] });
+    return block;
+  }
+
+  /** The resident block of this key, made by `fill` unless the session or this plan has it. */
+  private resident(key: string, bytes: number, fill: (place: Place, block: Block) => Fill): Block {
+    const block = { bytes };
+    let place = this.options.residents.get(key) ?? this.added.get(key);
+    if (!place) {
+      place = { region: 'resident', offset: this.residentBytes, bytes };
+      this.residentBytes += this.guarded(place);
+      this.added.set(key, place);
+      this.places.set(block, place);
+      this.fills.push(fill(place, block));
+    }
+    this.places.set(block, place);
+    return block;
+  }
+
+  private constant(key: string, make: () => TypedArray): Block {
+    const known = this.options.residents.get(key) ?? this.added.get(key);
+    const data = known ? undefined : make();
+    return this.resident(key, known?.bytes ?? data!.byteLength, (place) => ({ kind: 'copy', place, data: () => data! }));
+  }
+
+  private packed(key: string, source: Operand, bytes: number, dispatch: (packed: Block) => Dispatch): Block {
+    invariant(source.data, () => `${key} packs an operand that is no constant`);
+    return this.resident(key, bytes, (place, block) => {
+      const staged: Staged[] = [];
+      let staging = 0;
+      const { kernel, args, rows } = dispatch(block);
+      const placed = args.map((arg) => {
+        if (typeof arg === 'number') return arg;
+        if (!('data' in arg && arg.data)) return this.place(arg);
+        const at: Place = { region: 'arena', offset: staging, bytes: arg.data.byteLength };
+        staging += align(arg.data.byteLength);
+        staged.push({ place: at, operand: arg });
+        return at;
+      });
+      this.stagingBytes = Math.max(this.stagingBytes, staging + SLACK);
+      return { kind: 'pack', place, call: { kernel, args: placed, rows }, staged };
+    });
+  }
+
+  private call({ kernel, args, rows }: Dispatch): Call {
+    invariant(Number.isSafeInteger(rows), () => `${kernel} has ${rows} rows`);
+    return { kernel, args: args.map((arg) => (typeof arg === 'number' ? arg : this.place(arg))), rows };
+  }
+
+  /** Constants that kernels read directly become resident when first named. */
+  private place(arg: Exclude<Argument, number>): Place {
+    const known = this.places.get(arg);
+    if (known) return known;
+    invariant('type' in arg && arg.data, () => 'a dispatch names memory that is neither operand nor block');
+    const { data, type } = arg;
+    const block = this.resident(`=${this.constantNames.get(data)}`, data.byteLength, (place) => ({
+      kind: 'copy',
+      place,
+      data: () => data,
+      type,
+    }));
+    const place = this.places.get(block)!;
+    this.places.set(arg, place);
+    return place;
+  }
+
+  /** Gives every buffer its offset; returns the arena's size. */
+  private layOut(): number {
+    let total = 0;
+    if (this.options.guard) {
+      for (const buffer of this.buffers) {
+        buffer.offset = total;
+        total += this.guarded({ region: 'arena', offset: total, bytes: buffer.bytes });
+      }
+    } else total = assignOffsets(this.buffers);
+    for (const buffer of this.buffers) for (const place of buffer.places) place.offset = buffer.offset;
+    return total + SLACK;
+  }
+
+  /** Bytes that `place` takes up, with its guard in guarded plans. */
+  private guarded({ region, offset, bytes }: Place): number {
+    if (!this.options.guard) return align(bytes);
+    this.guards.push({ region, offset: offset + bytes, bytes: SLACK });
+    return align(bytes + SLACK);
+  }
+}
+
+/** Shapes are numbers once symbols are bound. */
+function staticType(type: TensorType): StaticType {
+  if (!isStaticShape(type.shape)) throw new WaferError('SHAPE', `${typeText(type)} still has free dimensions`);
+  return { ...type, shape: type.shape };
+}

@@ -1,0 +1,312 @@
+/**
+ * A session runs one graph on one device, in the calling thread. It makes a plan per input shape and keeps the last
+ * few; a plan's calls are bound to addresses once, so that a run is a copy in, a loop over calls, and a copy out.
+ */
+import { DTYPES, type DType, dtypeOf, type TypedArray } from '../core/dtype';
+import { invariant, nearest, WaferError } from '../core/errors';
+import { elements, type StaticType, shapeText, type TensorType } from '../core/shape';
+import { type Graph, type Node, nodeText } from '../graph/ir';
+import { align } from './arena';
+import { bindShapes } from './bind';
+import type { Device, Kernel } from './device';
+import { type Call, makePlan, type Place, type Plan, type Slot } from './plan';
+
+/** A tensor at the boundary of a run. Quantised tensors (`i8`) hold levels. */
+export interface TensorData {
+  data: TypedArray;
+  shape: readonly number[];
+  dtype: DType;
+}
+
+/** What `run` takes; the dtype is the array's own. */
+export type TensorInput = Pick<TensorData, 'data' | 'shape'>;
+
+export interface SessionOptions {
+  /** Bytes of linear memory that the session may reach; a run that needs more throws MEMORY. Default 2 GiB. */
+  memoryCap?: number;
+  /** How many plans are kept. Default 8. */
+  plans?: number;
+  /** Puts guard ranges after all buffers and checks them after each run. For tests. */
+  guard?: boolean;
+}
+
+/** A node's output as an observer sees it. `data` may be overwritten once the observer returns. */
+export interface Observed extends TensorData {
+  name: string;
+  type: StaticType;
+}
+
+export interface RunOptions {
+  /** Called after each node, in order. */
+  observe?: (node: Node, outputs: readonly Observed[]) => void;
+}
+
+export interface NodeProfile {
+  node: string;
+  kernels: readonly string[];
+  /** Least of all runs, in milliseconds. */
+  ms: number;
+}
+
+export interface Explanation {
+  device: string;
+  build: string;
+  dot: string;
+  /** Why this build and dot. */
+  why: string;
+  /** Nodes of the latest plan that compute something, with their kernels. Empty before the first run. */
+  nodes: readonly { node: string; kernels: readonly string[] }[];
+}
+
+/** Bytes. */
+export interface MemoryUse {
+  /** Linear memory as it is now. */
+  total: number;
+  /** Constants in the layout that kernels want. */
+  resident: number;
+  /** Activations and scratch of the latest plan. */
+  arena: number;
+  /** How many plans are kept. */
+  plans: number;
+}
+
+/** A plan with addresses. */
+interface Bound {
+  readonly plan: Plan;
+  /** The arena's address for which `kernels` and `args` were made. */
+  base: number;
+  kernels: Kernel[];
+  args: number[][];
+  /** Index into `kernels` at which the calls of each node of the plan begin; one more entry at the end. */
+  starts: number[];
+}
+
+const GUARD_BYTE = 0xa5;
+
+export class Session {
+  private readonly residents = new Map<string, Place>();
+  private residentBytes = 0;
+  private readonly plans = new Map<string, Bound>();
+  private latest: Bound | undefined;
+  private disposed = false;
+  private readonly options: Required<SessionOptions>;
+
+  constructor(
+    readonly graph: Graph,
+    /** The session owns it: no other session may use its memory. */
+    readonly device: Device,
+    options: SessionOptions = {},
+  ) {
+    this.options = { memoryCap: 2 ** 31, plans: 8, guard: false, ...options };
+  }
+
+  /**
+   * Computes all outputs. Throws ARGUMENT, DTYPE and SHAPE for inputs that the model does not take, MEMORY when the
+   * plan for these shapes does not fit, DISPOSED.
+   */
+  run(inputs: Readonly<Record<string, TensorInput>>, { observe }: RunOptions = {}): Record<string, TensorData> {
+    const bound = this.prepared(inputs);
+    const { plan, kernels, args } = bound;
+    for (const slot of plan.inputs) this.write(slot.place!, inputs[slot.name]!.data, slot.type);
+    if (observe) this.observedRun(bound, observe);
+    else for (let i = 0; i < kernels.length; i++) kernels[i]!.apply(undefined, args[i]!);
+    if (this.options.guard) this.checkGuards(plan);
+    return Object.fromEntries(plan.outputs.map((slot) => [slot.name, this.read(slot)]));
+  }
+
+  /** Times each node over `runs` runs after one that is not counted. */
+  profile(inputs: Readonly<Record<string, TensorInput>>, { runs = 5 } = {}): NodeProfile[] {
+    this.run(inputs);
+    const bound = this.prepared(inputs);
+    const { plan, kernels, args, starts } = bound;
+    const best = plan.nodes.map(() => Number.POSITIVE_INFINITY);
+    for (let run = 0; run < runs; run++) {
+      for (const slot of plan.inputs) this.write(slot.place!, inputs[slot.name]!.data, slot.type);
+      for (let n = 0; n < plan.nodes.length; n++) {
+        const start = performance.now();
+        for (let i = starts[n]!; i < starts[n + 1]!; i++) kernels[i]!.apply(undefined, args[i]!);
+        best[n] = Math.min(best[n]!, performance.now() - start);
+      }
+    }
+    return plan.nodes.flatMap(({ node, calls }, n) =>
+      calls.length ? [{ node: nodeText(node), kernels: calls.map((c) => c.kernel), ms: best[n]! }] : [],
+    );
+  }
+
+  explain(): Explanation {
+    const { kind, build, dot, why } = this.device;
+    const planned = this.latest?.plan.nodes.filter((n) => n.calls.length > 0) ?? [];
+    const nodes = planned.map(({ node, calls }) => ({ node: nodeText(node), kernels: calls.map((c) => c.kernel) }));
+    return { device: kind, build, dot, why, nodes };
+  }
+
+  memory(): MemoryUse {
+    return {
+      total: this.disposed ? 0 : this.device.buffer.byteLength,
+      resident: this.residentBytes,
+      arena: this.latest?.plan.arenaBytes ?? 0,
+      plans: this.plans.size,
+    };
+  }
+
+  /** Lets go of plans and addresses; the device's memory goes when nothing else holds the device. */
+  dispose(): void {
+    this.disposed = true;
+    this.plans.clear();
+    this.residents.clear();
+    this.latest = undefined;
+  }
+
+  /** The plan for the shapes of `inputs`, which are checked, bound to current addresses. */
+  private prepared(inputs: Readonly<Record<string, TensorInput>>): Bound {
+    if (this.disposed) throw new WaferError('DISPOSED', 'the model was used after dispose()');
+    checkInputs(this.graph, inputs);
+    const key = this.graph.inputs.map(({ name }) => inputs[name]!.shape.join()).join(';');
+    let bound = this.plans.get(key);
+    if (bound) this.plans.delete(key);
+    else bound = { plan: this.makePlan(inputs), base: -1, kernels: [], args: [], starts: [] };
+    this.plans.set(key, bound);
+    if (this.plans.size > this.options.plans) this.plans.delete(this.plans.keys().next().value!);
+    if (bound.base !== this.arenaBase) this.bind(bound);
+    this.latest = bound;
+    if (this.options.guard) this.fillGuards(bound.plan, 'arena');
+    return bound;
+  }
+
+  private makePlan(inputs: Readonly<Record<string, TensorInput>>): Plan {
+    const bindings = bindShapes(
+      this.graph.inputs.map(({ name, type }) => ({ name, declared: type.shape, given: inputs[name]!.shape })),
+    );
+    const { residents, residentBytes, device } = this;
+    const plan = makePlan(this.graph, bindings, { dot: device.dot, residents, residentBytes, guard: this.options.guard });
+    const bytes = align(device.heapBase) + plan.residentBytes + Math.max(plan.arenaBytes, plan.stagingBytes);
+    if (bytes > this.options.memoryCap)
+      throw new WaferError(
+        'MEMORY',
+        `these input shapes need ${mebibytes(bytes)} of memory, the limit is ${mebibytes(this.options.memoryCap)}`,
+        { hint: 'use smaller inputs' },
+      );
+    device.reserve(bytes);
+    for (const [name, place] of plan.added) this.residents.set(name, place);
+    this.residentBytes = plan.residentBytes;
+    if (this.options.guard) this.fillGuards(plan, 'resident');
+    for (const fill of plan.fills) {
+      if (fill.kind === 'copy') this.write(fill.place, fill.data(), fill.type);
+      else {
+        for (const { place, operand } of fill.staged) this.write(place, operand.data!, operand.type);
+        device.kernel(fill.call.kernel)(...this.resolve(fill.call));
+      }
+    }
+    return plan;
+  }
+
+  /** Resident blocks may have been added since `bound` was made, which moves the arena. */
+  private bind(bound: Bound): void {
+    bound.base = this.arenaBase;
+    bound.kernels = [];
+    bound.args = [];
+    bound.starts = [];
+    for (const { calls } of bound.plan.nodes) {
+      bound.starts.push(bound.kernels.length);
+      for (const call of calls) {
+        bound.kernels.push(this.device.kernel(call.kernel));
+        bound.args.push(this.resolve(call));
+      }
+    }
+    bound.starts.push(bound.kernels.length);
+  }
+
+  private resolve({ args, rows }: Call): number[] {
+    return [...args.map((arg) => (typeof arg === 'number' ? arg : this.address(arg))), 0, rows];
+  }
+
+  private get arenaBase(): number {
+    return align(this.device.heapBase) + this.residentBytes;
+  }
+
+  private address({ region, offset }: Place): number {
+    return (region === 'arena' ? this.arenaBase : align(this.device.heapBase)) + offset;
+  }
+
+  private bytes(place: Place): Uint8Array {
+    return new Uint8Array(this.device.buffer, this.address(place), place.bytes);
+  }
+
+  /** Copies elements in. Quantised activations are levels outside and level + 128 in memory. */
+  private write(place: Place, data: TypedArray, type?: TensorType): void {
+    const target = this.bytes(place);
+    target.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    if (type?.quant) flip(target);
+  }
+
+  private read({ type, place, data }: Slot): TensorData {
+    if (data) return { data: data.slice(), shape: type.shape, dtype: type.dtype };
+    const bytes = this.bytes(place!).slice();
+    if (type.quant) flip(bytes);
+    return { data: new DTYPES[type.dtype].array(bytes.buffer), shape: type.shape, dtype: type.dtype };
+  }
+
+  private observedRun({ plan, kernels, args, starts }: Bound, observe: NonNullable<RunOptions['observe']>): void {
+    plan.nodes.forEach(({ node, outputs }, n) => {
+      for (let i = starts[n]!; i < starts[n + 1]!; i++) kernels[i]!.apply(undefined, args[i]!);
+      observe(
+        node,
+        outputs.map((slot) => ({ name: slot.name, type: slot.type, ...this.view(slot) })),
+      );
+    });
+  }
+
+  /** As `read`, without a copy where the elements can be seen in place. */
+  private view(slot: Slot): TensorData {
+    const { type, place } = slot;
+    if (!place || type.quant) return this.read(slot);
+    const data = new DTYPES[type.dtype].array(this.device.buffer, this.address(place), elements(type.shape));
+    return { data, shape: type.shape, dtype: type.dtype };
+  }
+
+  private fillGuards(plan: Plan, region: Place['region']): void {
+    for (const guard of plan.guards) if (guard.region === region) this.bytes(guard).fill(GUARD_BYTE);
+  }
+
+  private checkGuards(plan: Plan): void {
+    for (const guard of plan.guards) {
+      const at = this.bytes(guard).findIndex((byte) => byte !== GUARD_BYTE);
+      invariant(at < 0, () => `a kernel wrote ${at} bytes past the end of a buffer in the ${guard.region} region`);
+    }
+  }
+}
+
+/** Levels to level + 128 and back. */
+function flip(bytes: Uint8Array): void {
+  for (let i = 0; i < bytes.length; i++) bytes[i]! ^= 0x80;
+}
+
+const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+
+/** Names, dtypes and element counts; shapes are checked when a plan is made for them. */
+function checkInputs(graph: Graph, inputs: Readonly<Record<string, TensorInput>>): void {
+  const names = graph.inputs.map((x) => x.name);
+  for (const name of Object.keys(inputs))
+    if (!names.includes(name)) {
+      const near = nearest(name, names);
+      const hint = near ? `did you mean "${near}"?` : `inputs are ${names.map((n) => `"${n}"`).join(', ')}`;
+      throw new WaferError('ARGUMENT', `the model has no input "${name}"`, { hint });
+    }
+  for (const { name, type } of graph.inputs) {
+    const given = inputs[name];
+    if (!given) throw new WaferError('ARGUMENT', `input "${name}" ${shapeText(type.shape)} is missing`);
+    if (!ArrayBuffer.isView(given.data) || !Array.isArray(given.shape))
+      throw new WaferError('ARGUMENT', `input "${name}" must be { data: TypedArray, shape: number[] }`);
+    const dtype = dtypeOf(given.data);
+    if (dtype !== type.dtype && !(type.dtype === 'bool' && dtype === 'u8'))
+      throw new WaferError('DTYPE', `input "${name}" must be ${type.dtype}, got ${dtype}`, {
+        hint: `pass a ${DTYPES[type.dtype].array.name}`,
+      });
+    const count = elements(given.shape);
+    if (given.data.length !== count)
+      throw new WaferError(
+        'SHAPE',
+        `input "${name}" has ${given.data.length} elements, its shape ${shapeText(given.shape)} ${count}`,
+      );
+  }
+}

@@ -1,0 +1,95 @@
+/**
+ * The WASM device: one instance of the kernels over a memory of its own, for one session. There are two binaries of the same source;
+ * the relaxed one is used only where the probe found its byte dot exact.
+ */
+import { invariant, WaferError } from '../../core/errors';
+import type { DotKind } from '../../ops/define';
+import type { KernelName } from '../../ops/kernels.gen';
+import type { Device, Kernel } from '../device';
+import { probeDot } from './probe';
+
+/** The two compiled binaries, as bytes. */
+export interface Binaries {
+  base: Uint8Array<ArrayBuffer>;
+  relaxed: Uint8Array<ArrayBuffer>;
+}
+
+const PAGE = 65536;
+
+export class WasmDevice implements Device {
+  readonly kind = 'wasm';
+  readonly heapBase: number;
+  private readonly exports: Record<string, unknown>;
+
+  private constructor(
+    readonly build: 'base' | 'relaxed',
+    readonly dot: DotKind,
+    readonly why: string,
+    private readonly memory: WebAssembly.Memory,
+    instance: WebAssembly.Instance,
+  ) {
+    this.exports = instance.exports;
+    this.heapBase = Number((instance.exports.heapBase as WebAssembly.Global).value);
+  }
+
+  /**
+   * Compiles and instantiates the build that suits this engine; `build` forces one, for tests. Throws NO_DEVICE where
+   * there is no WASM SIMD and CSP where the page forbids WASM.
+   */
+  static async create(binaries: Binaries, build?: 'base' | 'relaxed'): Promise<WasmDevice> {
+    if (typeof WebAssembly !== 'object') throw new WaferError('NO_DEVICE', 'this engine has no WebAssembly');
+    try {
+      const probe = build === 'base' ? { dot: 'i16' as const, why: 'the base build was asked for' } : probeDot();
+      const chosen = probe.dot === 'i16' ? 'base' : 'relaxed';
+      if (build && build !== chosen) throw new WaferError('NO_DEVICE', `the ${build} build cannot be used: ${probe.why}`);
+      const memory = new WebAssembly.Memory({ initial: 1 });
+      const instance = await WebAssembly.instantiate(await compiled(binaries[chosen]), { env: { memory } });
+      return new WasmDevice(chosen, probe.dot, probe.why, memory, instance);
+    } catch (error) {
+      throw explained(error);
+    }
+  }
+
+  get buffer(): ArrayBuffer {
+    return this.memory.buffer as ArrayBuffer;
+  }
+
+  reserve(bytes: number): void {
+    const pages = Math.ceil((bytes - this.memory.buffer.byteLength) / PAGE);
+    if (pages <= 0) return;
+    try {
+      this.memory.grow(pages);
+    } catch {
+      throw new WaferError('MEMORY', `${(bytes / 2 ** 20).toFixed(1)} MiB of memory could not be had`, {
+        hint: 'use smaller inputs, or dispose of models that are no longer needed',
+      });
+    }
+  }
+
+  kernel(name: KernelName): Kernel {
+    const kernel = this.exports[name];
+    invariant(typeof kernel === 'function', () => `the ${this.build} build has no kernel ${name}`);
+    return kernel as Kernel;
+  }
+}
+
+const modules = new WeakMap<Uint8Array, Promise<WebAssembly.Module>>();
+
+/** Compiles each binary once, so that later devices find optimised code. */
+function compiled(binary: Uint8Array<ArrayBuffer>): Promise<WebAssembly.Module> {
+  let module = modules.get(binary);
+  if (!module) modules.set(binary, (module = WebAssembly.compile(binary)));
+  return module;
+}
+
+/** An engine's refusal to compile, as a WaferError. */
+function explained(error: unknown): unknown {
+  if (error instanceof WaferError || !(error instanceof Error)) return error;
+  if (/content security policy|unsafe-eval|blocked by csp|disallowed/i.test(error.message))
+    return new WaferError('CSP', 'the page forbids WebAssembly', {
+      hint: "host dist/wafer.worker.js on the page's origin and pass { worker: URL }, or allow 'wasm-unsafe-eval' in script-src",
+    });
+  if (error instanceof WebAssembly.CompileError)
+    return new WaferError('NO_DEVICE', `this engine has no WASM SIMD (${error.message})`, { hint: 'update the browser' });
+  return error;
+}

@@ -1,0 +1,55 @@
+/** Every operator's cases on every device that Node has. A test's name is its address: `npx vitest run -t 'ADDRESS'`. */
+import { expect, test } from 'vitest';
+import { elements } from '../../src/core/shape';
+import type { DotKind } from '../../src/ops/define';
+import { NullDevice } from '../../src/runtime/null/device';
+import { Session } from '../../src/runtime/session';
+import { allCases, buildCase, mismatch } from '../support/cases';
+import { baseDevice } from '../support/wasm';
+import { SKIPS } from './skips';
+
+const device = await baseDevice();
+const cases = allCases();
+
+/** A test that must fail while its address is in SKIPS. */
+function addressed(address: string, body: () => void): void {
+  const reason = SKIPS[address];
+  test(address, () => {
+    if (reason === undefined) return body();
+    expect(body, `this case passes now: take it off the list of skips (${reason})`).toThrow();
+  });
+}
+
+for (const c of cases) {
+  addressed(`${c.address};device=reference`, () => {
+    const { outputs, want } = buildCase(c);
+    expect(want.map((y) => y.length)).toEqual(outputs.map((y) => elements(y.shape)));
+  });
+
+  addressed(`${c.address};device=wasm-base`, () => {
+    const built = buildCase(c);
+    const session = new Session(built.graph, device, { guard: true });
+    expect(mismatch(built, c.offline, session.run(built.inputs))).toBeUndefined();
+    // Scratch and resident blocks hold the first run's values now.
+    expect(mismatch(built, c.offline, session.run(built.inputs))).toBeUndefined();
+  });
+
+  for (const dot of ['u8', 's8', 'i16'] satisfies DotKind[])
+    addressed(`${c.address};device=null-${dot}`, () => {
+      const built = buildCase(c);
+      const device = new NullDevice(dot);
+      new Session(built.graph, device).run(built.inputs);
+      for (const { kernel, args } of device.calls)
+        expect(
+          args.every((a) => typeof a === 'number' && !Number.isNaN(a)),
+          `${kernel}(${args})`,
+        ).toBe(true);
+    });
+}
+
+test('skips name cases that exist', () => {
+  const addresses = cases.flatMap((c) =>
+    ['reference', 'wasm-base', 'null-u8', 'null-s8', 'null-i16'].map((d) => `${c.address};device=${d}`),
+  );
+  expect(Object.keys(SKIPS).filter((address) => !addresses.includes(address))).toEqual([]);
+});
