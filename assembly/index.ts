@@ -11,3 +11,4 @@
 /** First byte of linear memory that static data does not use. */
 export const heapBase: usize = __heap_base;
 export { f32_steps } from './steps';
+export * from './move';

@@ -2,17 +2,20 @@
 import { nearest, WaferError } from '../core/errors';
 import type { Offline, Op } from './define';
 import * as reshape from './reshape';
+import * as transpose from './transpose';
 import * as unary from './unary';
 
 /** Operator codes as stored in a `.wafer` file. Append only; a code is never reused. */
 export const OPS: Readonly<Record<number, Op>> = {
   5: unary.op,
+  17: transpose.op,
   18: reshape.op,
 };
 
 /** What the packer and the tests know besides, by the same codes. Never named by the runtime, so no bundle carries it. */
 export const OFFLINE: Readonly<Record<number, Offline>> = {
   5: unary.offline,
+  17: transpose.offline,
   18: reshape.offline,
 };
 

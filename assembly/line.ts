@@ -1,0 +1,31 @@
+/** Copying a run of bytes, inlined into the kernels that move. Exports no kernel. */
+
+/** Bytes from which the engine's own copy is faster than an inline loop. */
+const LONG: usize = 1024;
+
+/** Copies n bytes without writing past the end. */
+@inline
+export function copyLine(y: usize, x: usize, n: usize): void {
+  if (n >= LONG) {
+    memory.copy(y, x, n);
+  } else if (n >= 16) {
+    let i: usize = 0;
+    for (; i + 16 <= n; i += 16) v128.store(y + i, v128.load(x + i));
+    if (i < n) v128.store(y + n - 16, v128.load(x + n - 16));
+  } else {
+    let i: usize = 0;
+    if (n & 8) {
+      store<u64>(y, load<u64>(x));
+      i = 8;
+    }
+    if (n & 4) {
+      store<u32>(y + i, load<u32>(x + i));
+      i += 4;
+    }
+    if (n & 2) {
+      store<u16>(y + i, load<u16>(x + i));
+      i += 2;
+    }
+    if (n & 1) store<u8>(y + i, load<u8>(x + i));
+  }
+}

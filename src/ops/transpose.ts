@@ -1,0 +1,79 @@
+/** Transpose: axes in another order. Output axis i is input axis perm[i]. */
+import { sizeOf } from '../core/dtype';
+import { WaferError } from '../core/errors';
+import { elements, stridesOf } from '../core/shape';
+import { copyBox } from './box';
+import { type Case, defineOffline, defineOp, ints } from './define';
+
+export const op = defineOp({
+  name: 'transpose',
+  inputs: ['x'],
+  attrs: {
+    /** A permutation of 0..rank-1. */
+    perm: ints(),
+  },
+  infer([x], { perm }) {
+    const rank = x!.shape.length;
+    if (perm.length !== rank || x!.shape.some((_, i) => !perm.includes(i)))
+      throw new WaferError('ARGUMENT', `perm [${perm}] is no permutation of the axes of rank ${rank}`);
+    return [{ ...x!, shape: perm.map((axis) => x!.shape[axis]!) }];
+  },
+  wasm({ inputs: [x], outputs: [y], attrs: { perm } }) {
+    const strides = stridesOf(x!.type.shape);
+    const from = { offset: 0, strides: perm.map((axis) => strides[axis]!) };
+    const to = { offset: 0, strides: stridesOf(y!.type.shape) };
+    return copyBox(x!, from, y!, to, y!.type.shape, sizeOf(x!.type.dtype));
+  },
+});
+
+const permuted = (
+  shape: number[],
+  perm: number[],
+  dtype: 'f32' | 'i32' | 'i8' | 'bool' = 'f32',
+): Case<{ perm: readonly number[] }> => ({
+  inputs: [dtype === 'i8' ? { shape, dtype, quant: { scale: 0.1, zero: -5 } } : { shape, dtype }],
+  attrs: { perm },
+});
+
+export const offline = defineOffline(op, {
+  onnx: {
+    Transpose(n, emit) {
+      const x = n.input(0);
+      const reversed = x.type.shape.map((_, i) => i).reverse();
+      return emit('transpose', [x], { perm: n.ints('perm', reversed) });
+    },
+  },
+  reference([x], { perm }, [y]) {
+    const from = stridesOf(x!.type.shape);
+    const to = stridesOf(y!.shape);
+    const out = new Float64Array(elements(y!.shape));
+    for (let i = 0; i < out.length; i++) {
+      let at = 0;
+      perm.forEach((axis, k) => (at += (Math.floor(i / to[k]!) % y!.shape[k]!) * from[axis]!));
+      out[i] = x!.data[at]!;
+    }
+    return [out];
+  },
+  accuracy: { abs: 0, rel: 0 },
+  cases: [
+    permuted([], []),
+    permuted([7], [0]),
+    permuted([0, 3], [1, 0]),
+    permuted([5, 6], [1, 0]),
+    permuted([64, 33], [1, 0]),
+    permuted([37, 70], [1, 0], 'i8'),
+    permuted([1, 3, 13, 17], [0, 2, 3, 1]),
+    permuted([2, 3, 13, 17], [0, 2, 3, 1], 'i8'),
+    permuted([2, 13, 17, 3], [0, 3, 1, 2]),
+    permuted([1, 13, 17, 3], [0, 3, 1, 2], 'i8'),
+    permuted([2, 24, 5, 7], [0, 2, 3, 1], 'i32'),
+    permuted([2, 5, 7, 24], [0, 3, 1, 2], 'bool'),
+    permuted([4, 5, 6], [1, 0, 2]),
+    permuted([4, 5, 3], [1, 0, 2], 'i8'),
+    permuted([2, 3, 4, 5], [3, 2, 1, 0]),
+    permuted([2, 3, 4, 5], [2, 3, 0, 1], 'bool'),
+    permuted([2, 3, 1, 5, 4], [4, 0, 3, 2, 1], 'i32'),
+    permuted([2, 3, 2, 3, 2, 3, 2, 2], [7, 6, 5, 4, 3, 2, 1, 0]),
+    permuted([2, 2, 2, 3, 2, 2, 2, 3], [6, 0, 7, 1, 5, 2, 4, 3], 'i8'),
+  ],
+});
