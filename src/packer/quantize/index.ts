@@ -1,0 +1,205 @@
+/**
+ * Post-training quantisation to int8: calibrate on samples, choose ranges, lower to integers, and keep the way of
+ * choosing ranges that gives the least output error on those samples.
+ */
+import { located, WaferError } from '../../core/errors';
+import type { Quant } from '../../core/shape';
+import { type Graph, type Node, nodeText, type Value } from '../../graph/ir';
+import type { Step } from '../../ops/define';
+import { evaluateSteps } from '../../ops/steps';
+import type { Engine, Sample } from '../evaluate/engine';
+import { Histogram } from './histogram';
+import { lowerToIntegers, splitActivations } from './lower';
+import { chooseRange, METHODS, type Method, quantOf } from './range';
+import { clampBounds, findRegions, isClamp, levelInputs, type Regions } from './regions';
+
+export { METHODS, type Method } from './range';
+
+export interface QuantizeOptions {
+  /** How activation ranges are chosen; `auto` (default) tries all and keeps the one with the least output error. */
+  method?: Method | 'auto';
+  /** Nodes (by name) to leave in floating point. */
+  keepFloat?: (node: Node) => boolean;
+  onProgress?: (done: number, total: number, what: string) => void;
+}
+
+export interface QuantizeReport {
+  method: Method;
+  /** Signal to noise of the outputs against the float graph, in dB over all samples, by method tried. */
+  sqnr: Partial<Record<Method, number>>;
+  integerNodes: number;
+  /** Node name and reason. */
+  floatNodes: readonly { node: string; why: string }[];
+}
+
+/**
+ * @param graph a decluttered float graph.
+ * @param samples calibration inputs; all must be finite.
+ * Throws ARGUMENT without samples and VALUE on samples that drive the network to NaN or infinity.
+ */
+export async function quantize(
+  graph: Graph,
+  samples: readonly Sample[],
+  engine: Engine,
+  options: QuantizeOptions = {},
+): Promise<{ graph: Graph; report: QuantizeReport }> {
+  if (samples.length === 0)
+    throw new WaferError('ARGUMENT', 'int8 needs calibration data', {
+      hint: 'pass --calibrate with a folder of images or .npy files, or an .npz',
+    });
+  const split = splitActivations(graph);
+  const regions = findRegions(split, options.keepFloat);
+  const methods = !options.method || options.method === 'auto' ? METHODS : [options.method];
+  const total = samples.length * (1 + methods.length);
+  let done = 0;
+  const progress = (what: string) => options.onProgress?.(++done, total, what);
+
+  const { histograms, outputs } = await calibrate(split, regions, samples, engine, () => progress('calibrate'));
+  let best: { graph: Graph; method: Method; sqnr: number } | undefined;
+  const sqnr: Partial<Record<Method, number>> = {};
+  for (const method of methods) {
+    const lowered = lowerToIntegers(split, regions, chooseQuants(split, regions, histograms, method));
+    const noise = await outputSqnr(lowered, samples, outputs, engine, () => progress(method));
+    sqnr[method] = Number(noise.toFixed(2));
+    if (!best || noise > best.sqnr) best = { graph: lowered, method, sqnr: noise };
+  }
+  return {
+    graph: best!.graph,
+    report: {
+      method: best!.method,
+      sqnr,
+      integerNodes: regions.integer.size,
+      floatNodes: [...regions.float].map(([node, why]) => ({ node: nodeText(node), why })),
+    },
+  };
+}
+
+type Outputs = Record<string, Float32Array>;
+
+/** Runs the float graph over the samples; histograms of the values that will be levels, and the outputs of each sample. */
+async function calibrate(graph: Graph, regions: Regions, samples: readonly Sample[], engine: Engine, tick: () => void) {
+  const histograms = new Map<Value, Histogram>();
+  const watched = new Set<Value>(regions.wanted);
+  for (const node of regions.integer.keys()) watched.add(node.outputs[0]!);
+  for (const value of watched) if (!value.data) histograms.set(value, new Histogram());
+  const session = await engine.session(graph);
+  const outputs: Outputs[] = [];
+  try {
+    for (const sample of samples) {
+      for (const x of graph.inputs)
+        located({ node: `input "${x.name}"` }, () => histograms.get(x)?.add(sample[x.name]!.data as Float32Array));
+      const result = session.run(sample, {
+        observe(node, values) {
+          node.outputs.forEach((y, i) => {
+            located({ node: nodeText(node) }, () => histograms.get(y)?.add(values[i]! as Float32Array));
+          });
+        },
+      });
+      outputs.push(floatOutputs(result));
+      tick();
+    }
+  } finally {
+    session.dispose();
+  }
+  return { histograms, outputs };
+}
+
+const floatOutputs = (result: Record<string, { data: ArrayLike<number> }>): Outputs =>
+  Object.fromEntries(Object.entries(result).map(([name, t]) => [name, Float32Array.from(t.data)]));
+
+/**
+ * The quantisation of each value by `method`. Values that a carrying node joins share one; a value that only a table
+ * reads is not given levels for arguments between which the function does not change.
+ */
+function chooseQuants(
+  graph: Graph,
+  regions: Regions,
+  histograms: ReadonlyMap<Value, Histogram>,
+  method: Method,
+): (v: Value) => Quant {
+  const root = new Map<Value, Value>();
+  const find = (v: Value): Value => {
+    const up = root.get(v);
+    return up === undefined ? v : find(up);
+  };
+  for (const [node, form] of regions.integer) {
+    if (form !== 'carry') continue;
+    for (const x of levelInputs(node)) {
+      const [a, b] = [find(x), find(node.outputs[0]!)];
+      if (a !== b && !x.data) root.set(a, b);
+    }
+  }
+  const groups = new Map<Value, Value[]>();
+  for (const v of histograms.keys()) groups.set(find(v), [...(groups.get(find(v)) ?? []), v]);
+  const readers = new Map<Value, Node[]>();
+  for (const node of graph.nodes) for (const x of node.inputs) if (x) readers.set(x, [...(readers.get(x) ?? []), node]);
+
+  const chosen = new Map<Value, Quant>();
+  return (value) => {
+    const representative = find(value);
+    let quant = chosen.get(representative);
+    if (!quant) {
+      const members = groups.get(representative)!;
+      const seen = new Histogram();
+      for (const member of members) seen.merge(histograms.get(member)!);
+      let [low, high] = chooseRange(seen, method);
+      for (const member of members) {
+        const act =
+          member.producer && regions.integer.get(member.producer) !== 'carry'
+            ? (member.producer.attrs['act'] as Step[] | undefined)
+            : undefined;
+        if (act && isClamp(act) && members.length === 1) {
+          const [a, b] = clampBounds(act);
+          [low, high] = [Math.max(low, a), Math.min(high, b)];
+        }
+      }
+      const only = members.length === 1 ? readers.get(value) : undefined;
+      if (only?.length === 1 && regions.integer.get(only[0]!) === 'table')
+        [low, high] = trimmed(only[0]!.attrs['steps'] as Step[], low, high);
+      quant = quantOf(low, high);
+      chosen.set(representative, quant);
+    }
+    return quant;
+  };
+}
+
+/** [low, high] without ends on which the function changes by less than half a level of its output. */
+function trimmed(steps: readonly Step[], low: number, high: number): [number, number] {
+  const points = 1024;
+  const at = (i: number) => low + ((high - low) * i) / points;
+  const f = Array.from({ length: points + 1 }, (_, i) => evaluateSteps(steps, at(i)));
+  const tolerance = (Math.max(...f) - Math.min(...f)) / 512;
+  let [first, last] = [0, points];
+  while (first < last && Math.abs(f[first + 1]! - f[0]!) <= tolerance) first++;
+  while (last > first && Math.abs(f[last - 1]! - f[points]!) <= tolerance) last--;
+  return first < last ? [at(first), at(last)] : [low, high];
+}
+
+/** Signal to noise over all outputs and samples, each output weighted alike, in dB. */
+async function outputSqnr(
+  graph: Graph,
+  samples: readonly Sample[],
+  expected: readonly Outputs[],
+  engine: Engine,
+  tick: () => void,
+): Promise<number> {
+  const session = await engine.session(graph);
+  const signal: Record<string, number> = {};
+  const noise: Record<string, number> = {};
+  try {
+    samples.forEach((sample, i) => {
+      for (const [name, got] of Object.entries(floatOutputs(session.run(sample)))) {
+        const want = expected[i]![name]!;
+        for (let k = 0; k < want.length; k++) {
+          signal[name] = (signal[name] ?? 0) + want[k]! ** 2;
+          noise[name] = (noise[name] ?? 0) + (want[k]! - got[k]!) ** 2;
+        }
+      }
+      tick();
+    });
+  } finally {
+    session.dispose();
+  }
+  const each = Object.keys(signal).map((name) => 10 * Math.log10((signal[name]! + 1e-30) / (noise[name]! + 1e-30)));
+  return each.reduce((sum, db) => sum + Math.min(db, 150), 0) / Math.max(1, each.length);
+}

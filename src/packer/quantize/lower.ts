@@ -1,0 +1,207 @@
+/**
+ * From a float graph and a quantisation for each value that integer nodes read, to the graph that computes in levels.
+ * The arithmetic is scheme R: y = (acc * m + C) >> shift on integers, with every number in the file.
+ */
+import { WaferError } from '../../core/errors';
+import type { Quant } from '../../core/shape';
+import { Builder, countUses, type Graph, type Node, type Value } from '../../graph/ir';
+import { rewrite } from '../../graph/rewrite';
+import type { Attrs, Step } from '../../ops/define';
+import { evaluateSteps } from '../../ops/steps';
+import { levelOf, quantOf, realOf } from './range';
+import { clampBounds, isClamp, levelInputs, type Regions } from './regions';
+import { quantizeForFloats, quantizeForIntegers } from './weights';
+
+const SHIFT = 22;
+/** With a residual in the sum there are two products to hold, so each gets fewer bits. */
+const RESIDUAL_SHIFT = 20;
+
+/** Activations other than clamps become nodes of their own, so that calibration sees what they are applied to. */
+export function splitActivations(graph: Graph): Graph {
+  return rewrite(graph, ({ node, inputs, emit }) => {
+    const act = node.attrs['act'] as Step[] | undefined;
+    if (!act || node.outputs[0]!.type.dtype !== 'f32' || isClamp(act)) return undefined;
+    return emit('unary', [emit(node.op.name, inputs, { ...node.attrs, act: [] })], { steps: act });
+  });
+}
+
+/** Quantisation of each value of the float graph that integer nodes read or write. */
+export type QuantOf = (value: Value) => Quant;
+
+/** `graph` must come from `splitActivations`. */
+export function lowerToIntegers(graph: Graph, regions: Regions, quantOfValue: QuantOf): Graph {
+  const build = new Builder();
+  const uses = countUses(graph);
+  const floats = new Map<Value, Value>();
+  const levels = new Map<Value, Value>();
+  const done = new Set<Node>();
+  const soleReader = new Map<Value, Node>();
+  for (const node of graph.nodes) for (const x of node.inputs) if (x && uses.get(x) === 1) soleReader.set(x, node);
+
+  for (const x of graph.inputs) floats.set(x, build.input(x.name, x.type));
+
+  const asFloat = (x: Value): Value => {
+    let value = floats.get(x);
+    if (!value) {
+      value = x.data ? build.constant(x.name, x.type, x.data) : build.node('dequantize', `${x.name}.f32`, [levels.get(x)]);
+      floats.set(x, value);
+    }
+    return value;
+  };
+  const asLevels = (x: Value): Value => {
+    let value = levels.get(x);
+    if (!value) {
+      value = x.data
+        ? constantLevels(build, x)
+        : build.node('quantize', `${x.name}.i8`, [asFloat(x)], { quant: quantOfValue(x) });
+      levels.set(x, value);
+    }
+    return value;
+  };
+
+  for (const node of graph.nodes) {
+    if (done.has(node)) continue;
+    const form = regions.integer.get(node);
+    const y = node.outputs[0]!;
+    if (!form) {
+      const outputs = build.add(
+        node.op,
+        node.name,
+        node.inputs.map((x) => x && asFloat(x)),
+        node.attrs,
+      );
+      node.outputs.forEach((v, i) => floats.set(v, outputs[i]!));
+    } else if (form === 'carry') {
+      const read = new Set(levelInputs(node));
+      const inputs = node.inputs.map((x) => x && (read.has(x) ? asLevels(x) : asFloat(x)));
+      levels.set(y, build.node(node.op, node.name, inputs, node.attrs));
+    } else if (form === 'table') {
+      const [from, to] = [quantOfValue(node.inputs[0]!), quantOfValue(y)];
+      const table = tableOf(build, node, from, to);
+      levels.set(y, build.node('table', node.name, [asLevels(node.inputs[0]!), table], { quant: to }));
+    } else if (form === 'pair') {
+      const [a, b] = node.inputs.map((x) => asLevels(x!));
+      levels.set(y, build.node('binary', node.name, [a, b], pairAttrs(node, a!.type.quant!, b!.type.quant!, quantOfValue(y))));
+    } else if (regions.wanted.has(y)) {
+      const reader = soleReader.get(y);
+      const lookup = reader && regions.integer.get(reader) === 'table' ? reader : undefined;
+      const result = lookup?.outputs[0] ?? y;
+      levels.set(result, integerProduct(build, node, lookup, asLevels, quantOfValue));
+      if (lookup) done.add(lookup);
+    } else floats.set(y, floatProduct(build, node, asLevels, asFloat));
+  }
+  return build.finish(graph.outputs.map(({ name, value }) => ({ name, value: asFloat(value) })));
+}
+
+function constantLevels(build: Builder, x: Value): Value {
+  const data = x.data as Float32Array;
+  const quant = quantOf(Math.min(...data), Math.max(...data));
+  return build.constant(
+    `${x.name}.i8`,
+    { dtype: 'i8', shape: x.type.shape, quant },
+    Int8Array.from(data, (v) => levelOf(v, quant)),
+  );
+}
+
+/** [256]: the byte (level + 128) of f at each byte. */
+function tableOf(build: Builder, node: Node, from: Quant, to: Quant): Value {
+  const steps = node.attrs['steps'] as Step[];
+  const table = Uint8Array.from({ length: 256 }, (_, i) => levelOf(evaluateSteps(steps, realOf(i - 128, from)), to) + 128);
+  return build.constant(`${node.name}.table`, { dtype: 'u8', shape: [256] }, table);
+}
+
+/** Levels of a clamp's bounds, never crossing the zero point: 0 stays representable. */
+function rangeOf(act: readonly Step[], quant: Quant): [number, number] {
+  const [low, high] = clampBounds(act);
+  const bottom = low === Number.NEGATIVE_INFINITY ? -128 : Math.min(quant.zero, levelOf(low, quant));
+  const top = high === Number.POSITIVE_INFINITY ? 127 : Math.max(quant.zero, levelOf(high, quant));
+  return bottom < top ? [bottom, top] : top < 127 ? [bottom, top + 1] : [bottom - 1, top];
+}
+
+/** Attributes of an int8 Add, Sub or Mul. */
+function pairAttrs(node: Node, a: Quant, b: Quant, y: Quant): Attrs {
+  const fn = node.attrs['fn'] as string;
+  const range = rangeOf(node.attrs['act'] as Step[], y);
+  if (fn === 'mul') {
+    const ratio = (a.scale * b.scale) / y.scale;
+    let shift = 22;
+    while (shift > 1 && ratio * 2 ** shift > 16383) shift--;
+    return { fn, quant: y, range, shift, multipliers: [Math.max(1, Math.round(ratio * 2 ** shift))] };
+  }
+  const larger = Math.max(a.scale, b.scale) / y.scale;
+  let shift = 20;
+  while (shift > 1 && larger * 2 ** shift > 32767) shift--;
+  const multiplier = (q: Quant) => Math.round((q.scale / y.scale) * 2 ** shift);
+  return { fn, quant: y, range, shift, multipliers: [multiplier(a), fn === 'sub' ? -multiplier(b) : multiplier(b)] };
+}
+
+const geometry = ({ attrs }: Node): Attrs =>
+  'strides' in attrs
+    ? { strides: attrs['strides']!, pads: attrs['pads']!, dilations: attrs['dilations']!, group: attrs['group']! }
+    : {};
+
+/** A convolution or matrix product whose result stays in levels; a table that alone reads it is applied on the way out. */
+function integerProduct(
+  build: Builder,
+  node: Node,
+  lookup: Node | undefined,
+  asLevels: (x: Value) => Value,
+  quantOfValue: QuantOf,
+): Value {
+  const [x, w, bias, , residual] = node.inputs;
+  const middle = quantOfValue(node.outputs[0]!);
+  const x8 = asLevels(x!);
+  const r8 = residual && asLevels(residual);
+  const channels = w!.type.shape[0] as number;
+  const shift = r8 ? RESIDUAL_SHIFT : SHIFT;
+  const q = quantizeForIntegers(
+    w!.data as Float32Array,
+    bias?.data as Float32Array | undefined,
+    channels,
+    x8.type.quant!.scale,
+    middle.scale,
+    shift,
+    2 ** (r8 ? 29 : 30),
+  );
+  const output = lookup ? quantOfValue(lookup.outputs[0]!) : middle;
+  const inputs = [
+    x8,
+    build.constant(`${w!.name}.i8`, { dtype: 'i8', shape: w!.type.shape }, q.levels),
+    build.constant(bias ? `${bias.name}.i32` : `${w!.name}.bias`, { dtype: 'i32', shape: [channels] }, q.bias),
+    build.constant(`${w!.name}.multiplier`, { dtype: 'i32', shape: [channels] }, q.multiplier),
+    r8,
+    lookup && tableOf(build, lookup, middle, output),
+  ];
+  const residualMultiplier = r8 ? Math.round((r8.type.quant!.scale / middle.scale) * 2 ** shift) : 0;
+  if (residualMultiplier > 2 ** 21)
+    throw new WaferError('VALUE', 'its residual input has more than twice the range of its output', {
+      hint: 'calibrate with more representative inputs',
+      node: `${node.op.name} "${node.name}"`,
+    });
+  return build.node(node.op, (lookup ?? node).name, inputs, {
+    ...geometry(node),
+    quant: output,
+    middle: lookup ? middle : null,
+    range: rangeOf(node.attrs['act'] as Step[], middle),
+    shift,
+    residualMultiplier,
+  });
+}
+
+/** A product of levels whose result only float nodes read: no rounding on the way out. */
+function floatProduct(build: Builder, node: Node, asLevels: (x: Value) => Value, asFloat: (x: Value) => Value): Value {
+  const [x, w, bias, , residual] = node.inputs;
+  const x8 = asLevels(x!);
+  const channels = w!.type.shape[0] as number;
+  const q = quantizeForFloats(w!.data as Float32Array, bias?.data as Float32Array | undefined, channels, x8.type.quant!.scale);
+  const scale = Float32Array.from(q.scales, (s) => s * x8.type.quant!.scale);
+  const inputs = [
+    x8,
+    build.constant(`${w!.name}.i8`, { dtype: 'i8', shape: w!.type.shape }, q.levels),
+    build.constant(bias ? `${bias.name}.i32` : `${w!.name}.bias`, { dtype: 'i32', shape: [channels] }, q.bias),
+    build.constant(`${w!.name}.scale`, { dtype: 'f32', shape: [channels] }, scale),
+  ];
+  const act = node.attrs['act'] as Step[];
+  const y = build.node(node.op, node.name, inputs, { ...geometry(node), act: residual ? [] : act });
+  return residual ? build.node('binary', node.name, [y, asFloat(residual)], { fn: 'add', act }) : y;
+}
