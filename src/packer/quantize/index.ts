@@ -146,7 +146,7 @@ function chooseQuants(
       for (const member of members) {
         const act =
           member.producer && regions.integer.get(member.producer) !== 'carry'
-            ? (member.producer.attrs['act'] as Step[] | undefined)
+            ? (member.producer.attrs.act as Step[] | undefined)
             : undefined;
         if (act && isClamp(act) && members.length === 1) {
           const [a, b] = clampBounds(act);
@@ -155,7 +155,7 @@ function chooseQuants(
       }
       const only = members.length === 1 ? readers.get(value) : undefined;
       if (only?.length === 1 && regions.integer.get(only[0]!) === 'table')
-        [low, high] = trimmed(only[0]!.attrs['steps'] as Step[], low, high);
+        [low, high] = trimmed(only[0]!.attrs.steps as Step[], low, high);
       quant = quantOf(low, high);
       chosen.set(representative, quant);
     }

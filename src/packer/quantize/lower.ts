@@ -19,7 +19,7 @@ const RESIDUAL_SHIFT = 20;
 /** Activations other than clamps become nodes of their own, so that calibration sees what they are applied to. */
 export function splitActivations(graph: Graph): Graph {
   return rewrite(graph, ({ node, inputs, emit }) => {
-    const act = node.attrs['act'] as Step[] | undefined;
+    const act = node.attrs.act as Step[] | undefined;
     if (!act || node.outputs[0]!.type.dtype !== 'f32' || isClamp(act)) return undefined;
     return emit('unary', [emit(node.op.name, inputs, { ...node.attrs, act: [] })], { steps: act });
   });
@@ -105,7 +105,7 @@ function constantLevels(build: Builder, x: Value): Value {
 
 /** [256]: the byte (level + 128) of f at each byte. */
 function tableOf(build: Builder, node: Node, from: Quant, to: Quant): Value {
-  const steps = node.attrs['steps'] as Step[];
+  const steps = node.attrs.steps as Step[];
   const table = Uint8Array.from({ length: 256 }, (_, i) => levelOf(evaluateSteps(steps, realOf(i - 128, from)), to) + 128);
   return build.constant(`${node.name}.table`, { dtype: 'u8', shape: [256] }, table);
 }
@@ -120,8 +120,8 @@ function rangeOf(act: readonly Step[], quant: Quant): [number, number] {
 
 /** Attributes of an int8 Add, Sub or Mul. */
 function pairAttrs(node: Node, a: Quant, b: Quant, y: Quant): Attrs {
-  const fn = node.attrs['fn'] as string;
-  const range = rangeOf(node.attrs['act'] as Step[], y);
+  const fn = node.attrs.fn as string;
+  const range = rangeOf(node.attrs.act as Step[], y);
   if (fn === 'mul') {
     const ratio = (a.scale * b.scale) / y.scale;
     let shift = 22;
@@ -136,9 +136,7 @@ function pairAttrs(node: Node, a: Quant, b: Quant, y: Quant): Attrs {
 }
 
 const geometry = ({ attrs }: Node): Attrs =>
-  'strides' in attrs
-    ? { strides: attrs['strides']!, pads: attrs['pads']!, dilations: attrs['dilations']!, group: attrs['group']! }
-    : {};
+  'strides' in attrs ? { strides: attrs.strides!, pads: attrs.pads!, dilations: attrs.dilations!, group: attrs.group! } : {};
 
 /** A convolution or matrix product whose result stays in levels; a table that alone reads it is applied on the way out. */
 function integerProduct(
@@ -182,7 +180,7 @@ function integerProduct(
     ...geometry(node),
     quant: output,
     middle: lookup ? middle : null,
-    range: rangeOf(node.attrs['act'] as Step[], middle),
+    range: rangeOf(node.attrs.act as Step[], middle),
     shift,
     residualMultiplier,
   });
@@ -201,7 +199,7 @@ function floatProduct(build: Builder, node: Node, asLevels: (x: Value) => Value,
     build.constant(bias ? `${bias.name}.i32` : `${w!.name}.bias`, { dtype: 'i32', shape: [channels] }, q.bias),
     build.constant(`${w!.name}.scale`, { dtype: 'f32', shape: [channels] }, scale),
   ];
-  const act = node.attrs['act'] as Step[];
+  const act = node.attrs.act as Step[];
   const y = build.node(node.op, node.name, inputs, { ...geometry(node), act: residual ? [] : act });
   return residual ? build.node('binary', node.name, [y, asFloat(residual)], { fn: 'add', act }) : y;
 }

@@ -27,25 +27,25 @@ export function integerForm(node: Node): { form: IntegerForm } | { why: string }
     case 'gemm':
       if (!second?.data) return { why: 'its weights are no constants' };
       if (node.inputs[2] && !node.inputs[2].data) return { why: 'its bias is no constant' };
-      return isClamp(node.attrs['act'] as Step[]) ? { form: 'product' } : { why: 'its activation is not a clamp' };
+      return isClamp(node.attrs.act as Step[]) ? { form: 'product' } : { why: 'its activation is not a clamp' };
     case 'binary': {
-      const fn = node.attrs['fn'] as string;
+      const fn = node.attrs.fn as string;
       if (!['add', 'sub', 'mul'].includes(fn)) return { why: `${fn} has no integer form` };
       if (node.inputs.every((v) => v?.data)) return { why: 'its operands are constants' };
-      return isClamp(node.attrs['act'] as Step[]) ? { form: 'pair' } : { why: 'its activation is not a clamp' };
+      return isClamp(node.attrs.act as Step[]) ? { form: 'pair' } : { why: 'its activation is not a clamp' };
     }
     case 'unary':
       return { form: 'table' };
     case 'reduce':
-      return ['mean', 'max'].includes(node.attrs['fn'] as string)
+      return ['mean', 'max'].includes(node.attrs.fn as string)
         ? { form: 'carry' }
-        : { why: `reduce ${node.attrs['fn']} has no integer form` };
+        : { why: `reduce ${node.attrs.fn} has no integer form` };
     case 'pad':
-      return node.attrs['mode'] !== 'constant' || node.attrs['value'] === 0
+      return node.attrs.mode !== 'constant' || node.attrs.value === 0
         ? { form: 'carry' }
         : { why: 'pads with a number that is not 0' };
     case 'resize':
-      return node.attrs['mode'] === 'cubic' ? { why: 'cubic interpolation has no integer form' } : { form: 'carry' };
+      return node.attrs.mode === 'cubic' ? { why: 'cubic interpolation has no integer form' } : { form: 'carry' };
     case 'gather':
       return second?.data ? { form: 'carry' } : { why: 'its indices are no constants' };
     case 'pool':
