@@ -1,20 +1,17 @@
 /** Running graphs while packing: the runtime's own kernels in Node, so that what is measured is what will run. */
-import type { TypedArray } from '../../core/dtype';
-import type { Graph, Node } from '../../graph/ir';
-
-export interface Tensor {
-  data: TypedArray;
-  shape: readonly number[];
-}
+import type { Graph } from '../../graph/ir';
+import { Session, type TensorInput } from '../../runtime/session';
+import { type Binaries, WasmDevice } from '../../runtime/wasm/device';
 
 /** One set of inputs, by name. */
-export type Sample = Readonly<Record<string, Tensor>>;
-
-export interface EngineSession {
-  run(inputs: Sample, options?: { observe?: (node: Node, outputs: readonly TypedArray[]) => void }): Record<string, Tensor>;
-  dispose(): void;
-}
+export type Sample = Readonly<Record<string, TensorInput>>;
 
 export interface Engine {
-  session(graph: Graph): Promise<EngineSession>;
+  /** A session of its own for `graph`; the caller disposes of it. */
+  session(graph: Graph): Promise<Session>;
 }
+
+/** An engine on the base build, which computes the same bits everywhere (Node 20's relaxed SIMD does not). */
+export const wasmEngine = (binaries: Binaries): Engine => ({
+  session: async (graph) => new Session(graph, await WasmDevice.create(binaries, 'base')),
+});

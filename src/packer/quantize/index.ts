@@ -91,7 +91,7 @@ async function calibrate(graph: Graph, regions: Regions, samples: readonly Sampl
       const result = session.run(sample, {
         observe(node, values) {
           node.outputs.forEach((y, i) => {
-            located({ node: nodeText(node) }, () => histograms.get(y)?.add(values[i]! as Float32Array));
+            located({ node: nodeText(node) }, () => histograms.get(y)?.add(values[i]!.data as Float32Array));
           });
         },
       });
