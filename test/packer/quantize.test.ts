@@ -1,0 +1,89 @@
+import { describe, expect, it } from 'vitest';
+import { Histogram } from '../../src/packer/quantize/histogram';
+import { chooseRange, levelOf, quantOf, realOf } from '../../src/packer/quantize/range';
+import { quantizeForFloats, quantizeForIntegers } from '../../src/packer/quantize/weights';
+import { random } from '../support/random';
+
+describe('quantize/histogram', () => {
+  it('keeps range and count while it widens', () => {
+    const seen = new Histogram();
+    seen.add(Float32Array.of(0.001, -0.002));
+    seen.add(Float32Array.of(100, -3));
+    expect([seen.min, seen.max, seen.count]).toEqual([-3, 100, 4]);
+    expect([...seen.entries()].reduce((n, [, k]) => n + k, 0)).toBe(4);
+    const [last] = [...seen.entries()].reverse();
+    expect(last![0]).toBeCloseTo(100, 0);
+  });
+  it('merges histograms of different widths', () => {
+    const [a, b] = [new Histogram(), new Histogram()];
+    a.add(Float32Array.of(1, 2, 3));
+    b.add(Float32Array.of(1000));
+    a.merge(b);
+    expect([a.min, a.max, a.count]).toEqual([1, 1000, 4]);
+    expect([...a.entries()].reduce((n, [, k]) => n + k, 0)).toBe(4);
+  });
+  it('refuses NaN and infinity', () => {
+    for (const x of [Number.NaN, Number.POSITIVE_INFINITY])
+      expect(() => new Histogram().add(Float32Array.of(1, x))).toThrow(expect.objectContaining({ code: 'VALUE' }));
+  });
+});
+
+describe('quantize/range', () => {
+  const spiky = () => {
+    const draw = random(1);
+    const seen = new Histogram();
+    seen.add(Float32Array.from({ length: 100_000 }, () => 2 * draw() - 1));
+    seen.add(Float32Array.of(40));
+    return seen;
+  };
+  it('minmax keeps the outlier, percentile and mse cut it', () => {
+    expect(chooseRange(spiky(), 'minmax')[1]).toBe(40);
+    expect(chooseRange(spiky(), 'percentile')[1]).toBeLessThan(1.1);
+    expect(chooseRange(spiky(), 'mse')[1]).toBeLessThan(30);
+  });
+  it('represents zero exactly and covers the range', () => {
+    for (const [low, high] of [
+      [-1, 1],
+      [0, 6],
+      [-3, 0],
+      [0.5, 2],
+      [-2, -1],
+      [0, 0],
+      [-1e-30, 1e30],
+    ] as const) {
+      const q = quantOf(low, high);
+      expect(realOf(q.zero, q)).toBe(0);
+      expect(Math.fround(q.scale)).toBe(q.scale);
+      expect(Math.abs(realOf(levelOf(high, q), q) - high)).toBeLessThanOrEqual(q.scale);
+      expect(Math.abs(realOf(levelOf(low, q), q) - low)).toBeLessThanOrEqual(q.scale);
+    }
+  });
+});
+
+describe('quantize/weights', () => {
+  const weights = Float32Array.of(0.5, -1, 0.25, 0.001, 0.002, -0.003, 0, 0, 0);
+  const bias = Float32Array.of(1, -0.5, 3);
+  it('multiplier, scale and levels describe the same channel', () => {
+    const [inputScale, outputScale, shift] = [0.02, 0.05, 22];
+    const q = quantizeForIntegers(weights, bias, 3, inputScale, outputScale, shift, 2 ** 30);
+    for (let c = 0; c < 3; c++) {
+      const unit = (q.multiplier[c]! * outputScale) / 2 ** shift;
+      expect(q.multiplier[c]).toBeGreaterThanOrEqual(1);
+      expect(unit).toBeCloseTo(inputScale * q.scales[c]!, 12);
+      expect(q.bias[c]! * unit).toBeCloseTo(bias[c]!, 3);
+      for (let k = 0; k < 3; k++)
+        expect(Math.abs(q.levels[3 * c + k]! * q.scales[c]! - weights[3 * c + k]!)).toBeLessThanOrEqual(q.scales[c]! * 0.51);
+    }
+    expect(Math.max(...q.levels.map(Math.abs))).toBe(127);
+  });
+  it('refuses a multiplier that does not fit', () => {
+    expect(() => quantizeForIntegers(Float32Array.of(1e6), undefined, 1, 1, 1e-6, 22, 2 ** 30)).toThrow(
+      expect.objectContaining({ code: 'VALUE' }),
+    );
+  });
+  it('refuses weights that are no numbers', () => {
+    expect(() => quantizeForFloats(Float32Array.of(Number.NaN), undefined, 1, 1)).toThrow(
+      expect.objectContaining({ code: 'VALUE' }),
+    );
+  });
+});
