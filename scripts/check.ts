@@ -3,7 +3,7 @@
  * the house rules. One line a failure, `file:line: what`, and exit code 1 when there is one.
  */
 import { execFile, execFileSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, normalize, relative } from 'node:path';
 import { buildAssembly } from './assembly';
 
@@ -108,7 +108,9 @@ function tool(command: string, args: readonly string[], failure: RegExp): Promis
   );
 }
 
-if (!existsSync('src/ops/kernels.gen.ts')) await buildAssembly();
+const writtenAt = (file: string): number => (existsSync(file) ? statSync(file).mtimeMs : 0);
+const sources = readdirSync('assembly', { recursive: true, encoding: 'utf8' }).map((name) => join('assembly', name));
+if (Math.max(...sources.map(writtenAt)) > writtenAt('src/ops/kernels.gen.ts')) await buildAssembly();
 const tools = Promise.all([
   tool('tsc', ['-p', '.', '--pretty', 'false'], /^(?<file>[^\s(]+)\((?<line>\d+),\d+\): error (?<what>.*)/gm),
   tool(

@@ -1,0 +1,161 @@
+/**
+ * Samples for a model's inputs from files: images, .npy and .npz, one or a folder of them. Every sample is checked
+ * against the graph's inputs here, so that what follows may trust it.
+ */
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { basename, extname, join } from 'node:path';
+import { isStatic } from '../core/dim';
+import { dtypeOf } from '../core/dtype';
+import { located, nearest, WaferError } from '../core/errors';
+import { elements, shapeText, typeText } from '../core/shape';
+import type { ImageProcessing } from '../format/model';
+import type { Value } from '../graph/ir';
+import type { TensorInput } from '../runtime/session';
+import type { Sample } from './evaluate/engine';
+import { decodeImage, IMAGE_NAMES, imageTensor, resizeImage } from './image';
+import { type NpyArray, readNpy, readNpz } from './npy';
+
+export interface SampleOptions {
+  /** How images become tensors; without it images are refused. */
+  images?: ImageProcessing | undefined;
+  /** [width, height] for inputs whose size is free; without it an image keeps its own. */
+  imageSize?: readonly [number, number] | undefined;
+  /** Files beyond this many (in order of name, evenly spread) are left out. */
+  limit?: number;
+  onProgress?: (done: number, total: number, what: string) => void;
+}
+
+/** Throws NOT_FOUND, BAD_FILE, ARGUMENT, SHAPE, DTYPE and VALUE, located at the file. */
+export async function readSamples(path: string, inputs: readonly Value[], options: SampleOptions = {}): Promise<Sample[]> {
+  const files = spread(await sampleFiles(path), options.limit);
+  const samples: Sample[] = [];
+  for (const [i, file] of files.entries()) {
+    try {
+      samples.push(...(await readSample(file, inputs, options)));
+    } catch (error) {
+      throw error instanceof WaferError ? error.at({ node: basename(file) }) : error;
+    }
+    options.onProgress?.(i + 1, files.length, basename(file));
+  }
+  return samples;
+}
+
+async function sampleFiles(path: string): Promise<string[]> {
+  const found = await stat(path).catch(() => undefined);
+  if (!found) throw new WaferError('NOT_FOUND', `no file or folder "${path}"`);
+  if (!found.isDirectory()) return [path];
+  const isSample = (name: string) => /\.np[yz]$/i.test(name) || IMAGE_NAMES.test(name);
+  const names = (await readdir(path, { recursive: true })).filter(isSample).sort();
+  if (names.length === 0)
+    throw new WaferError('ARGUMENT', `no images, .npy or .npz files in "${path}"`, { hint: 'put samples of real inputs there' });
+  return names.map((name) => join(path, name));
+}
+
+function spread<T>(items: T[], limit = items.length): T[] {
+  if (items.length <= limit) return items;
+  return Array.from({ length: limit }, (_, i) => items[Math.floor((i * items.length) / limit)]!);
+}
+
+async function readSample(file: string, inputs: readonly Value[], options: SampleOptions): Promise<Sample[]> {
+  const bytes = new Uint8Array(await readFile(file));
+  const extension = extname(file).toLowerCase();
+  if (extension === '.npz') return splitSamples(readNpz(bytes), inputs);
+  if (extension === '.npy') {
+    if (inputs.length !== 1)
+      throw new WaferError('ARGUMENT', `the model has ${inputs.length} inputs, a .npy file holds one`, {
+        hint: `save .npz files with arrays named ${inputs.map((x) => `"${x.name}"`).join(', ')}`,
+      });
+    return splitSamples(new Map([[inputs[0]!.name, readNpy(bytes)]]), inputs);
+  }
+  return [await readImageSample(bytes, basename(file), inputs, options)];
+}
+
+/** An image as the sample of a model that takes nothing else. Throws ARGUMENT, BAD_FILE, SHAPE. */
+export async function readImageSample(
+  bytes: Uint8Array,
+  name: string,
+  inputs: readonly Value[],
+  { images, imageSize }: SampleOptions,
+): Promise<Sample> {
+  if (!images)
+    throw new WaferError('ARGUMENT', 'how an image becomes a tensor is not known', {
+      hint: 'give --image-mean and --image-scale (see wafer pack --help), or pass .npy files',
+    });
+  const input = inputs.find((x) => x.name === images.input);
+  if (!input || inputs.length !== 1)
+    throw new WaferError('ARGUMENT', `an image gives input "${images.input}" alone, the model takes ${namesText(inputs)}`);
+  const decoded = await decodeImage(bytes, name);
+  const { shape } = input.type;
+  const [height, width] = images.layout === 'nchw' ? [shape[2], shape[3]] : [shape[1], shape[2]];
+  const size = (d: typeof height, free: number) => (d !== undefined && isStatic(d) ? d : free);
+  const pixels = resizeImage(
+    decoded,
+    size(width, imageSize?.[0] ?? decoded.width),
+    size(height, imageSize?.[1] ?? decoded.height),
+  );
+  const sample = { [input.name]: imageTensor(pixels, images) };
+  checkSample(sample, inputs);
+  return sample;
+}
+
+/** Arrays with an axis more than an input, or a longer batch, hold several samples. */
+function splitSamples(arrays: ReadonlyMap<string, NpyArray>, inputs: readonly Value[]): Sample[] {
+  const split = new Map(
+    [...arrays].map(([name, array]) => [
+      name,
+      splitBatch(
+        array,
+        inputs.find((x) => x.name === name),
+      ),
+    ]),
+  );
+  const count = Math.max(0, ...[...split.values()].map((parts) => parts.length));
+  for (const [name, parts] of split)
+    if (parts.length !== count)
+      throw new WaferError('SHAPE', `array "${name}" holds ${parts.length} samples, others hold ${count}`);
+  return Array.from({ length: count }, (_, i) => {
+    const sample = Object.fromEntries([...split].map(([name, parts]) => [name, parts[i]!]));
+    checkSample(sample, inputs);
+    return sample;
+  });
+}
+
+function splitBatch({ data, shape }: NpyArray, input: Value | undefined): TensorInput[] {
+  const declared = input?.type.shape;
+  if (!declared || shape.length === 0) return [{ data, shape }];
+  const stacked = shape.length === declared.length + 1;
+  const batch = declared[0];
+  const size = stacked ? 1 : batch !== undefined && isStatic(batch) ? batch : 1;
+  const part = stacked ? shape.slice(1) : [size, ...shape.slice(1)];
+  const count = shape[0]! / size;
+  if ((!stacked && shape.length !== declared.length) || !Number.isInteger(count)) return [{ data, shape }];
+  const length = elements(part);
+  return Array.from({ length: count }, (_, i) => ({ data: data.subarray(i * length, (i + 1) * length), shape: part }));
+}
+
+const namesText = (inputs: readonly Value[]): string => inputs.map((x) => `"${x.name}"`).join(', ');
+
+/** Throws ARGUMENT, DTYPE, SHAPE or VALUE when the model cannot be run on `sample`. */
+export function checkSample(sample: Sample, inputs: readonly Value[]): void {
+  const names = inputs.map((x) => x.name);
+  for (const name of Object.keys(sample))
+    if (!names.includes(name)) {
+      const near = nearest(name, names);
+      throw new WaferError('ARGUMENT', `the model has no input "${name}"`, {
+        hint: near ? `did you mean "${near}"?` : `inputs are ${namesText(inputs)}`,
+      });
+    }
+  for (const { name, type } of inputs)
+    located({ node: `input "${name}"` }, () => {
+      const given = sample[name];
+      if (!given) throw new WaferError('ARGUMENT', `${typeText(type)} is missing`);
+      const dtype = dtypeOf(given.data);
+      if (dtype !== type.dtype && !(type.dtype === 'bool' && dtype === 'u8'))
+        throw new WaferError('DTYPE', `expected ${type.dtype}, got ${dtype}`, { hint: 'convert with numpy: x.astype(…)' });
+      const { shape } = type;
+      if (given.shape.length !== shape.length || shape.some((d, i) => isStatic(d) && d !== given.shape[i]))
+        throw new WaferError('SHAPE', `expected ${shapeText(shape)}, got ${shapeText(given.shape)}`);
+      const at = given.data.findIndex((v) => !Number.isFinite(v));
+      if (at >= 0) throw new WaferError('VALUE', `element ${at} is ${given.data[at]}`);
+    });
+}
