@@ -21,6 +21,7 @@ export interface Value {
 
 export interface Node {
   readonly op: Op;
+  /** The name of its first output. */
   readonly name: string;
   /** Absent optional inputs are undefined. */
   readonly inputs: readonly (Value | undefined)[];
@@ -92,8 +93,9 @@ export class Builder {
       const filled = fillAttrs(declared.attrs, attrs);
       const types = declared.infer(inputs.map((x) => x?.type) as TensorType[], filled);
       const outputs: Value[] = [];
-      const node: Node = { op: declared, name, inputs, outputs, attrs: filled };
-      for (const type of types) outputs.push({ name: this.unique(name), type, producer: node });
+      const names = types.map(() => this.unique(name));
+      const node: Node = { op: declared, name: names[0]!, inputs, outputs, attrs: filled };
+      types.forEach((type, i) => outputs.push({ name: names[i]!, type, producer: node }));
       this.nodes.push(node);
       return outputs;
     });
