@@ -250,3 +250,17 @@ export function x8_transpose(
     }
   }
 }
+
+/**
+ * Lines of `bytes` from `n` lines of x, picked by i32 indices; x has one block of n lines for every `count` rows.
+ * Negative indices count from the end; what is out of range takes the nearest line.
+ */
+export function x8_gather(x: usize, indices: usize, y: usize, n: i32, count: i32, bytes: i32, from: i32, to: i32): void {
+  for (let r = from; r < to; r++) {
+    const block = r / count;
+    let index = load<i32>(indices + ((r - block * count) << 2));
+    if (index < 0) index += n;
+    index = min(max(index, 0), n - 1);
+    copyLine(y + r * bytes, x + (block * n + index) * bytes, bytes);
+  }
+}

@@ -1,7 +1,12 @@
 /** The registry of operators. */
 import { nearest, WaferError } from '../core/errors';
+import * as concat from './concat';
 import type { Offline, Op } from './define';
+import * as expand from './expand';
+import * as gather from './gather';
+import * as pad from './pad';
 import * as reshape from './reshape';
+import * as slice from './slice';
 import * as transpose from './transpose';
 import * as unary from './unary';
 
@@ -10,6 +15,11 @@ export const OPS: Readonly<Record<number, Op>> = {
   5: unary.op,
   17: transpose.op,
   18: reshape.op,
+  19: slice.op,
+  20: concat.op,
+  21: pad.op,
+  22: expand.op,
+  23: gather.op,
 };
 
 /** What the packer and the tests know besides, by the same codes. Never named by the runtime, so no bundle carries it. */
@@ -17,6 +27,11 @@ export const OFFLINE: Readonly<Record<number, Offline>> = {
   5: unary.offline,
   17: transpose.offline,
   18: reshape.offline,
+  19: slice.offline,
+  20: concat.offline,
+  21: pad.offline,
+  22: expand.offline,
+  23: gather.offline,
 };
 
 const BY_NAME = new Map(Object.entries(OPS).map(([code, op]) => [op.name, { op, code: Number(code) }]));

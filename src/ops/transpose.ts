@@ -1,9 +1,10 @@
 /** Transpose: axes in another order. Output axis i is input axis perm[i]. */
 import { sizeOf } from '../core/dtype';
 import { WaferError } from '../core/errors';
-import { elements, stridesOf } from '../core/shape';
+import { stridesOf } from '../core/shape';
 import { copyBox } from './box';
 import { type Case, defineOffline, defineOp, ints } from './define';
+import { position, tabulate } from './indices';
 
 export const op = defineOp({
   name: 'transpose',
@@ -43,17 +44,17 @@ export const offline = defineOffline(op, {
       return emit('transpose', [x], { perm: n.ints('perm', reversed) });
     },
   },
-  reference([x], { perm }, [y]) {
-    const from = stridesOf(x!.type.shape);
-    const to = stridesOf(y!.shape);
-    const out = new Float64Array(elements(y!.shape));
-    for (let i = 0; i < out.length; i++) {
-      let at = 0;
-      perm.forEach((axis, k) => (at += (Math.floor(i / to[k]!) % y!.shape[k]!) * from[axis]!));
-      out[i] = x!.data[at]!;
-    }
-    return [out];
-  },
+  reference: ([x], { perm }, [y]) => [
+    tabulate(y!.shape, (index) => {
+      const { shape } = x!.type;
+      return x!.data[
+        position(
+          shape,
+          shape.map((_, axis) => index[perm.indexOf(axis)]!),
+        )
+      ]!;
+    }),
+  ],
   accuracy: { abs: 0, rel: 0 },
   cases: [
     permuted([], []),

@@ -1,0 +1,184 @@
+/**
+ * Pad: a border around a tensor. The border is cut into boxes, each a copy: of one value (`constant`), of the outermost
+ * elements repeated (`edge`), or of the inside walked backwards (`reflect`). On quantised tensors `value` is real: 0
+ * fills with the zero point.
+ */
+import { add, type Dim, isStatic } from '../core/dim';
+import { DTYPES, sizeOf } from '../core/dtype';
+import { WaferError } from '../core/errors';
+import { normalizeAxis, shapeText, stridesOf, type TensorType } from '../core/shape';
+import { copyBox } from './box';
+import { type Dispatch, defineOffline, defineOp, dims, type Emit, float, oneOf, type Ref } from './define';
+import { position, tabulate } from './indices';
+import { narrow } from './slice';
+
+export const op = defineOp({
+  name: 'pad',
+  inputs: ['x'],
+  attrs: {
+    /** Elements added in front of and behind each axis; not negative. */
+    before: dims(),
+    after: dims(),
+    mode: oneOf('constant', 'edge', 'reflect'),
+    value: float(0),
+  },
+  infer([x], { before, after, mode }) {
+    const { shape } = x!;
+    if (before.length !== shape.length || after.length !== shape.length)
+      throw new WaferError('ARGUMENT', `before and after need ${shape.length} entries each`);
+    shape.forEach((d, i) => {
+      const most = mode === 'constant' || !isStatic(d) ? Infinity : mode === 'reflect' ? d - 1 : d > 0 ? Infinity : 0;
+      for (const added of [before[i]!, after[i]!])
+        if (isStatic(added) && (added < 0 || added > Math.max(0, most)))
+          throw new WaferError('SHAPE', `cannot pad axis ${i} of ${shapeText(shape)} by ${added} (${mode})`);
+    });
+    return [{ ...x!, shape: shape.map((d, i) => add(add(before[i]!, d), after[i]!)) }];
+  },
+  wasm({ inputs: [x], outputs: [y], attrs: { before, after, mode, value }, constant }) {
+    const { shape, dtype } = x!.type;
+    const axes = shape.map((d, i) => segments(d, before[i] as number, after[i] as number, mode));
+    const strides = stridesOf(shape);
+    const to = stridesOf(y!.type.shape);
+    const bytes = sizeOf(dtype);
+    const filler = mode === 'constant' ? constant('value', () => stored(x!.type, value)) : undefined;
+    const dispatches: Dispatch[] = [];
+    const visit = (axis: number, chosen: readonly Segment[]): void => {
+      const inside = chosen.every((s) => !s.border);
+      // Behind a border of constants all other axes are borders too: take them whole.
+      if (axis === shape.length || (filler && !inside)) {
+        const rest = y!.type.shape.slice(axis).map((size) => ({ start: 0, size, first: 0, step: 0 }));
+        const box = [...chosen, ...rest];
+        const target = {
+          offset: dot(
+            box.map((s) => s.start),
+            to,
+          ),
+          strides: to,
+        };
+        const size = box.map((s) => s.size);
+        if (filler && !inside) {
+          dispatches.push(...copyBox(filler, { offset: 0, strides: to.map(() => 0) }, y!, target, size, bytes));
+        } else {
+          const from = {
+            offset: dot(
+              box.map((s) => s.first),
+              strides,
+            ),
+            strides: box.map((s, i) => s.step * strides[i]!),
+          };
+          dispatches.push(...copyBox(x!, from, y!, target, size, bytes));
+        }
+        return;
+      }
+      for (const segment of axes[axis]!) if (segment.size > 0) visit(axis + 1, [...chosen, segment]);
+    };
+    visit(0, []);
+    return dispatches;
+  },
+});
+
+/** Part of an output axis, and where it comes from on the input axis. */
+interface Segment {
+  readonly start: number;
+  readonly size: number;
+  readonly first: number;
+  readonly step: number;
+  readonly border?: boolean;
+}
+
+function segments(d: number, before: number, after: number, mode: 'constant' | 'edge' | 'reflect'): Segment[] {
+  const step = mode === 'reflect' ? -1 : 0;
+  return [
+    { start: 0, size: before, first: mode === 'reflect' ? before : 0, step, border: true },
+    { start: before, size: d, first: 0, step: 1 },
+    { start: before + d, size: after, first: mode === 'reflect' ? d - 2 : d - 1, step, border: true },
+  ];
+}
+
+const dot = (a: readonly number[], b: readonly number[]): number => a.reduce((sum, v, i) => sum + v * b[i]!, 0);
+
+/** The element that stands for `value`. */
+function level({ dtype, quant }: TensorType, value: number): number {
+  if (dtype === 'f32') return value;
+  const raw = quant ? Math.round(value / quant.scale) + quant.zero : Math.round(value);
+  return dtype === 'i8' ? Math.min(Math.max(raw, -128), 127) : raw;
+}
+
+/** Negative pads, as a slice. */
+function crop(emit: Emit, x: Ref, before: readonly Dim[], after: readonly Dim[]): Ref {
+  const negative = (d: Dim): number => (isStatic(d) ? Math.min(0, d) : 0);
+  return x.type.shape.reduce<Ref>((part, d, axis) => {
+    const [front, back] = [negative(before[axis]!), negative(after[axis]!)];
+    return narrow(emit, part, axis, -front, add(d, front + back));
+  }, x);
+}
+
+/** One element as the WASM device holds it. */
+const stored = (type: TensorType, value: number) =>
+  type.dtype === 'i8' ? Uint8Array.of(level(type, value) + 128) : new DTYPES[type.dtype].array(1).fill(level(type, value));
+
+const quant = { scale: 0.25, zero: -7 };
+
+export const offline = defineOffline(op, {
+  onnx: {
+    Pad(n, emit) {
+      const x = n.input(0);
+      const { shape } = x.type;
+      const listed = n.opset >= 11;
+      const given =
+        (listed ? n.dims(1) : n.ints(n.has('pads') ? 'pads' : 'paddings')) ?? n.unsupported('pads that depend on data');
+      const axes = (n.inputs[3] && (n.numbers(3) ?? n.unsupported('axes that depend on data'))) ?? shape.map((_, i) => i);
+      const mode = n.string('mode', 'constant');
+      if (mode !== 'constant' && mode !== 'edge' && mode !== 'reflect') return n.unsupported(`mode ${mode}`);
+      const fill = listed
+        ? n.inputs[2] && (n.numbers(2) ?? n.unsupported('a value that depends on data'))[0]
+        : n.float('value', 0);
+      const before: Dim[] = shape.map(() => 0);
+      const after: Dim[] = shape.map(() => 0);
+      axes.forEach((a, i) => {
+        const axis = normalizeAxis(a, shape.length);
+        before[axis] = given[i]!;
+        after[axis] = given[axes.length + i]!;
+      });
+      const cropped = crop(emit, x, before, after);
+      const positive = (d: Dim): Dim => (isStatic(d) ? Math.max(0, d) : d);
+      const added = { before: before.map(positive), after: after.map(positive) };
+      if ([...added.before, ...added.after].every((d) => d === 0)) return cropped;
+      return emit('pad', [cropped], { ...added, mode, value: fill ?? 0 });
+    },
+  },
+  reference([x], { before, mode, value }, [y]) {
+    const { shape } = x!.type;
+    const element = (index: readonly number[]): number => {
+      const inner = index.map((i, axis) => i - (before[axis] as number));
+      const outside = inner.some((i, axis) => i < 0 || i >= shape[axis]!);
+      if (outside && mode === 'constant') return level(x!.type, value);
+      const source = inner.map((i, axis) => {
+        const last = shape[axis]! - 1;
+        if (mode === 'reflect') return i < 0 ? -i : i > last ? 2 * last - i : i;
+        return Math.min(Math.max(i, 0), last);
+      });
+      return x!.data[position(shape, source)]!;
+    };
+    return [tabulate(y!.shape, element)];
+  },
+  accuracy: { abs: 0, rel: 0 },
+  cases: [
+    { inputs: [[3]], attrs: { before: [2], after: [4], value: 1.5 } },
+    { inputs: [[0, 2]], attrs: { before: [1, 0], after: [1, 0], value: -1 } },
+    { inputs: [[1, 5, 4, 3]], attrs: { before: [0, 1, 1, 0], after: [0, 1, 1, 0] } },
+    { inputs: [[2, 5, 4, 3]], attrs: { before: [0, 1, 0, 1], after: [1, 0, 2, 5], value: -Infinity } },
+    { inputs: [{ shape: [1, 5, 4, 8], dtype: 'i8', quant }], attrs: { before: [0, 1, 2, 0], after: [0, 0, 1, 8] } },
+    { inputs: [{ shape: [1, 2, 2, 2], dtype: 'i8', quant }], attrs: { before: [0, 1, 2, 0], after: [0, 0, 1, 0], value: 3.3 } },
+    { inputs: [{ shape: [2, 3], dtype: 'i32' }], attrs: { before: [1, 1], after: [0, 2], value: 70000 } },
+    { inputs: [{ shape: [2, 3], dtype: 'bool' }], attrs: { before: [0, 1], after: [1, 0], value: 1 } },
+    { inputs: [[1, 5, 4, 3]], attrs: { before: [0, 2, 1, 0], after: [0, 1, 3, 0], mode: 'edge' } },
+    { inputs: [[1, 5, 4, 3]], attrs: { before: [0, 2, 1, 0], after: [0, 4, 3, 0], mode: 'reflect' } },
+    { inputs: [{ shape: [2, 6], dtype: 'i8', quant }], attrs: { before: [1, 5], after: [1, 3], mode: 'reflect' } },
+    {
+      inputs: [{ shape: [2, 3, 2, 2, 3], dtype: 'i32' }],
+      attrs: { before: [1, 0, 1, 0, 2], after: [0, 2, 0, 1, 0], mode: 'edge' },
+    },
+    { inputs: [[2, 160]], attrs: { before: [0, 32], after: [0, 32], mode: 'reflect' } },
+  ],
+});
