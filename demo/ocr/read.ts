@@ -1,0 +1,64 @@
+/**
+ * Reads the text in a picture with three networks, PP-OCRv4's pipeline: detect lines, straighten each, turn the ones that
+ * stand on their heads, recognise. The networks are functions, so that any engine can be under them.
+ */
+import { detectorInput, type TextBox, textBoxes } from './detect';
+import { halfTurn, type Picture, rectify, type Tensor } from './picture';
+import { classifierInput, decode, isUpsideDown, type Reading, recognizerInput } from './recognize';
+
+/** Runs a network on its one input and gives its one output. */
+export type Network = (input: Tensor) => Promise<Tensor>;
+
+/** The stages, in the order in which a picture passes them. */
+export const stages = ['detect', 'classify', 'recognize'] as const;
+export type Stage = (typeof stages)[number];
+
+export interface Models extends Readonly<Record<Stage, Network>> {
+  /** The recogniser's classes, see `recognizerLabels`. */
+  readonly labels: readonly string[];
+}
+
+/** A line found and read. */
+export interface Line extends TextBox {
+  reading: Reading;
+  /** Whether the line stood on its head. */
+  turned: boolean;
+}
+
+/** Networks' time alone, without the work on pixels between them. */
+export interface StageTime {
+  runs: number;
+  ms: number;
+}
+
+export interface PictureText {
+  /** In reading order. */
+  lines: Line[];
+  times: Record<Stage, StageTime>;
+}
+
+/** Readings below this mean probability are noise, and dropped. */
+const leastScore = 0.5;
+
+/** What the picture says. `onLine` hears of each line as soon as it is read. */
+export async function readText(picture: Picture, models: Models, onLine: (line: Line) => void = () => {}): Promise<PictureText> {
+  const times: PictureText['times'] = { detect: { runs: 0, ms: 0 }, classify: { runs: 0, ms: 0 }, recognize: { runs: 0, ms: 0 } };
+  const run = async (stage: Stage, input: Tensor): Promise<Tensor> => {
+    const start = performance.now();
+    const output = await models[stage](input);
+    times[stage].runs++;
+    times[stage].ms += performance.now() - start;
+    return output;
+  };
+  const lines: Line[] = [];
+  for (const box of textBoxes(await run('detect', detectorInput(picture)), picture)) {
+    const straight = rectify(picture, box.quad);
+    const turned = isUpsideDown(await run('classify', classifierInput(straight)));
+    const reading = decode(await run('recognize', recognizerInput(turned ? halfTurn(straight) : straight)), models.labels);
+    if (reading.score < leastScore) continue;
+    const line = { ...box, reading, turned };
+    lines.push(line);
+    onLine(line);
+  }
+  return { lines, times };
+}

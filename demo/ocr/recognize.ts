@@ -1,0 +1,68 @@
+/**
+ * Before and after PP-OCRv4's direction classifier and recogniser. Both take a straightened line 48 pixels high; the
+ * recogniser answers a class for every eight columns, which CTC decoding (Graves et al., 2006) makes a text of.
+ */
+import { type Normalization, type Picture, planes, resize, type Tensor } from './picture';
+
+const height = 48;
+const classifierWidth = 192;
+/** Narrower lines are padded to the first, as in training; wider ones than the second are squeezed to bound the memory. */
+const recognizerWidths = { least: 320, most: 3200 } as const;
+/** How sure the classifier must be before a line is turned. */
+const turnThreshold = 0.9;
+
+const normalization: Normalization = { mean: [0.5, 0.5, 0.5], deviation: [0.5, 0.5, 0.5] };
+
+/** A line of text as read. */
+export interface Reading {
+  text: string;
+  /** Mean probability of the characters, 0..1; 0 for an empty text. */
+  score: number;
+}
+
+/** The classifier's input [1, 3, 48, 192]. */
+export function classifierInput(line: Picture): Tensor {
+  return atHeight(line, classifierWidth);
+}
+
+/** Whether the classifier's output [1, 2] (upright, upside down) asks for a half turn. */
+export function isUpsideDown({ data }: Tensor): boolean {
+  return data[1]! > data[0]! && data[1]! > turnThreshold;
+}
+
+/** The recogniser's input [1, 3, 48, W]. W is a multiple of 32, so that lines of like length share an execution plan. */
+export function recognizerInput(line: Picture): Tensor {
+  const wanted = Math.ceil((height * line.width) / line.height / 32) * 32;
+  return atHeight(line, Math.min(recognizerWidths.most, Math.max(recognizerWidths.least, wanted)));
+}
+
+function atHeight(line: Picture, width: number): Tensor {
+  const natural = Math.max(1, Math.ceil((height * line.width) / line.height));
+  return planes(resize(line, Math.min(natural, width), height), normalization, width);
+}
+
+/** The recogniser's classes: blank, the dictionary's characters, space. `keys` is PaddleOCR's file, one character a line. */
+export function recognizerLabels(keys: string): string[] {
+  return ['', ...keys.replace(/\r?\n$/, '').split(/\r?\n/), ' '];
+}
+
+/** Greedy CTC decoding of probabilities [1, steps, classes]: the best class of each step, repeats and blanks dropped. */
+export function decode({ data, shape }: Tensor, labels: readonly string[]): Reading {
+  const [steps, classes] = shape.slice(1) as [number, number];
+  let text = '';
+  let sum = 0;
+  let count = 0;
+  let previous = 0;
+  for (let step = 0; step < steps; step++) {
+    const from = step * classes;
+    let best = 0;
+    for (let c = 1; c < classes; c++) if (data[from + c]! > data[from + best]!) best = c;
+    if (best !== 0 && best !== previous) {
+      text += labels[best] ?? '\ufffd';
+      sum += data[from + best]!;
+      count++;
+    }
+    previous = best;
+  }
+  return { text, score: count ? sum / count : 0 };
+}
