@@ -33,7 +33,7 @@ export interface TextBox {
 /** The detector's input [1, 3, H, W]; H and W are multiples of 32, as five halvings need. */
 export function detectorInput(picture: Picture): Tensor {
   const ratio = Math.min(1, settings.longest / Math.max(picture.width, picture.height));
-  const side = (length: number) => Math.max(32, Math.round(Math.trunc(length * ratio) / 32) * 32);
+  const side = (length: number) => Math.max(32, roundToEven(Math.trunc(length * ratio) / 32) * 32);
   return planes(resize(picture, side(picture.width), side(picture.height)), normalization);
 }
 
@@ -49,11 +49,17 @@ export function textBoxes(map: Tensor, picture: { width: number; height: number 
     const perimeter = 2 * (core.width + core.height);
     const whole = grow(core, (core.width * core.height * settings.unclip) / perimeter);
     if (shorter(whole) < settings.least + 2) continue;
-    const scaled = (length: number, from: number, to: number) => Math.min(to, Math.max(0, Math.round((length / from) * to)));
+    const scaled = (length: number, from: number, to: number) => Math.min(to, Math.max(0, roundToEven((length / from) * to)));
     const quad = corners(whole).map(([x, y]): Point => [scaled(x, width, picture.width), scaled(y, height, picture.height)]);
     boxes.push({ quad: quad as unknown as Quad, score });
   }
   return inReadingOrder(boxes.filter(({ quad: [tl, tr, , bl] }) => length(tl, tr) > 3 && length(tl, bl) > 3));
+}
+
+/** Rounds halves to the even neighbour, as Python does. */
+function roundToEven(value: number): number {
+  const rounded = Math.round(value);
+  return rounded - value === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;
 }
 
 const shorter = (rectangle: Rectangle): number => Math.min(rectangle.width, rectangle.height);

@@ -9,7 +9,7 @@ import { type Matrix3, type Point, perspective, project, type Quad } from './geo
 export interface Picture {
   readonly width: number;
   readonly height: number;
-  readonly data: Uint8ClampedArray;
+  readonly data: Uint8Array | Uint8ClampedArray;
 }
 
 /** An input or output of a network: dense, row-major. */
@@ -128,7 +128,7 @@ export function halfTurn({ width, height, data }: Picture): Picture {
 }
 
 /** Whole pixels; copies only where the bytes do not start at a multiple of four. */
-function pixels(data: Uint8ClampedArray): Uint32Array {
+function pixels(data: Picture['data']): Uint32Array {
   const aligned = data.byteOffset % 4 === 0 ? data : data.slice();
   return new Uint32Array(aligned.buffer, aligned.byteOffset, aligned.length / 4);
 }
