@@ -12,3 +12,4 @@
 export const heapBase: usize = __heap_base;
 export { f32_steps } from './steps';
 export * from './move';
+export * from './pool';

@@ -1,4 +1,4 @@
-/** Copying a run of bytes, inlined into the kernels that move. Exports no kernel. */
+/** Loads and stores of short runs, inlined into the kernels that use them. Exports no kernel. */
 
 /** Bytes from which the engine's own copy is faster than an inline loop. */
 const LONG: usize = 1024;
@@ -28,4 +28,25 @@ export function copyLine(y: usize, x: usize, n: usize): void {
     }
     if (n & 1) store<u8>(y + i, load<u8>(x + i));
   }
+}
+
+/** Stores the first n (1..15) bytes of v. */
+@inline
+export function storeBytes(y: usize, v: v128, n: usize): void {
+  if (n & 8) {
+    v128.store64_lane(y, v, 0);
+    v = i64x2.shuffle(v, v, 1, 1);
+    y += 8;
+  }
+  if (n & 4) {
+    v128.store32_lane(y, v, 0);
+    v = i64x2.shr_u(v, 32);
+    y += 4;
+  }
+  if (n & 2) {
+    v128.store16_lane(y, v, 0);
+    v = i32x4.shr_u(v, 16);
+    y += 2;
+  }
+  if (n & 1) v128.store8_lane(y, v, 0);
 }

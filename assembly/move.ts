@@ -7,7 +7,7 @@
  * contiguous in the target and e in the source, `strided` nothing.
  */
 
-import { copyLine } from './line';
+import { copyLine, storeBytes } from './line';
 
 /** Bytes of a row of `x8_copy`. */
 const CHUNK: usize = 4096;
@@ -106,14 +106,6 @@ export function x32_strided(
   strided<u32>(x, xo, y, yo, nb, nc, nd, ne, nf, tile, sa, sb, sc, sd, se, sf, ta, tb, tc, td, te, tf, from, to);
 }
 
-/** Stores the first n (1..3) 4-byte lanes. */
-@inline
-function storeLanes(q: usize, v: v128, n: i32): void {
-  if (n >= 2) v128.store64_lane(q, v, 0);
-  if (n == 1) v128.store32_lane(q, v, 0);
-  if (n == 3) v128.store32_lane(q + 8, v, 2);
-}
-
 /** A block of 4 e by f (1..4) elements at p (lines of f, stride sf) goes to q (lines of e, stride te); `lines` of e exist. */
 @inline
 function block32(p: usize, sf: i32, q: usize, te: i32, lines: i32, f: i32): void {
@@ -135,10 +127,10 @@ function block32(p: usize, sf: i32, q: usize, te: i32, lines: i32, f: i32): void
     if (lines > 2) v128.store(q + 2 * te, c2);
     if (lines > 3) v128.store(q + 3 * te, c3);
   } else {
-    storeLanes(q, c0, f);
-    if (lines > 1) storeLanes(q + te, c1, f);
-    if (lines > 2) storeLanes(q + 2 * te, c2, f);
-    if (lines > 3) storeLanes(q + 3 * te, c3, f);
+    storeBytes(q, c0, f * 4);
+    if (lines > 1) storeBytes(q + te, c1, f * 4);
+    if (lines > 2) storeBytes(q + 2 * te, c2, f * 4);
+    if (lines > 3) storeBytes(q + 3 * te, c3, f * 4);
   }
 }
 

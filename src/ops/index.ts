@@ -5,6 +5,7 @@ import type { Offline, Op } from './define';
 import * as expand from './expand';
 import * as gather from './gather';
 import * as pad from './pad';
+import * as pool from './pool';
 import * as reshape from './reshape';
 import * as slice from './slice';
 import * as transpose from './transpose';
@@ -13,6 +14,7 @@ import * as unary from './unary';
 /** Operator codes as stored in a `.wafer` file. Append only; a code is never reused. */
 export const OPS: Readonly<Record<number, Op>> = {
   5: unary.op,
+  15: pool.op,
   17: transpose.op,
   18: reshape.op,
   19: slice.op,
@@ -25,6 +27,7 @@ export const OPS: Readonly<Record<number, Op>> = {
 /** What the packer and the tests know besides, by the same codes. Never named by the runtime, so no bundle carries it. */
 export const OFFLINE: Readonly<Record<number, Offline>> = {
   5: unary.offline,
+  15: pool.offline,
   17: transpose.offline,
   18: reshape.offline,
   19: slice.offline,
