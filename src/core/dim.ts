@@ -21,6 +21,9 @@ export interface DimExpr {
   readonly terms: readonly Term[];
 }
 
+/** Symbols, numbers and divisions in one expression: far above what models need, low enough that no model can make us hang. */
+const MAX_PARTS = 1024;
+
 /** Values of the free dimensions. */
 export type Bindings = ReadonlyMap<string, number>;
 
@@ -35,6 +38,7 @@ export function add(a: Dim, b: Dim): Dim {
 
 export function multiply(a: Dim, b: Dim): Dim {
   if (isStatic(a) && isStatic(b)) return a * b;
+  if (termsOf(a).length * termsOf(b).length > MAX_PARTS) throw tooLarge();
   const products: Term[] = [];
   for (const p of termsOf(a))
     for (const q of termsOf(b)) products.push({ coefficient: p.coefficient * q.coefficient, atoms: [...p.atoms, ...q.atoms] });
@@ -126,8 +130,17 @@ const atomText = (atom: Atom): string => ('symbol' in atom ? atom.symbol : `floo
 
 const termsOf = (d: Dim): readonly Term[] => (isStatic(d) ? (d === 0 ? [] : [{ coefficient: d, atoms: [] }]) : d.terms);
 
-/** Adds like terms; a result without atoms collapses to a number. */
+const tooLarge = () =>
+  new WaferError('SHAPE', `a dimension has become an expression of more than ${MAX_PARTS} parts`, {
+    hint: 'give the model fixed input shapes when packing it',
+  });
+
+const partsOf = (terms: readonly Term[]): number =>
+  terms.reduce((n, { atoms }) => atoms.reduce((m, a) => m + 1 + ('symbol' in a ? 0 : partsOf(termsOf(a.numerator))), n + 1), 0);
+
+/** Adds like terms; a result without atoms collapses to a number. Throws SHAPE when the sum is too large in parts or value. */
 function collect(terms: readonly Term[]): Dim {
+  if (partsOf(terms) > MAX_PARTS) throw tooLarge();
   const byKey = new Map<string, Term>();
   for (const term of terms) {
     const atoms = [...term.atoms].sort((p, q) => (atomText(p) < atomText(q) ? -1 : 1));
@@ -135,6 +148,8 @@ function collect(terms: readonly Term[]): Dim {
     byKey.set(key, { coefficient: (byKey.get(key)?.coefficient ?? 0) + term.coefficient, atoms });
   }
   const kept = [...byKey].filter(([, term]) => term.coefficient !== 0);
+  for (const [, { coefficient }] of kept)
+    if (!Number.isSafeInteger(coefficient)) throw new WaferError('SHAPE', `a dimension has ${coefficient} as a coefficient`);
   kept.sort(([p], [q]) => (p === '' ? 1 : q === '' ? -1 : p < q ? -1 : 1));
   if (kept.length === 0) return 0;
   if (kept.length === 1 && kept[0]![0] === '') return kept[0]![1].coefficient;

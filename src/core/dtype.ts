@@ -23,6 +23,9 @@ export const DTYPES: Readonly<Record<DType, DTypeInfo>> = {
 
 export const sizeOf = (dtype: DType): number => DTYPES[dtype].bytes;
 
+/** An array's elements as bytes, little-endian as on every machine that runs browsers: a view. */
+export const bytesOf = (array: ArrayBufferView): Uint8Array => new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+
 /** The dtype that a typed array carries by itself; `bool` is never inferred. Throws DTYPE for arrays Wafer does not take. */
 export function dtypeOf(array: ArrayBufferView): DType {
   if (array instanceof Float32Array) return 'f32';

@@ -1,0 +1,105 @@
+/**
+ * Golden runs: inputs that anyone can draw again from a seed, and what the model must make of them. The generator works in
+ * integers and scales exactly, so every engine draws the same bits.
+ */
+import { crc32 } from '../core/crc';
+import type { Bindings } from '../core/dim';
+import { bytesOf, DTYPES, type DType, type TypedArray } from '../core/dtype';
+import { WaferError } from '../core/errors';
+import { elements, evaluateShape, type StaticShape, sameShape, shapeText } from '../core/shape';
+import type { Graph } from '../graph/ir';
+import type { Golden, GoldenOutput } from './model';
+
+/** A tensor by its name. */
+export interface NamedTensor {
+  name: string;
+  dtype: DType;
+  shape: StaticShape;
+  /** Row-major. */
+  data: TypedArray;
+}
+
+/** mulberry32 (Tommy Ettinger): 32 random bits a call. */
+function generator(seed: number): () => number {
+  let state = seed | 0;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let z = Math.imul(state ^ (state >>> 15), 1 | state);
+    z = (z + Math.imul(z ^ (z >>> 7), 61 | z)) ^ z;
+    return z ^ (z >>> 14);
+  };
+}
+
+/** What 32 random bits become: f32 in [-1, 1) in steps of 2^-23, bytes all of their range, i32 0..7 (they may be indices). */
+const DRAW: Readonly<Record<DType, (bits: number) => number>> = {
+  f32: (bits) => (bits >> 8) * 2 ** -23,
+  i32: (bits) => bits & 7,
+  i8: (bits) => bits >> 24,
+  u8: (bits) => bits >>> 24,
+  bool: (bits) => bits >>> 31,
+};
+
+/** The inputs of a golden run by name, row-major, drawn one after another in the order of the graph's inputs. */
+export function goldenInputs(graph: Graph, golden: Pick<Golden, 'seed' | 'bindings'>): Record<string, TypedArray> {
+  const next = generator(golden.seed);
+  return Object.fromEntries(
+    graph.inputs.map(({ name, type }) => {
+      const data = new DTYPES[type.dtype].array(elements(evaluateShape(type.shape, golden.bindings)));
+      const draw = DRAW[type.dtype];
+      for (let i = 0; i < data.length; i++) data[i] = draw(next());
+      return [name, data];
+    }),
+  );
+}
+
+/** How many elements of an output are stored. */
+const SAMPLES = 256;
+
+/** A golden run from what the model made of `goldenInputs`. */
+export function makeGolden(seed: number, bindings: Bindings, outputs: readonly NamedTensor[]): Golden {
+  return {
+    seed,
+    bindings,
+    outputs: outputs.map(({ name, dtype, shape, data }): GoldenOutput => {
+      // Odd, so that samples do not keep to the same few channels.
+      const stride = Math.ceil(data.length / SAMPLES) | 1;
+      return { name, dtype, shape, stride, samples: sampled(data, stride), crc: crc32(bytesOf(data)) };
+    }),
+  };
+}
+
+const sampled = (data: TypedArray, stride: number): TypedArray => data.filter((_, i) => i % stride === 0);
+
+export interface Tolerance {
+  /** |got - want| <= abs + rel * |want|. */
+  abs: number;
+  rel: number;
+}
+
+/**
+ * Compares a golden run's outputs with what this device made. Without a tolerance all bits must be equal; with one, outputs
+ * whose bits differ are compared at the stored samples. Throws MISMATCH.
+ */
+export function checkGolden(golden: Golden, outputs: readonly NamedTensor[], tolerance?: Tolerance): void {
+  for (const want of golden.outputs) {
+    const got = outputs.find((o) => o.name === want.name);
+    if (!got || got.dtype !== want.dtype || !sameShape(got.shape, want.shape))
+      throw mismatch(
+        want.name,
+        `is ${got ? got.dtype + shapeText(got.shape) : 'missing'}, expected ${want.dtype}${shapeText(want.shape)}`,
+      );
+    if (crc32(bytesOf(got.data)) === want.crc) continue;
+    const { abs, rel } = tolerance ?? { abs: 0, rel: 0 };
+    const samples = sampled(got.data, want.stride);
+    const at = want.samples.findIndex(
+      (w, i) => !(Math.abs(samples[i]! - w) <= abs + rel * Math.abs(w)) && !Object.is(samples[i], w),
+    );
+    if (at >= 0) throw mismatch(want.name, `is ${samples[at]} at element ${at * want.stride}, expected ${want.samples[at]}`);
+    if (!tolerance) throw mismatch(want.name, `differs in bits, though in none of the ${samples.length} stored samples`);
+  }
+}
+
+const mismatch = (name: string, what: string): WaferError =>
+  new WaferError('MISMATCH', `golden output "${name}" ${what}`, {
+    hint: 'this device computes something else than the packer did: try another device, and report it',
+  });

@@ -1,0 +1,212 @@
+/**
+ * Reads `.wafer` files. A file holds no types beyond those of inputs and constants: the graph is rebuilt node by node through
+ * `Builder`, which infers types and checks attributes again, so a file cannot claim anything of a graph that is not so.
+ * Every failure is a BAD_FILE with the byte where it was noticed.
+ */
+import { isStatic } from '../core/dim';
+import type { TypedArray } from '../core/dtype';
+import { WaferError } from '../core/errors';
+import { elements, evaluateShape, sameShape, type TensorType, typeText } from '../core/shape';
+import { Builder, type Graph, nodeText, type Value } from '../graph/ir';
+import type { AttrSchema, Attrs, AttrValue, Step } from '../ops/define';
+import { OPS } from '../ops/index';
+import { stepCode } from '../ops/steps';
+import { badFile, Cursor, DAMAGED, UPDATE } from './cursor';
+import {
+  ATTRS,
+  type Field,
+  GOLDENS,
+  GRAPH,
+  LABELS,
+  MAX_ELEMENTS,
+  MAX_GOLDEN_ELEMENTS,
+  MAX_NODES,
+  MAX_RANK,
+  type Of,
+  ORIGINS,
+  PROCESSING,
+  PROVENANCE,
+  type SectionName,
+  TAGS,
+  TENSORS,
+} from './layout';
+import type { Golden, GoldenOutput, ImageProcessing, Origin, WaferModel } from './model';
+import { readSections } from './sections';
+import { readBlobs, viewOf } from './tensors';
+
+type Stored = Of<typeof TENSORS>;
+type Names = Of<typeof ORIGINS>;
+
+/**
+ * The model in a file. Constants are views of `file` (copies where its address is no multiple of 4): do not change its bytes
+ * afterwards. Throws BAD_FILE for whatever is not a whole and sound file of a version that this one knows.
+ */
+export function readWafer(file: Uint8Array): WaferModel {
+  const sections = readSections(file);
+  const within = <T>(name: SectionName, read: (from: Cursor) => T): T | undefined => {
+    const section = sections.find((s) => s.name === name);
+    if (!section) return undefined;
+    const from = new Cursor(file, section.offset, section.offset + section.bytes);
+    const value = read(from);
+    from.done();
+    return value;
+  };
+  const field = <const F extends Field>(name: SectionName, f: F) => within(name, (from): Of<F> => from.read(f));
+  const need = <T>(name: SectionName, value: T | undefined): T => {
+    if (value === undefined) throw badFile(`section ${TAGS[name]} is missing`, 0);
+    return value;
+  };
+
+  const names = field('origins', ORIGINS);
+  const stored = need('tensors', field('tensors', TENSORS));
+  const blobs = need(
+    'weights',
+    within('weights', (from) => readBlobs(stored.blobs, from)),
+  );
+  const { graph, values } = need(
+    'graph',
+    within('graph', (from) => readGraph(from, stored, blobs, names)),
+  );
+  const provenance = need('provenance', field('provenance', PROVENANCE));
+  const labels = field('labels', LABELS);
+  const processing = within('processing', (from) => {
+    const read = from.read(PROCESSING);
+    for (const image of read.images ?? []) checkImage(image, graph, from);
+    return read;
+  });
+  const goldens = within('goldens', (from) => from.read(GOLDENS).map((golden) => checkedGolden(golden, graph, from)));
+  return {
+    graph,
+    provenance: { ...provenance, metrics: Object.fromEntries(provenance.metrics) },
+    ...(labels && { labels }),
+    ...processing,
+    goldens: goldens ?? [],
+    ...(names && { origins: originsOf(names, values) }),
+  };
+}
+
+/** The graph, and its values by their numbers: inputs, then outputs of nodes, then tensors. */
+function readGraph(from: Cursor, stored: Stored, blobs: readonly TypedArray[], names: Names | undefined) {
+  const build = new Builder();
+  from.strings = from.read(GRAPH.strings);
+  const inputs = from.read(GRAPH.inputs);
+  distinct([...inputs.map((x) => x.name), ...(names?.nodes ?? []), ...(names?.tensors ?? [])], from);
+  const values = inputs.map(({ name, type }) => build.input(name, checkedType(type, from)));
+  const constants = stored.tensors.map(({ blob, shape, quant }, i) => {
+    const data = blobs[blob] ?? from.fail(`tensor ${i} is in blob ${blob} of ${blobs.length}`);
+    const { dtype } = stored.blobs[blob]!;
+    const type = checkedType({ dtype, shape, ...(quant && { quant }) }, from);
+    if (elements(shape) !== data.length) from.fail(`tensor ${i}, ${typeText(type)}, has ${data.length} elements`);
+    return build.constant(names?.tensors[i] ?? `constant.${i}`, type, data);
+  });
+  const resolve = (ref: number): Value =>
+    (ref % 2 ? values[values.length - (ref + 1) / 2] : constants[ref / 2 - 1]) ?? from.fail(`reference ${ref} leads nowhere`);
+
+  const count = from.count();
+  if (count > MAX_NODES) from.fail(`${count} nodes, more than ${MAX_NODES}`);
+  for (let i = 0; i < count; i++) {
+    const at = from.at;
+    const code = from.uint();
+    const op = OPS[code] ?? from.fail(`operator ${code} is unknown`, UPDATE);
+    const name = names?.nodes[i] ?? `${op.name}.${i}`;
+    values.push(
+      ...rebuilt(nodeText({ op, name }), at, () => {
+        const attrs = readAttrs(from, op.attrs);
+        const operands = from.read(GRAPH.refs).map((ref) => (ref ? resolve(ref) : undefined));
+        const outputs = build.add(op, name, operands, attrs);
+        for (const { type } of outputs) checkedType(type, from);
+        return outputs;
+      }),
+    );
+  }
+  const outputs = from.read(GRAPH.outputs).map(({ name, ref }) => ({ name, value: resolve(ref) }));
+  distinct(
+    outputs.map((o) => o.name),
+    from,
+  );
+  values.push(...constants);
+  const expected = [count, constants.length, values.length];
+  if (names && [names.nodes, names.tensors, names.origins].some(({ length }, i) => length !== expected[i]))
+    from.fail('names are missing or left over');
+  return { graph: build.finish(outputs), values };
+}
+
+function readAttrs(from: Cursor, schema: AttrSchema): Attrs {
+  const attrs: Record<string, AttrValue> = {};
+  const given = from.uint();
+  const known = Object.entries(schema);
+  if (given >= 2 ** known.length) from.fail('an attribute is unknown', UPDATE);
+  known.forEach(([name, { kind, choices }], i) => {
+    if (!((given >>> i) & 1)) return;
+    const value = (from.field(ATTRS[kind]) ?? null) as AttrValue;
+    if (choices && !choices.includes(value as string)) from.fail(`attribute "${name}" is "${value}"`, UPDATE);
+    if (kind === 'steps') for (const { fn } of value as readonly Step[]) stepCode(fn);
+    attrs[name] = value;
+  });
+  return attrs;
+}
+
+/** Runs `body`; whatever it throws becomes a BAD_FILE: attributes that an operator stumbles over are the file's fault. */
+function rebuilt<T>(node: string | undefined, offset: number, body: () => T): T {
+  try {
+    return body();
+  } catch (error) {
+    const known = error instanceof WaferError ? error : new WaferError('BAD_FILE', String(error));
+    const { message, ...where } = known.at({ node, offset, hint: DAMAGED }).toJSON();
+    throw new WaferError('BAD_FILE', message, where);
+  }
+}
+
+function checkedType(type: TensorType, from: Cursor): TensorType {
+  const { dtype, shape, quant } = type;
+  const known = shape.filter(isStatic);
+  if (shape.length > MAX_RANK) from.fail(`a tensor has ${shape.length} dimensions`);
+  if (!known.every((d) => Number.isInteger(d) && d >= 0 && d < MAX_ELEMENTS) || elements(known) > MAX_ELEMENTS)
+    from.fail(`${typeText(type)} is too large or no shape at all`);
+  if (quant && dtype !== 'i8') from.fail(`${typeText(type)} is quantised`);
+  return type;
+}
+
+function distinct(names: readonly string[], from: Cursor): void {
+  if (new Set(names).size !== names.length) from.fail('two values have one name');
+}
+
+function checkImage({ input, channels, mean, scale }: ImageProcessing, graph: Graph, from: Cursor): void {
+  const count = channels === 'gray' ? 1 : 3;
+  if (!graph.inputs.some((x) => x.name === input)) from.fail(`there is no input "${input}" for images`);
+  if (mean.length !== count || scale.length !== count) from.fail(`images of ${count} channels need as many means and scales`);
+  if (![...mean, ...scale].every(Number.isFinite)) from.fail('a mean or scale of an image is infinite');
+}
+
+type StoredGolden = Of<typeof GOLDENS>[number];
+
+/** A golden run that fits the graph. */
+function checkedGolden({ seed, bindings, outputs }: StoredGolden, graph: Graph, from: Cursor): Golden {
+  return rebuilt(undefined, from.at, () => {
+    const drawn = graph.inputs.reduce((n, x) => n + elements(evaluateShape(x.type.shape, bindings)), 0);
+    if (!(drawn <= MAX_GOLDEN_ELEMENTS)) from.fail(`a golden run with ${drawn} input elements`);
+    return { seed, bindings, outputs: outputs.map((output) => checkedOutput(output, bindings, graph, from)) };
+  });
+}
+
+function checkedOutput(
+  stored: StoredGolden['outputs'][number],
+  bindings: Golden['bindings'],
+  graph: Graph,
+  from: Cursor,
+): GoldenOutput {
+  const { name, dtype, shape, stride } = stored;
+  const type = graph.outputs.find((o) => o.name === name)?.value.type;
+  if (type?.dtype !== dtype || !sameShape(evaluateShape(type.shape, bindings), shape))
+    from.fail(`golden output "${name}" ${typeText(stored)} is not what the graph makes`);
+  const samples = viewOf(dtype, stored.samples.slice());
+  if (stride === 0 || samples?.length !== Math.ceil(elements(shape) / stride))
+    return from.fail(`golden output "${name}" has ${stored.samples.length} bytes of samples, one in ${stride}`);
+  return { ...stored, samples };
+}
+
+function originsOf(names: Names, values: readonly Value[]): Map<string, Origin> {
+  const origins = new Map<string, Origin>();
+  names.origins.forEach((origin, i) => origin && origins.set(values[i]!.name, origin));
+  return origins;
+}

@@ -1,0 +1,143 @@
+/**
+ * Writes `.wafer` files. The bytes depend on the model alone. Constants go out in the order in which nodes first use them, those
+ * with equal elements once, each in the smallest encoding that it has.
+ */
+import { crc32 } from '../core/crc';
+import { bytesOf } from '../core/dtype';
+import { located, WaferError } from '../core/errors';
+import type { StaticShape } from '../core/shape';
+import { constantsOf, type Graph, type Node, nodeText, type Value } from '../graph/ir';
+import { opCode } from '../ops/index';
+import { encodeTensors } from './encode';
+import {
+  ATTRS,
+  alignUp,
+  GOLDENS,
+  GRAPH,
+  HEADER_BYTES,
+  LABELS,
+  MAGIC,
+  type Of,
+  ORIGINS,
+  PROCESSING,
+  PROVENANCE,
+  ROW_BYTES,
+  type SectionName,
+  TAGS,
+  TENSORS,
+  VERSION,
+} from './layout';
+import type { Origin, WaferModel } from './model';
+import { Sink } from './sink';
+
+/**
+ * The file of a model. Names of nodes and values are written when the model has origins (an empty map will do); origins of
+ * values that are not in the graph are left out. Throws VALUE for numbers that no file can hold.
+ */
+export function writeWafer(model: WaferModel): Uint8Array {
+  const { graph, provenance, labels, images, postprocessing, goldens, origins } = model;
+  const constants = constantsOf(graph);
+  const { blobs, indices, weights } = encodeTensors(constants);
+  const tensors: Of<typeof TENSORS> = {
+    blobs,
+    tensors: constants.map(({ type: { shape, quant } }, i) => ({
+      blob: indices[i]!,
+      shape: shape as StaticShape,
+      ...(quant && { quant }),
+    })),
+  };
+  const storedGoldens = goldens.map((golden) => ({
+    ...golden,
+    outputs: golden.outputs.map((output) => ({ ...output, samples: bytesOf(output.samples) })),
+  }));
+  const processing = { ...(images && { images }), ...(postprocessing && { postprocessing }) };
+  return assemble({
+    graph: encodeGraph(graph, constants),
+    tensors: Sink.of(TENSORS, tensors),
+    labels: labels && Sink.of(LABELS, labels),
+    processing: images || postprocessing ? Sink.of(PROCESSING, processing) : undefined,
+    provenance: Sink.of(PROVENANCE, { ...provenance, metrics: new Map(Object.entries(provenance.metrics)) }),
+    goldens: goldens.length ? Sink.of(GOLDENS, storedGoldens) : undefined,
+    origins: origins && Sink.of(ORIGINS, namesOf(graph, constants, origins)),
+    weights,
+  });
+}
+
+function encodeGraph(graph: Graph, constants: readonly Value[]): Uint8Array {
+  const to = new Sink();
+  to.write(
+    GRAPH.inputs,
+    graph.inputs.map(({ name, type: { dtype, shape, quant } }) => ({ name, type: { dtype, shape, ...(quant && { quant }) } })),
+  );
+  const tensorOf = new Map(constants.map((x, i) => [x, i]));
+  const numberOf = new Map(graph.inputs.map((x, i) => [x, i]));
+  const reference = (x: Value | undefined): number =>
+    !x ? 0 : x.data ? 2 * tensorOf.get(x)! + 2 : 2 * (numberOf.size - numberOf.get(x)!) - 1;
+  to.uint(graph.nodes.length);
+  for (const node of graph.nodes) {
+    located({ node: nodeText(node) }, () => encodeNode(node, to, reference));
+    for (const y of node.outputs) numberOf.set(y, numberOf.size);
+  }
+  to.write(
+    GRAPH.outputs,
+    graph.outputs.map(({ name, value }) => ({ name, ref: reference(value) })),
+  );
+  // The strings are known once all else is written, and stand before it.
+  const whole = new Sink();
+  whole.write(GRAPH.strings, [...to.strings.keys()]);
+  whole.raw(to.bytes);
+  return whole.bytes;
+}
+
+function encodeNode({ op, attrs, inputs }: Node, to: Sink, reference: (x: Value | undefined) => number): void {
+  const schema = Object.entries(op.attrs);
+  const given = schema.map(([name, attr]) => !sameAttr(attrs[name]!, attr.default));
+  to.uint(opCode(op));
+  to.uint(given.reduce((mask, is, i) => mask + (is ? 2 ** i : 0), 0));
+  schema.forEach(([name, { kind }], i) => {
+    if (given[i]) to.field(ATTRS[kind], attrs[name]);
+  });
+  to.write(GRAPH.refs, inputs.map(reference));
+}
+
+/** Equal as a file holds them; attributes are plain data. */
+function sameAttr(a: unknown, b: unknown): boolean {
+  if (typeof a !== 'object' || typeof b !== 'object' || !a || !b) return Object.is(a, b);
+  const [p, q] = [Object.entries(a), Object.entries(b)];
+  return p.length === q.length && p.every(([key, value]) => sameAttr(value, (b as Record<string, unknown>)[key]));
+}
+
+function namesOf(graph: Graph, constants: readonly Value[], origins: ReadonlyMap<string, Origin>): Of<typeof ORIGINS> {
+  const values = [...graph.inputs, ...graph.nodes.flatMap((node) => node.outputs), ...constants];
+  return {
+    nodes: graph.nodes.map((node) => node.name),
+    tensors: constants.map((x) => x.name),
+    origins: values.map((x) => origins.get(x.name)),
+  };
+}
+
+/** Header, section table, sections in the order of `TAGS`. */
+function assemble(contents: Readonly<Record<SectionName, Uint8Array | undefined>>): Uint8Array {
+  const sections = (Object.keys(TAGS) as SectionName[]).flatMap((name) => {
+    const bytes = contents[name];
+    return bytes ? [{ tag: TAGS[name], bytes }] : [];
+  });
+  let end = HEADER_BYTES + sections.length * ROW_BYTES + 4;
+  const placed = sections.map(({ tag, bytes }) => {
+    const offset = alignUp(end);
+    end = offset + bytes.length;
+    return { tag, bytes, offset };
+  });
+  if (end >= 2 ** 32) throw new WaferError('VALUE', `the file would have ${end} bytes, more than 32 bits can say`);
+  const header = new Sink();
+  for (const word of [MAGIC, VERSION, end, sections.length]) header.u32(word);
+  for (const { tag, bytes, offset } of placed) {
+    for (const character of tag) header.u8(character.charCodeAt(0));
+    for (const word of [0, offset, bytes.length, crc32(bytes)]) header.u32(word);
+  }
+  header.u32(crc32(header.bytes));
+  const file = new Uint8Array(end);
+  file.set(header.bytes);
+  for (const { bytes, offset } of placed) file.set(bytes, offset);
+  return file;
+}
