@@ -1,0 +1,209 @@
+/** What is written can be read: graphs, all that travels with them, encodings, and the file of version 1. */
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { symbol } from '../../src/core/dim';
+import type { WaferError } from '../../src/core/errors';
+import { goldenInputs } from '../../src/format/golden';
+import type { WaferModel } from '../../src/format/model';
+import { readWafer } from '../../src/format/reader';
+import { verify } from '../../src/format/verify';
+import { writeWafer } from '../../src/format/writer';
+import { Builder, type Graph, type Value } from '../../src/graph/ir';
+import { printGraph } from '../../src/graph/print';
+import { allCases, buildCase } from '../support/cases';
+import { fullModel, modelOf } from './models';
+
+/** All that a graph says, as plain data: attributes unrounded, types, elements, names. */
+function plain(graph: Graph) {
+  const value = (x: Value | undefined) => x && { name: x.name, type: x.type, data: x.data };
+  return {
+    inputs: graph.inputs.map(value),
+    nodes: graph.nodes.map((n) => ({
+      op: n.op.name,
+      name: n.name,
+      attrs: n.attrs,
+      inputs: n.inputs.map(value),
+      outputs: n.outputs.map(value),
+    })),
+    outputs: graph.outputs.map((o) => ({ name: o.name, value: value(o.value) })),
+  };
+}
+
+const plainModel = (model: WaferModel) => ({ ...model, graph: plain(model.graph) });
+
+/** Values renamed in order of appearance. */
+function anonymous(text: string): string {
+  const names = new Map<string, string>();
+  return text.replace(/[%$][^\s,:)]+/g, (name) => names.get(name) ?? names.set(name, `${name[0]}${names.size}`).get(name)!);
+}
+
+/** The same with scales that are exact in f32, as the packer makes them. */
+function exact<T>(value: T): T {
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) return value.map(exact) as T;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, v]) => [key, key === 'scale' && typeof v === 'number' ? Math.fround(v) : exact(v)]),
+  ) as T;
+}
+
+describe('round trip', () => {
+  it.each(allCases().map((c) => [c.address, c] as const))('%s', (_, c) => {
+    const { graph } = buildCase({ ...c, case: exact(c.case) });
+    const read = readWafer(writeWafer({ ...modelOf(graph), origins: new Map() }));
+    expect(plain(read.graph)).toEqual(plain(graph));
+  });
+
+  it('keeps everything', () => {
+    const model = fullModel();
+    const file = writeWafer(model);
+    expect(plainModel(readWafer(file))).toEqual(plainModel(model));
+    expect(verify(file).canonical).toBe(true);
+  });
+
+  it('does without origins, except for names', () => {
+    const { origins: _, ...model } = fullModel();
+    const read = readWafer(writeWafer(model));
+    expect(anonymous(printGraph(read.graph))).toBe(anonymous(printGraph(model.graph)));
+    expect(read.graph.nodes.map((n) => n.name)).toEqual(['reshape.0', 'unary.1', 'concat.2']);
+    expect(read.origins).toBeUndefined();
+  });
+
+  it('does without anything optional', () => {
+    const build = new Builder();
+    const x = build.input('x', { dtype: 'u8', shape: [] });
+    const model = { ...modelOf(build.finish([{ name: 'y', value: x }])) };
+    expect(plainModel(readWafer(writeWafer(model)))).toEqual(plainModel(model));
+  });
+
+  it('reads from any address', () => {
+    const file = writeWafer(fullModel());
+    for (let shift = 0; shift < 4; shift++) {
+      const moved = new Uint8Array(file.length + 8).subarray(shift, shift + file.length);
+      moved.set(file);
+      expect(plainModel(readWafer(moved))).toEqual(plainModel(fullModel()));
+    }
+  });
+
+  it('gives raw tensors as views of the file', () => {
+    const build = new Builder();
+    const w = build.numbers(
+      'w',
+      'f32',
+      [64],
+      Float32Array.from({ length: 64 }, (_, i) => i),
+    );
+    const b = build.numbers('b', 'u8', [3], [1, 2, 3]);
+    const file = writeWafer(modelOf(build.finish([b, w].map((value) => ({ name: value.name, value })))));
+    const read = readWafer(file).graph.outputs.map((o) => o.value.data!);
+    for (const data of read) {
+      expect(data.buffer).toBe(file.buffer);
+      expect(data.byteOffset % 16).toBe(0);
+    }
+  });
+});
+
+describe('encodings', () => {
+  const bytesOf = (...constants: number[][]): number => {
+    const build = new Builder();
+    const outputs = constants.map((data, i) => ({ name: `y${i}`, value: build.numbers('c', 'i32', [data.length], data) }));
+    const { sections } = verify(writeWafer(modelOf(build.finish(outputs))));
+    return sections.find((s) => s.name === 'weights')!.bytes;
+  };
+  const count = (n: number, f: (i: number) => number) => Array.from({ length: n }, (_, i) => f(i));
+
+  it('uniform: one element', () => expect(bytesOf(count(1000, () => 1e9))).toBe(4));
+  it('small: a byte each', () => expect(bytesOf(count(1000, (i) => (i * 37) % 64))).toBe(1000));
+  it('slow: a byte each', () => expect(bytesOf(count(1000, (i) => 1e9 + i * 3))).toBeLessThan(1010));
+  it('wild: raw', () => expect(bytesOf(count(1000, (i) => Math.imul(i + 1, 0x9e3779b1)))).toBe(4000));
+  it('equal: once', () =>
+    expect(
+      bytesOf(
+        count(9, (i) => i),
+        count(9, (i) => i),
+        count(9, (i) => 9 - i),
+      ),
+    ).toBe(18));
+  it('nothing: no bytes', () => expect(bytesOf([], [])).toBe(0));
+});
+
+describe('writer', () => {
+  const failure = (body: () => unknown): WaferError => {
+    try {
+      body();
+    } catch (error) {
+      return error as WaferError;
+    }
+    throw new Error('nothing was thrown');
+  };
+
+  it('gives equal bytes for equal models', () => expect(writeWafer(fullModel())).toEqual(writeWafer(fullModel())));
+
+  it.each([
+    ['NaN', Number.NaN],
+    ['zero', 0],
+    ['negative', -1],
+    ['not exact in f32', 0.1],
+  ])('refuses a scale that is %s', (_, scale) => {
+    const build = new Builder();
+    const x = build.input('x', { dtype: 'i8', shape: [1], quant: { scale, zero: 0 } });
+    expect(failure(() => writeWafer(modelOf(build.finish([{ name: 'y', value: x }]))))).toMatchObject({ code: 'VALUE' });
+  });
+
+  it('says which node holds a NaN', () => {
+    const build = new Builder();
+    const x = build.input('x', { dtype: 'f32', shape: [1] });
+    const y = build.node('unary', 'bad', [x], { steps: [{ fn: 'clip', a: Number.NaN, b: 1 }] });
+    const error = failure(() => writeWafer(modelOf(build.finish([{ name: 'y', value: y }]))));
+    expect(error).toMatchObject({ code: 'VALUE', node: 'unary "bad"' });
+  });
+});
+
+describe('golden runs', () => {
+  it('draws the same inputs everywhere', () => {
+    const build = new Builder();
+    for (const dtype of ['f32', 'i32', 'i8', 'u8', 'bool'] as const) build.input(dtype, { dtype, shape: [symbol('N')] });
+    const inputs = goldenInputs(build.finish([]), { seed: 1, bindings: new Map([['N', 4]]) });
+    expect(inputs).toMatchInlineSnapshot(`
+      {
+        "bool": Uint8Array [
+          0,
+          0,
+          0,
+          1,
+        ],
+        "f32": Float32Array [
+          -0.7458522319793701,
+          0.005471348762512207,
+          -0.945106029510498,
+          -0.03789818286895752,
+        ],
+        "i32": Int32Array [
+          3,
+          0,
+          0,
+          4,
+        ],
+        "i8": Int8Array [
+          109,
+          -2,
+          116,
+          125,
+        ],
+        "u8": Uint8Array [
+          35,
+          103,
+          63,
+          39,
+        ],
+      }
+    `);
+  });
+});
+
+describe('version 1', () => {
+  const path = new URL('v1.wafer', import.meta.url);
+
+  it('is read for ever', () => {
+    expect(plainModel(readWafer(new Uint8Array(readFileSync(path))))).toEqual(plainModel(fullModel()));
+  });
+});

@@ -1,0 +1,60 @@
+/** Small models for the tests of the file format: between them they use every kind of attribute, field and encoding. */
+import { add, floorDivide, multiply, symbol } from '../../src/core/dim';
+import { makeGolden } from '../../src/format/golden';
+import type { WaferModel } from '../../src/format/model';
+import { Builder, type Graph } from '../../src/graph/ir';
+
+export const provenance = {
+  packer: 'wafer 0.1.0',
+  source: { name: 'tiny.onnx', bytes: 1234, sha256: 'ab'.repeat(32) },
+  recipe: ['import', 'quantise int8'],
+  metrics: { sqnr_db: 41.5, nodes: 3 },
+};
+
+export const modelOf = (graph: Graph): WaferModel => ({ graph, provenance, goldens: [] });
+
+/** Free dimensions, a floor division, steps, a dropped node, and every encoding of constants. */
+export function fullModel(): WaferModel {
+  const build = new Builder();
+  const [n, w] = [symbol('N'), symbol('W')];
+  const half = floorDivide(add(w, 1), 2);
+  const x = build.input('x', { dtype: 'f32', shape: [n, w, half] });
+  const q = build.input('q', { dtype: 'i8', shape: [2, 3], quant: { scale: 0.5, zero: -3 } });
+  const flat = build.node('reshape', 'flat', [x], { shape: [multiply(n, multiply(w, half))] });
+  build.node('reshape', 'flat', [x], { shape: [multiply(w, half), n] });
+  const steps = [
+    { fn: 'relu', a: 0, b: 0 },
+    { fn: 'affine', a: 0.1, b: -0.5 },
+    { fn: 'clip', a: Number.NEGATIVE_INFINITY, b: 6 },
+  ];
+  const active = build.node('unary', 'flat', [flat], { steps });
+  const near = build.numbers('table', 'i32', [2, 4], [100000, 100001, 100003, 100002, 100000, 99999, 100005, 100001]);
+  const wild = build.numbers('table', 'i32', [3], [2 ** 31 - 1, -(2 ** 31), 2 ** 31 - 1]);
+  const small = build.numbers('small', 'i32', [5], [1, -1, 2, -2, 3]);
+  const zeros = build.numbers('zeros', 'f32', [100], new Float32Array(100));
+  const ones = build.numbers('ones', 'f32', [5], [1, 0.25, -1e30, Number.NaN, -0]);
+  const bools = build.numbers('bools', 'bool', [3], [1, 0, 1]);
+  const same = build.numbers('same', 'i32', [8], [100000, 100001, 100003, 100002, 100000, 99999, 100005, 100001]);
+  const joined = build.node('concat', 'joined', [q, q], { axis: 1 });
+  const outputs = { active, near, wild, small, zeros, ones, bools, same, joined, x };
+  const graph = build.finish(Object.entries(outputs).map(([name, value]) => ({ name, value })));
+  const bindings = new Map([
+    ['N', 1],
+    ['W', 3],
+  ]);
+  return {
+    graph,
+    provenance,
+    labels: ['', 'caffè', '\ufeff中文', 'a\nb'],
+    images: [{ input: 'x', layout: 'nchw', channels: 'rgb', mean: [127.5, 0, 1e-9], scale: [1 / 127.5, 1, 1] }],
+    postprocessing: { kind: 'ctc' },
+    goldens: [
+      makeGolden(7, bindings, [{ name: 'active', dtype: 'f32', shape: [6], data: Float32Array.of(1, 2, 3, 4, 5, Number.NaN) }]),
+    ],
+    origins: new Map([
+      ['x', { name: 'Input:0' }],
+      ['flat.3', { name: 'Relu:😀', perm: [0, 2, 1] }],
+      ['same', { name: 'Relu:😁' }],
+    ]),
+  };
+}
