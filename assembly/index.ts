@@ -13,3 +13,6 @@ export const heapBase: usize = __heap_base;
 export { f32_steps } from './steps';
 export * from './move';
 export * from './pool';
+export { f32_conv } from './conv';
+export { f32_depthwise } from './depthwise';
+export { f32_gemm, f32_pack } from './gemm';

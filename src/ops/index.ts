@@ -1,9 +1,11 @@
 /** The registry of operators. */
 import { nearest, WaferError } from '../core/errors';
 import * as concat from './concat';
+import * as conv from './conv';
 import type { Offline, Op } from './define';
 import * as expand from './expand';
 import * as gather from './gather';
+import * as gemm from './gemm';
 import * as pad from './pad';
 import * as pool from './pool';
 import * as reshape from './reshape';
@@ -13,6 +15,8 @@ import * as unary from './unary';
 
 /** Operator codes as stored in a `.wafer` file. Append only; a code is never reused. */
 export const OPS: Readonly<Record<number, Op>> = {
+  1: conv.op,
+  3: gemm.op,
   5: unary.op,
   15: pool.op,
   17: transpose.op,
@@ -26,6 +30,8 @@ export const OPS: Readonly<Record<number, Op>> = {
 
 /** What the packer and the tests know besides, by the same codes. Never named by the runtime, so no bundle carries it. */
 export const OFFLINE: Readonly<Record<number, Offline>> = {
+  1: conv.offline,
+  3: gemm.offline,
   5: unary.offline,
   15: pool.offline,
   17: transpose.offline,

@@ -1,0 +1,111 @@
+/**
+ * Convolutions as matrix products over the image itself: the rows of the left operand are the windows, which lie in the
+ * image as runs of contiguous pixels. Where windows reach over the border, a band of input rows is first copied to
+ * scratch with its border around it; elsewhere the image is read in place.
+ */
+import { blockF32 } from './gemm';
+import { copyLine } from './line';
+import { applySteps } from './steps';
+
+/**
+ * Copies `rows` x `cols` pixels of an image (h x w pixels of `pixel` bytes), from row `top` and column `left` on, which
+ * may be negative, to `band`. Pixels outside the image become bytes of `fill`.
+ */
+export function fillBand(
+  band: usize, image: usize, h: i32, w: i32, pixel: usize, top: i32, left: i32, rows: i32, cols: i32, fill: i32,
+): void {
+  const before = min(cols, max(0, -left));
+  const after = min(cols - before, max(0, left + cols - w));
+  const inside = cols - before - after;
+  const pitch = <usize>cols * pixel;
+  for (let row = top; row < top + rows; row++) {
+    if (row < 0 || row >= h || inside == 0) {
+      memory.fill(band, <u8>fill, pitch);
+    } else {
+      const start = <usize>before * pixel, length = <usize>inside * pixel;
+      if (before) memory.fill(band, <u8>fill, start);
+      copyLine(band + start, image + (<usize>row * w + max(0, left)) * pixel, length);
+      if (after) memory.fill(band + start + length, <u8>fill, <usize>after * pixel);
+    }
+    band += pitch;
+  }
+}
+
+/** The offset of each of blockH x blockW windows, in an image of `pitch` bytes a row and `pixel` bytes a pixel. */
+function windowOffsets(
+  offsets: usize, blockH: i32, blockW: i32, strideH: i32, strideW: i32, pitch: usize, pixel: usize,
+): void {
+  for (let y = 0; y < blockH; y++) {
+    for (let x = 0; x < blockW; x++) {
+      store<u32>(offsets, <u32>(<usize>(y * strideH) * pitch + <usize>(x * strideW) * pixel));
+      offsets += 4;
+    }
+  }
+}
+
+/** The offset of each run of a window: of its rows when they are contiguous, else of its pixels. Returns their count. */
+export function runOffsets(
+  offsets: usize, kernelH: i32, kernelW: i32, dilationH: i32, dilationW: i32, pitch: usize, pixel: usize, contiguous: bool,
+): i32 {
+  const across = contiguous ? 1 : kernelW;
+  for (let y = 0; y < kernelH; y++) {
+    for (let x = 0; x < across; x++) {
+      store<u32>(offsets, <u32>(<usize>(y * dilationH) * pitch + <usize>(x * dilationW) * pixel));
+      offsets += 4;
+    }
+  }
+  return kernelH * across;
+}
+
+/**
+ * y = act(clamp(conv(x, w) + bias + residual)) for x [N,h,w,c], y [N,oh,ow,o].
+ *
+ * Work goes by blocks of blockH rows by blockW columns of y; blockW is ow unless blockH is 1. With `banded` unset the
+ * windows must lie inside the image. `weights`: f32_pack of [o/group][kernelH*kernelW*c/group] for each group in turn;
+ * `residual`, `steps`: 0 for none. `scratch`: 128 + 4 * (blockH * blockW + kernelH * kernelW) bytes, rounded up to 16, and the band.
+ * Rows: rows of y, N * oh.
+ */
+export function f32_conv(
+  x: usize, y: usize, h: i32, w: i32, c: i32, oh: i32, ow: i32, kernelH: i32, kernelW: i32, strideH: i32, strideW: i32,
+  dilationH: i32, dilationW: i32, top: i32, left: i32, o: i32, group: i32, weights: usize, bias: usize, residual: usize,
+  low: f32, high: f32, steps: usize, banded: i32, blockH: i32, blockW: i32, scratch: usize, from: i32, to: i32,
+): void {
+  const pixel = <usize>c << 2, pixelY = <usize>o << 2;
+  const groupC = c / group, groupO = o / group;
+  const contiguous = dilationW == 1 && group == 1;
+  const bandW = banded ? (blockW - 1) * strideW + (kernelW - 1) * dilationW + 1 : w;
+  const pitch = <usize>bandW * pixel;
+  const stage = scratch, offsets = scratch + 128, runs = offsets + (<usize>(blockH * blockW) << 2);
+  const band = (runs + (<usize>(kernelH * kernelW) << 2) + 15) & ~15;
+  windowOffsets(offsets, blockH, blockW, strideH, strideW, pitch, pixel);
+  const runCount = runOffsets(runs, kernelH, kernelW, dilationH, dilationW, pitch, pixel, contiguous);
+  const runBytes = <usize>(contiguous ? kernelW * c : groupC) << 2;
+  const groupWeights = (<usize>((groupO + 7) >> 3) * kernelH * kernelW * groupC) << 5;
+  const groupBias = <usize>((groupO + 7) & ~7) << 2;
+  for (let row = from; row < to; ) {
+    const n = row / oh, oy = row % oh;
+    const rows = min(blockH, min(to - row, oh - oy));
+    const image = x + <usize>n * h * w * pixel;
+    const iy = oy * strideH - top;
+    for (let ox = 0; ox < ow; ox += blockW) {
+      const cols = min(blockW, ow - ox);
+      const ix = ox * strideW - left;
+      let a = image + (<usize>iy * w + ix) * pixel;
+      if (banded) {
+        fillBand(band, image, h, w, pixel, iy, ix, (rows - 1) * strideH + (kernelH - 1) * dilationH + 1, bandW, 0);
+        a = band;
+      }
+      const at = (<usize>row * ow + ox) * pixelY;
+      for (let g = 0; g < group; g++) {
+        const channel = <usize>(g * groupO) << 2;
+        blockF32(
+          rows * cols, a + (<usize>(g * groupC) << 2), offsets, runCount, runs, runBytes, weights + <usize>g * groupWeights,
+          bias + <usize>g * groupBias, y + at + channel, groupO, pixelY, residual ? residual + at + channel : 0,
+          low, high, stage,
+        );
+      }
+      if (steps) applySteps(steps, y + at, rows * cols * o);
+    }
+    row += rows;
+  }
+}

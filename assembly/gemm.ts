@@ -1,0 +1,178 @@
+/**
+ * Matrix products: the register tiles, and the loop over a block of rows that conv, gemm and matmul share.
+ *
+ * A row of the left operand is not stored as such: it is `runs` pieces of contiguous memory. `offsets[m]` says where row
+ * m starts, `runOffsets[r]` where its r-th piece starts from there. A dense matrix has one run; a convolution has one
+ * per kernel row, so that images are multiplied where they lie. The right operand is packed in panels of 8 columns.
+ *
+ * Tiles hold their sums in named locals (there are no arrays of registers) and must keep at most 15 vectors alive; the
+ * K loop is not unrolled, because the optimiser would chain the sums.
+ */
+import { applySteps } from './steps';
+
+/** One row of 8 finished f32 sums: + residual, clamp, store. */
+@inline
+export function storeF32(c0: v128, c1: v128, y: usize, residual: usize, lo: v128, hi: v128): void {
+  if (residual) {
+    c0 = f32x4.add(c0, v128.load(residual));
+    c1 = f32x4.add(c1, v128.load(residual, 16));
+  }
+  v128.store(y, f32x4.pmin(f32x4.pmax(c0, lo), hi));
+  v128.store(y, f32x4.pmin(f32x4.pmax(c1, lo), hi), 16);
+}
+
+/** mr x 8 outputs. `runBytes` is not 0. */
+@inline
+function tileF32(
+  mr: i32, a: usize, offsets: usize, runs: i32, runOffsets: usize, runBytes: usize, w: usize, bias: usize,
+  y: usize, pitch: usize, residual: usize, residualPitch: usize, low: f32, high: f32,
+): void {
+  let c00 = v128.load(bias), c01 = v128.load(bias, 16);
+  let c10 = c00, c11 = c01, c20 = c00, c21 = c01, c30 = c00, c31 = c01;
+  const last = runOffsets + (<usize>runs << 2);
+  while (runOffsets < last) {
+    let p0 = a + load<u32>(runOffsets);
+    let p1 = p0, p2 = p0, p3 = p0;
+    p0 += load<u32>(offsets);
+    if (mr > 1) p1 += load<u32>(offsets, 4);
+    if (mr > 2) p2 += load<u32>(offsets, 8), p3 += load<u32>(offsets, 12);
+    const end = w + (runBytes << 3);
+    do {
+      const w0 = v128.load(w), w1 = v128.load(w, 16);
+      let x = v128.load32_splat(p0);
+      c00 = f32x4.add(c00, f32x4.mul(x, w0));
+      c01 = f32x4.add(c01, f32x4.mul(x, w1));
+      p0 += 4;
+      if (mr > 1) {
+        x = v128.load32_splat(p1);
+        c10 = f32x4.add(c10, f32x4.mul(x, w0));
+        c11 = f32x4.add(c11, f32x4.mul(x, w1));
+        p1 += 4;
+      }
+      if (mr > 2) {
+        x = v128.load32_splat(p2);
+        c20 = f32x4.add(c20, f32x4.mul(x, w0));
+        c21 = f32x4.add(c21, f32x4.mul(x, w1));
+        p2 += 4;
+        x = v128.load32_splat(p3);
+        c30 = f32x4.add(c30, f32x4.mul(x, w0));
+        c31 = f32x4.add(c31, f32x4.mul(x, w1));
+        p3 += 4;
+      }
+      w += 32;
+    } while (w < end);
+    runOffsets += 4;
+  }
+  const lo = f32x4.splat(low), hi = f32x4.splat(high);
+  storeF32(c00, c01, y, residual, lo, hi);
+  if (mr > 1) storeF32(c10, c11, y + pitch, residual + residualPitch, lo, hi);
+  if (mr > 2) {
+    storeF32(c20, c21, y + 2 * pitch, residual + 2 * residualPitch, lo, hi);
+    storeF32(c30, c31, y + 3 * pitch, residual + 3 * residualPitch, lo, hi);
+  }
+}
+
+/** Copies the first `bytes` of each of `rows` rows of a staged tile (rows of `stagePitch` bytes) to their place. */
+export function unstage(stage: usize, stagePitch: usize, y: usize, pitch: usize, rows: i32, bytes: usize): void {
+  for (; rows > 0; rows--) {
+    for (let i: usize = 0; i < bytes; i++) store<u8>(y + i, load<u8>(stage + i));
+    stage += stagePitch;
+    y += pitch;
+  }
+}
+
+/**
+ * `rows` rows of `n` outputs. `w` is panels as `f32_pack` makes them, `bias` padded to the panels. `y` and `residual`
+ * (0 for none) have rows of `pitch` bytes. `stage`: 128 bytes to work in.
+ */
+export function blockF32(
+  rows: i32, a: usize, offsets: usize, runs: i32, runOffsets: usize, runBytes: usize, w: usize, bias: usize,
+  y: usize, n: i32, pitch: usize, residual: usize, low: f32, high: f32, stage: usize,
+): void {
+  if (runBytes == 0) runs = 0;
+  const panelBytes = (<usize>runs * runBytes) << 3;
+  for (; n > 0; n -= 8) {
+    const ragged = n < 8;
+    const step: usize = ragged ? 32 : pitch;
+    const residualPitch: usize = residual ? pitch : 0;
+    let at = y, add = residual, row = offsets, left = rows;
+    while (left >= 4) {
+      tileF32(4, a, row, runs, runOffsets, runBytes, w, bias, ragged ? stage : at, step, add, residualPitch, low, high);
+      if (ragged) unstage(stage, 32, at, pitch, 4, <usize>n << 2);
+      at += pitch << 2;
+      add += residualPitch << 2;
+      row += 16;
+      left -= 4;
+    }
+    if (left & 2) {
+      tileF32(2, a, row, runs, runOffsets, runBytes, w, bias, ragged ? stage : at, step, add, residualPitch, low, high);
+      if (ragged) unstage(stage, 32, at, pitch, 2, <usize>n << 2);
+      at += pitch << 1;
+      add += residualPitch << 1;
+      row += 8;
+    }
+    if (left & 1) {
+      tileF32(1, a, row, runs, runOffsets, runBytes, w, bias, ragged ? stage : at, step, add, residualPitch, low, high);
+      if (ragged) unstage(stage, 32, at, pitch, 1, <usize>n << 2);
+    }
+    w += panelBytes;
+    bias += 32;
+    y += 32;
+    if (residual) residual += 32;
+  }
+}
+
+/**
+ * Packs `groups` matrices of n x k floats, one after the other, to panels [group][n/8][k][8], the last of each group
+ * padded with zeros. Element (i, j) lies at 4 * (i * strideN + j * strideK) in its matrix. Rows: panels of all groups.
+ */
+export function f32_pack(
+  source: usize, packed: usize, n: i32, k: i32, strideN: i32, strideK: i32, from: i32, to: i32,
+): void {
+  const across = <usize>strideN << 2, along = <usize>strideK << 2;
+  const panels = (n + 7) >> 3;
+  for (let row = from; row < to; row++) {
+    const group = row / panels, panel = row % panels;
+    const count = min(8, n - panel * 8);
+    let out = packed + ((<usize>row * k) << 5);
+    let first = source + ((<usize>group * n * k) << 2) + <usize>panel * 8 * across;
+    for (let j = 0; j < k; j++) {
+      let at = first;
+      for (let i = 0; i < 8; i++) {
+        store<f32>(out, i < count ? load<f32>(at) : 0);
+        out += 4;
+        at += across;
+      }
+      first += along;
+    }
+  }
+}
+
+/** The offsets of `rows` rows that lie `pitch` bytes apart, and one run at 0 behind them. */
+function denseOffsets(offsets: usize, rows: i32, pitch: usize): void {
+  for (let m = 0; m < rows; m++) store<u32>(offsets + (<usize>m << 2), <u32>(<usize>m * pitch));
+  store<u32>(offsets + (<usize>rows << 2), 0);
+}
+
+/**
+ * y[m][n] = act(clamp(sum over k of x[m][k] * w[n][k] + bias[n] + residual[m][n])).
+ * `residual`, `steps`: 0 for none. `block`: rows to multiply at a time. `scratch`: 4 * block + 132 bytes. Rows: m.
+ */
+export function f32_gemm(
+  x: usize, w: usize, bias: usize, residual: usize, y: usize, k: i32, n: i32, low: f32, high: f32, steps: usize,
+  block: i32, scratch: usize, from: i32, to: i32,
+): void {
+  const stage = scratch, offsets = scratch + 128;
+  const pitchX = <usize>k << 2, pitchY = <usize>n << 2;
+  denseOffsets(offsets, block, pitchX);
+  for (let m = from; m < to; m += block) {
+    const rows = min(block, to - m);
+    const at = y + <usize>m * pitchY;
+    const add = residual ? residual + <usize>m * pitchY : 0;
+    blockF32(
+      rows, x + <usize>m * pitchX, offsets, 1, offsets + (<usize>block << 2), pitchX, w, bias, at, n, pitchY, add,
+      low, high, stage,
+    );
+    if (steps) applySteps(steps, at, rows * n);
+  }
+}

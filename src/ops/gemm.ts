@@ -1,0 +1,185 @@
+/**
+ * Gemm: a matrix times constant weights, y[..., n] = act(sum of x[..., k] * w[n, k] + bias[n] + residual[..., n]). ONNX's
+ * MatMul and Gemm with a constant matrix become this, and convolutions of single pixels run on its kernels. Arithmetic
+ * on quantised inputs is described in product.ts.
+ */
+import { isStatic } from '../core/dim';
+import { WaferError } from '../core/errors';
+import { elements, shapeText } from '../core/shape';
+import { type Case, type Dispatch, defineOffline, defineOp, type Emit, type Lowering, type OnnxNode, type Ref } from './define';
+import {
+  blockBytes,
+  clampArguments,
+  constantOf,
+  costOf,
+  finish,
+  inPanels,
+  type ProductAttrs,
+  panelCount,
+  productAttrs,
+  productInputs,
+  productType,
+} from './product';
+import { step } from './steps';
+
+export const op = defineOp({
+  name: 'gemm',
+  inputs: productInputs,
+  attrs: productAttrs,
+  infer(inputs, attrs) {
+    const [x, w] = inputs;
+    const [k, wanted] = [x!.shape.at(-1), w!.shape[1]];
+    if (x!.shape.length < 1 || w!.shape.length !== 2 || (isStatic(k!) && isStatic(wanted!) && k !== wanted))
+      throw new WaferError('SHAPE', `cannot multiply ${shapeText(x!.shape)} by weights ${shapeText(w!.shape)}`);
+    return [productType(inputs, attrs, [...x!.shape.slice(0, -1), w!.shape[0]!])];
+  },
+  wasm: (node) => gemmDispatches(node),
+});
+
+/** Rows of x times the weights, which have the same elements as [n, k] whatever their rank. */
+export function gemmDispatches(node: Lowering<ProductAttrs>): Dispatch[] {
+  const [x, w, bias, , residual] = node.inputs;
+  const [y] = node.outputs;
+  const n = w!.type.shape[0]!;
+  const k = x!.type.shape.at(-1)!;
+  const rows = elements(x!.type.shape.slice(0, -1));
+  constantOf('w', w!);
+  const panels = panelCount(1, n);
+  const packed = node.packed('w', w!, panels * k * 32, (block) => ({
+    kernel: 'f32_pack',
+    args: [w!, block, n, k, k, 1],
+    rows: panels,
+  }));
+  const biases = node.constant('bias', () => {
+    const data = bias && constantOf('bias', bias);
+    return inPanels(1, n, (channel) => data?.[channel] ?? 0);
+  });
+  const block = blockRows(4 * k, 4 * n, blockBytes(4 * n * k));
+  const scratch = node.scratch(4 * block + 132);
+  const args = [x!, packed, biases, residual ?? 0, y!, k, n, ...clampArguments(node), block, scratch];
+  return [{ kernel: 'f32_gemm', args, rows }];
+}
+
+/** Rows to multiply at a time: a multiple of every tile's height, so that no block but the last is ragged. */
+export function blockRows(bytesIn: number, bytesOut: number, target: number): number {
+  const rows = Math.min(target / Math.max(1, bytesIn), 2 ** 18 / Math.max(1, bytesOut));
+  return 12 * Math.max(1, Math.min(256, Math.floor(rows / 12)));
+}
+
+/** Elements of `matrix` [rows, cols] as [cols, rows], times `factor`: at once when they are known, else as nodes. */
+function transposed(emit: Emit, matrix: Ref, factor = 1): Ref {
+  const [rows, cols] = matrix.type.shape as number[];
+  const { data } = matrix;
+  if (!data) return scaled(emit, emit('transpose', [matrix], { perm: [1, 0] }), factor);
+  const out = new Float32Array(data.length);
+  for (let i = 0; i < rows!; i++) for (let j = 0; j < cols!; j++) out[j * rows! + i] = data[i * cols! + j]! * factor;
+  return emit.constant('f32', [cols!, rows!], out);
+}
+
+function scaled(emit: Emit, x: Ref, factor: number): Ref {
+  if (factor === 1) return x;
+  if (x.data)
+    return emit.constant(
+      'f32',
+      x.type.shape as number[],
+      Float32Array.from(x.data, (v) => v * factor),
+    );
+  return emit('unary', [x], { steps: [step('affine', factor)] });
+}
+
+/** C of a Gemm when it is one number for each of n columns. */
+function rowBias(emit: Emit, c: Ref | undefined, n: number, beta: number): Ref | undefined {
+  if (!c?.data || (c.data.length !== 1 && !(c.data.length === n && c.type.shape.at(-1) === n))) return undefined;
+  return emit.constant(
+    'f32',
+    [n],
+    Float32Array.from({ length: n }, (_, i) => c.data![c.data!.length === 1 ? 0 : i]! * beta),
+  );
+}
+
+function fromGemm(node: OnnxNode, emit: Emit): Ref {
+  const [alpha, beta] = [node.float('alpha', 1), node.float('beta', 1)];
+  const [transA, transB] = [node.int('transA', 0) !== 0, node.int('transB', 0) !== 0];
+  const [a, b, c] = [node.input(0), node.input(1), node.inputs[2]];
+  const x = transA ? emit('transpose', [a], { perm: [1, 0] }) : a;
+  const n = b.type.shape[transB ? 0 : 1]!;
+  if (!b.data || !isStatic(n)) {
+    const product = scaled(emit, emit('matmul', [x, b], { transB }), alpha);
+    return c && beta !== 0 ? emit('binary', [product, scaled(emit, c, beta)], { fn: 'add' }) : product;
+  }
+  const w = transB ? scaled(emit, b, alpha) : transposed(emit, b, alpha);
+  const bias = rowBias(emit, c, n, beta);
+  const y = emit('gemm', [x, w, bias]);
+  return bias || !c || beta === 0 ? y : emit('binary', [y, scaled(emit, c, beta)], { fn: 'add' });
+}
+
+/** NumPy's product: a vector stands for a matrix of one row or column, which the result does not keep. */
+function fromMatMul(node: OnnxNode, emit: Emit): Ref {
+  const [a, b] = [node.input(0), node.input(1)];
+  const [p, q] = [a.type.shape, b.type.shape];
+  if (p.length === 0 || q.length === 0) return node.unsupported('a scalar operand');
+  const row = p.length === 1;
+  const column = q.length === 1;
+  const left = row ? emit('reshape', [a], { shape: [1, p[0]!] }) : a;
+  let y: Ref;
+  if (b.data && q.length <= 2 && b.type.dtype === 'f32') {
+    const w = column ? emit.constant('f32', [1, q[0] as number], b.data) : transposed(emit, b);
+    y = emit('gemm', [left, w]);
+  } else y = emit('matmul', [left, column ? emit('reshape', [b], { shape: [q[0]!, 1] }) : b]);
+  const { shape } = y.type;
+  const kept = shape.filter((_, i) => !(row && i === shape.length - 2) && !(column && i === shape.length - 1));
+  return kept.length === shape.length ? y : emit('reshape', [y], { shape: kept });
+}
+
+export const offline = defineOffline(op, {
+  onnx: { Gemm: fromGemm, MatMul: fromMatMul },
+  reference(inputs, attrs, [y]) {
+    const [x, w] = inputs;
+    const [n, k] = w!.type.shape as [number, number];
+    const zero = x!.type.quant?.zero ?? 0;
+    const out = new Float64Array(elements(y!.shape));
+    for (let at = 0; at < out.length; at++) {
+      const row = Math.floor(at / n) * k;
+      const channel = at % n;
+      let sum = 0;
+      for (let i = 0; i < k; i++) sum += (x!.data[row + i]! - zero) * w!.data[channel * k + i]!;
+      out[at] = finish(inputs, attrs, sum, channel, at);
+    }
+    return [out];
+  },
+  accuracy: { abs: 2e-5, rel: 1e-5 },
+  cost: ([x], _, [y]) => costOf(y!, x!.shape.at(-1)!),
+  cases: casesOf(),
+});
+
+function casesOf(): Case<ProductAttrs>[] {
+  const list: Case<ProductAttrs>[] = [];
+  const sizes = [
+    [1, 1, 1],
+    [1, 40, 9],
+    [2, 3, 8],
+    [3, 24, 7],
+    [4, 5, 40],
+    [6, 96, 16],
+    [7, 17, 24],
+    [13, 33, 19],
+    [49, 64, 32],
+    [300, 12, 10],
+  ] as const;
+  for (const [m, k, n] of sizes) {
+    const w = { shape: [n, k], constant: true };
+    list.push({ inputs: [[m, k], w] });
+    list.push({ inputs: [[m, k], w, { shape: [n], constant: true }], attrs: { act: [step('relu')] } });
+  }
+  const w = { shape: [20, 30], constant: true };
+  const bias = { shape: [20], constant: true };
+  list.push(
+    { inputs: [[2, 3, 5, 30], w, bias, null, [2, 3, 5, 20]], attrs: { act: [step('clip', -0.5, 2)] } },
+    { inputs: [[9, 30], w, bias, null, [9, 20]], attrs: { act: [step('hardSwish'), step('affine', 2, 1)] } },
+    { inputs: [[9, 30], w, bias], attrs: { act: [step('relu'), step('clip', -1, 0.5), step('tanh')] } },
+    { inputs: [[30], w, bias] },
+    { inputs: [[0, 30], w, bias] },
+    { inputs: [[5, 0], { shape: [9, 0], constant: true }, { shape: [9], constant: true }] },
+  );
+  return list;
+}

@@ -1,0 +1,60 @@
+/**
+ * Requantisation: y = clamp(floor((acc * m + C) / 2^b)) with C = zero * 2^b + 2^(b-1), in integers and exactly, so that
+ * every engine gives the same levels. Kernels clamp the accumulator first to where the result saturates; then nothing
+ * leaves 32 bits. Kernels see levels as bytes (level + 128), which moves zero and range by 128.
+ */
+import { WaferError } from '../core/errors';
+
+export interface Requant {
+  /** b, 1..22. */
+  shift: number;
+  /** The output's zero point. */
+  zero: number;
+  /** Levels that the result is clamped to. */
+  range: readonly number[];
+}
+
+/** The definition. `addend` is in units of 2^-shift. */
+export function requantize(
+  acc: number,
+  multiplier: number,
+  { shift, zero, range, addend = 0 }: Requant & { addend?: number },
+): number {
+  const exact = BigInt(acc) * BigInt(multiplier) + BigInt(addend) + BigInt(zero) * 2n ** BigInt(shift) + 2n ** BigInt(shift - 1);
+  const level = Number(exact >> BigInt(shift));
+  return Math.min(Math.max(level, range[0]!), range[1]!);
+}
+
+/** The constant C. */
+export const offsetOf = ({ shift, zero }: Requant): number => zero * 2 ** shift + 2 ** (shift - 1);
+
+/**
+ * The largest accumulator that gives the range's bottom whatever is added, and the smallest that gives its top.
+ * `reach` bounds what is added, in units of 2^-shift.
+ */
+export function saturation(multiplier: number, requant: Requant, reach = 0): [number, number] {
+  const { shift, range } = requant;
+  const offset = offsetOf(requant);
+  const low = Math.ceil(((range[0]! + 1) * 2 ** shift - offset - reach) / multiplier) - 1;
+  const high = Math.ceil((range[1]! * 2 ** shift - offset + reach) / multiplier);
+  return [Math.max(low, -(2 ** 31)), Math.min(high, 2 ** 31 - 1)];
+}
+
+/** Throws VALUE when kernels could leave 32 bits: see `saturation` for `reach`. */
+export function checkRequant({ shift, zero, range }: Requant, multipliers: ArrayLike<number>, residualMultiplier: number): void {
+  const [low, high] = range as readonly [number, number];
+  const integers = [shift, zero, low, high, residualMultiplier].every(Number.isInteger);
+  if (!integers || shift < 1 || shift > 22) fail(`shift ${shift} is not in 1..22`);
+  if (!(low >= -128 && low <= zero && zero <= high && high <= 127 && low < high))
+    fail(`range [${range}] does not lie in -128..127 around the zero point ${zero}`);
+  const largest = residualMultiplier ? 2 ** 29 : 2 ** 30;
+  for (let i = 0; i < multipliers.length; i++)
+    if (!(multipliers[i]! >= 1 && multipliers[i]! <= largest))
+      fail(`multiplier ${multipliers[i]} of channel ${i} is not in 1..${largest}`);
+  if (residualMultiplier && (residualMultiplier < 0 || residualMultiplier > 2 ** 21 || shift > 20))
+    fail(`residual multiplier ${residualMultiplier} is not in 0..2^21, or shift ${shift} not in 1..20`);
+}
+
+function fail(what: string): never {
+  throw new WaferError('VALUE', what, { hint: 'the file was not made by this packer, or its quantisation is broken' });
+}
