@@ -1,7 +1,7 @@
 /** Reads fields (layout.ts) from bytes that may be hostile: nothing is read past the end, and no count is believed that the bytes left could not hold. */
 import { add, type Dim, floorDivide, multiply, symbol } from '../core/dim';
 import { DTYPES, type DType } from '../core/dtype';
-import { WaferError } from '../core/errors';
+import { type ErrorDetails, WaferError } from '../core/errors';
 import type { Quant } from '../core/shape';
 import { type Field, MAX_DIM_DEPTH, MAX_NAME_UNITS, type Of } from './layout';
 
@@ -15,6 +15,17 @@ export const UPDATE = 'the file was written by a newer wafer: update waferjs, or
 /** The one error of this room. `offset` counts from the start of the file. */
 export function badFile(what: string, offset: number, hint = DAMAGED): WaferError {
   return new WaferError('BAD_FILE', what, { offset, hint });
+}
+
+/** Runs `body`; whatever it throws becomes a BAD_FILE: an operator that stumbles over attributes has the file to blame. */
+export function blamed<T>(where: ErrorDetails, body: () => T): T {
+  try {
+    return body();
+  } catch (error) {
+    const known = error instanceof WaferError ? error : new WaferError('BAD_FILE', String(error));
+    const { message, ...details } = known.at({ hint: DAMAGED, ...where }).toJSON();
+    throw new WaferError('BAD_FILE', message, details);
+  }
 }
 
 export class Cursor {
@@ -137,7 +148,7 @@ export class Cursor {
       case 'dtype':
         return BY_CODE[this.u8()] ?? this.fail('unknown element type');
       case 'dim':
-        return this.dim(0);
+        return blamed({ offset: this.at }, () => this.dim(0));
     }
   }
 

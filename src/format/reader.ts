@@ -5,13 +5,12 @@
  */
 import { isStatic } from '../core/dim';
 import type { TypedArray } from '../core/dtype';
-import { WaferError } from '../core/errors';
 import { elements, evaluateShape, sameShape, type TensorType, typeText } from '../core/shape';
 import { Builder, type Graph, nodeText, type Value } from '../graph/ir';
 import type { AttrSchema, Attrs, AttrValue, Step } from '../ops/define';
 import { OPS } from '../ops/index';
 import { stepCode } from '../ops/steps';
-import { badFile, Cursor, DAMAGED, UPDATE } from './cursor';
+import { badFile, blamed, Cursor, UPDATE } from './cursor';
 import {
   ATTRS,
   type Field,
@@ -110,7 +109,7 @@ function readGraph(from: Cursor, stored: Stored, blobs: readonly TypedArray[], n
     const op = OPS[code] ?? from.fail(`operator ${code} is unknown`, UPDATE);
     const name = names?.nodes[i] ?? `${op.name}.${i}`;
     values.push(
-      ...rebuilt(nodeText({ op, name }), at, () => {
+      ...blamed({ node: nodeText({ op, name }), offset: at }, () => {
         const attrs = readAttrs(from, op.attrs);
         const operands = from.read(GRAPH.refs).map((ref) => (ref ? resolve(ref) : undefined));
         const outputs = build.add(op, name, operands, attrs);
@@ -146,24 +145,13 @@ function readAttrs(from: Cursor, schema: AttrSchema): Attrs {
   return attrs;
 }
 
-/** Runs `body`; whatever it throws becomes a BAD_FILE: attributes that an operator stumbles over are the file's fault. */
-function rebuilt<T>(node: string | undefined, offset: number, body: () => T): T {
-  try {
-    return body();
-  } catch (error) {
-    const known = error instanceof WaferError ? error : new WaferError('BAD_FILE', String(error));
-    const { message, ...where } = known.at({ node, offset, hint: DAMAGED }).toJSON();
-    throw new WaferError('BAD_FILE', message, where);
-  }
-}
-
 function checkedType(type: TensorType, from: Cursor): TensorType {
   const { dtype, shape, quant } = type;
   const known = shape.filter(isStatic);
   if (shape.length > MAX_RANK) from.fail(`a tensor has ${shape.length} dimensions`);
   if (!known.every((d) => Number.isInteger(d) && d >= 0 && d < MAX_ELEMENTS) || elements(known) > MAX_ELEMENTS)
     from.fail(`${typeText(type)} is too large or no shape at all`);
-  if (quant && dtype !== 'i8') from.fail(`${typeText(type)} is quantised`);
+  if (quant && dtype !== 'i8') from.fail(`${typeText(type)} has a quantisation, which i8 alone can have`);
   return type;
 }
 
@@ -182,7 +170,7 @@ type StoredGolden = Of<typeof GOLDENS>[number];
 
 /** A golden run that fits the graph. */
 function checkedGolden({ seed, bindings, outputs }: StoredGolden, graph: Graph, from: Cursor): Golden {
-  return rebuilt(undefined, from.at, () => {
+  return blamed({ offset: from.at }, () => {
     const drawn = graph.inputs.reduce((n, x) => n + elements(evaluateShape(x.type.shape, bindings)), 0);
     if (!(drawn <= MAX_GOLDEN_ELEMENTS)) from.fail(`a golden run with ${drawn} input elements`);
     return { seed, bindings, outputs: outputs.map((output) => checkedOutput(output, bindings, graph, from)) };

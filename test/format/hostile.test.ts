@@ -1,0 +1,453 @@
+/**
+ * Files that are damaged or made to harm. Each ends in one WaferError that says where and what to do, or in a model; soon, and
+ * without more memory than the file accounts for. Checksums are made right wherever a test wants to get past them.
+ */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { WaferError } from '../../src/core/errors';
+import { type Encoding, GRAPH, type Of, ORIGINS, TENSORS } from '../../src/format/layout';
+import { readWafer } from '../../src/format/reader';
+import { Sink } from '../../src/format/sink';
+import { writeWafer } from '../../src/format/writer';
+import { printGraph } from '../../src/graph/print';
+import { allCases, buildCase } from '../support/cases';
+import { fullModel, modelOf } from './models';
+import { type Part, seal, unseal } from './seal';
+
+const FULL = writeWafer(fullModel());
+/** A file for each operator's case, where the packer could write one. */
+const FILES = [FULL, ...allCases().flatMap((c) => written(() => writeWafer(modelOf(buildCase(c).graph))))];
+
+function written(write: () => Uint8Array): Uint8Array[] {
+  try {
+    return [write()];
+  } catch {
+    return [];
+  }
+}
+
+/** The error that reading ends in; undefined when a model comes out. Anything that is no complete BAD_FILE fails the test. */
+function failure(file: Uint8Array): WaferError | undefined {
+  const start = performance.now();
+  try {
+    printGraph(readWafer(file).graph);
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof WaferError)) throw error;
+    expect(error).toMatchObject({ code: 'BAD_FILE', hint: expect.any(String), offset: expect.any(Number) });
+    // An operator that stumbles instead of refusing would be hidden by the reader.
+    expect(error.message).not.toMatch(/\w+Error: |wafer bug/);
+    expect(error.offset).toBeLessThanOrEqual(file.length);
+    return error;
+  } finally {
+    expect(performance.now() - start).toBeLessThan(5000);
+  }
+}
+
+/** Replaces, adds (undefined before) or removes (undefined after) the section called `tag`. */
+function changed(tag: string, change: (bytes: Uint8Array) => Uint8Array | undefined, file = FULL): Uint8Array {
+  const parts = unseal(file).flatMap((part): Part[] => {
+    const bytes = part.tag === tag ? change(part.bytes) : part.bytes;
+    return bytes ? [{ ...part, bytes }] : [];
+  });
+  return seal(parts);
+}
+
+/** A file whose graph section is written by hand, with no tensors unless given. */
+function crafted(write: (to: Sink) => void, tensors?: { table: Of<typeof TENSORS>; weights: Uint8Array }): Uint8Array {
+  const graph = new Sink();
+  write(graph);
+  const parts = unseal(FULL).filter(({ tag }) => tag === 'PROV');
+  return seal([
+    ...parts,
+    { tag: 'GRPH', bytes: graph.bytes },
+    { tag: 'TENS', bytes: Sink.of(TENSORS, tensors?.table ?? { blobs: [], tensors: [] }) },
+    { tag: 'WGTS', bytes: tensors?.weights ?? new Uint8Array() },
+  ]);
+}
+
+/** No nodes, no outputs. */
+const empty = (to: Sink): void => [0, 0, 0, 0].forEach((n) => to.uint(n));
+
+type Blob = { dtype: 'f32' | 'i32' | 'bool' | 'u8'; encoding: Encoding; elements: number; bytes: number };
+const withBlobs = (blobs: readonly Blob[], weights: Uint8Array = new Uint8Array(blobs.reduce((n, b) => n + b.bytes, 0))) =>
+  crafted(empty, { table: { blobs, tensors: [] }, weights });
+
+/** One f32 input "x" of a shape that is written by hand, and a node that reshapes it likewise. */
+const withShape = (rank: number, dim: (to: Sink) => void, reshape = false): Uint8Array =>
+  crafted((to) => {
+    to.write(GRAPH.strings, ['a', 'b', 'c', 'd']);
+    to.uint(1);
+    to.field('text', 'x');
+    to.u8(0);
+    to.uint(rank);
+    for (let i = 0; i < rank; i++) dim(to);
+    to.u8(0);
+    to.uint(reshape ? 1 : 0);
+    if (reshape) {
+      for (const n of [18, 1, rank]) to.uint(n);
+      for (let i = 0; i < rank; i++) dim(to);
+      for (const n of [1, 1]) to.uint(n);
+    }
+    to.uint(0);
+  });
+
+describe('damage', () => {
+  it('every truncation is found', () => {
+    for (let n = 0; n < FULL.length; n++) expect(failure(FULL.subarray(0, n))?.message, `${n} bytes`).toBeDefined();
+  });
+
+  it('every flipped bit is found', () => {
+    const file = FULL.slice();
+    for (let bit = 0; bit < 8 * file.length; bit++) {
+      file[bit >> 3]! ^= 1 << (bit & 7);
+      expect(failure(file)?.message, `bit ${bit}`).toBeDefined();
+      file[bit >> 3]! ^= 1 << (bit & 7);
+    }
+    expect(failure(file)).toBeUndefined();
+  });
+
+  it('a byte too many is found', () => expect(failure(Uint8Array.of(...FULL, 0))?.message).toMatch('instead of'));
+  it('says that a download was cut short', () => expect(failure(FULL.subarray(0, 500))?.hint).toMatch('cut short'));
+  it('says what is no .wafer file', () =>
+    expect(failure(new TextEncoder().encode('<!doctype html><title>404</title>'))?.message).toMatch('no .wafer file'));
+});
+
+describe('fuzz', () => {
+  const file = fc.nat(FILES.length - 1).map((i) => FILES[i]!);
+  const edit = fc.record({
+    /** Sections are chosen by weight: most is to be said about graphs. */
+    section: fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, { weight: 2, arbitrary: fc.nat(7) }),
+    at: fc.double({ min: 0, max: 1, noNaN: true }),
+    remove: fc.nat(3),
+    insert: fc.array(fc.oneof(fc.nat(15), fc.nat(255)), { maxLength: 4 }),
+  });
+  const check = (numRuns: number, property: fc.IPropertyWithHooks<never>) => fc.assert(property, { numRuns, seed: 2 });
+
+  it('spliced sections under right checksums', () =>
+    check(
+      4000,
+      fc.property(file, fc.array(edit, { minLength: 1, maxLength: 3 }), (original, edits) => {
+        const parts = unseal(original);
+        for (const { section, at, remove, insert } of edits) {
+          const part = parts[section % parts.length]!;
+          const from = Math.floor(at * part.bytes.length);
+          part.bytes = Uint8Array.of(...part.bytes.subarray(0, from), ...insert, ...part.bytes.subarray(from + remove));
+        }
+        failure(seal(parts));
+      }) as never,
+    ));
+
+  it('flipped bits under right checksums', () =>
+    check(
+      3000,
+      fc.property(file, fc.array(fc.tuple(edit, fc.nat(7)), { minLength: 1, maxLength: 4 }), (original, flips) => {
+        const parts = unseal(original);
+        for (const [{ section, at }, bit] of flips) {
+          const { bytes } = parts[section % parts.length]!;
+          const i = Math.floor(at * bytes.length);
+          if (i < bytes.length) bytes[i]! ^= 1 << bit;
+        }
+        failure(seal(parts));
+      }) as never,
+    ));
+
+  it('sections of one file in another', () =>
+    check(
+      1000,
+      fc.property(file, file, fc.nat(7), (a, b, i) => {
+        const [to, from] = [unseal(a), unseal(b)];
+        const part = from[i % from.length]!;
+        failure(seal(to.map((p) => (p.tag === part.tag ? part : p))));
+      }) as never,
+    ));
+
+  it('damage that checksums must find', () =>
+    check(
+      1000,
+      fc.property(
+        file,
+        fc.array(fc.tuple(fc.nat(), fc.integer({ min: 1, max: 255 })), { minLength: 1, maxLength: 3 }),
+        (original, hits) => {
+          const damaged = original.slice();
+          for (const [at, by] of hits) damaged[at % damaged.length]! ^= by;
+          if (damaged.some((byte, i) => byte !== original[i])) expect(failure(damaged)).toBeDefined();
+        },
+      ) as never,
+    ));
+
+  it('noise', () =>
+    check(
+      1000,
+      fc.property(fc.uint8Array({ maxLength: 300 }), fc.boolean(), (noise, dressed) => {
+        failure(dressed ? Uint8Array.of(...FULL.subarray(0, 8), ...noise) : noise);
+        failure(
+          seal([
+            { tag: 'GRPH', bytes: noise },
+            { tag: 'TENS', bytes: noise },
+            { tag: 'WGTS', bytes: noise },
+          ]),
+        );
+      }) as never,
+    ));
+});
+
+describe('outside', () => {
+  const word = (at: number, value: number): Uint8Array => {
+    const file = FULL.slice();
+    new DataView(file.buffer).setUint32(at, value, true);
+    return file;
+  };
+  const parts = unseal(FULL);
+
+  it('a newer version', () => expect(failure(word(4, 2))).toMatchObject({ hint: expect.stringContaining('newer wafer') }));
+  it('flags', () => expect(failure(word(4, 0x10001))).toMatchObject({ hint: expect.stringContaining('newer wafer') }));
+  it('a great number of sections', () => expect(failure(word(12, 0xffffffff))?.message).toMatch('4294967295 sections'));
+  it('a section that is unknown and required', () =>
+    expect(failure(seal([...parts, { tag: 'NEWS', bytes: FULL }]))).toMatchObject({
+      hint: expect.stringContaining('newer wafer'),
+    }));
+  it('a section that is unknown and optional is skipped', () => {
+    expect(failure(seal([...parts, { tag: 'news', bytes: FULL, encoding: 3 }]))).toBeUndefined();
+  });
+  it('an encoding that is unknown', () =>
+    expect(failure(seal(parts.map((p) => ({ ...p, encoding: 1 }))))).toMatchObject({
+      hint: expect.stringContaining('newer wafer'),
+    }));
+  it('a section twice', () => expect(failure(seal([...parts, parts[0]!]))?.message).toMatch('twice'));
+  it.each(['GRPH', 'TENS', 'PROV', 'WGTS'])('no %s', (tag) =>
+    expect(failure(changed(tag, () => undefined))?.message).toMatch(`${tag} is missing`),
+  );
+  it.each(['labl', 'proc', 'gold', 'orig'])('no %s is fine', (tag) =>
+    expect(failure(changed(tag, () => undefined))).toBeUndefined(),
+  );
+  it.each(parts.map((p) => p.tag))('bytes left over in %s', (tag) =>
+    expect(failure(changed(tag, (bytes) => Uint8Array.of(...bytes, 0)))?.message).toMatch(/left over|cannot be|tensor/),
+  );
+});
+
+describe('counts', () => {
+  it.each([1000, 2 ** 31, 2 ** 32, 2 ** 53 - 1])('%d strings', (n) =>
+    expect(failure(crafted((to) => to.uint(n)))?.message).toMatch('cannot be in'),
+  );
+  it.each(['TENS', 'labl', 'proc', 'gold', 'orig'])('endless digits in %s', (tag) =>
+    expect(failure(changed(tag, () => new Uint8Array(5000).fill(255)))).toBeDefined(),
+  );
+  it('more nodes than a model has', () => {
+    const nodes = 70_000;
+    const file = crafted((to) => {
+      for (const n of [0, 1, 1, 120]) to.uint(n);
+      for (const n of [0, 0, 0]) to.u8(n);
+      to.uint(nodes);
+      for (let i = 0; i < nodes; i++) for (const n of [18, 0, 1, 1]) to.uint(n);
+      to.uint(0);
+    });
+    expect(failure(file)?.message).toMatch('70000 nodes');
+  });
+});
+
+describe('dimensions', () => {
+  const isNot = (file: Uint8Array, text: RegExp) => expect(failure(file)?.message).toMatch(text);
+  /** A sum of `terms` terms, each of the factors that `factor` writes. */
+  const sum = (to: Sink, terms: number, factors: number, factor: (i: number) => void): void => {
+    to.int(2 * terms + 1);
+    for (let i = 0; i < terms; i++) {
+      to.int(1);
+      to.uint(factors);
+      for (let k = 0; k < factors; k++) factor(i * factors + k);
+    }
+  };
+
+  it('negative', () =>
+    isNot(
+      withShape(1, (to) => to.int(-2)),
+      /no shape/,
+    ));
+  it('too large', () =>
+    isNot(
+      withShape(1, (to) => to.int(2 ** 33)),
+      /too large/,
+    ));
+  it('too large a product', () =>
+    isNot(
+      withShape(4, (to) => to.int(2 * 1000)),
+      /too large/,
+    ));
+  it('too many', () =>
+    isNot(
+      withShape(17, (to) => to.int(2)),
+      /17 dimensions/,
+    ));
+  it('an unknown symbol', () =>
+    isNot(
+      withShape(1, (to) => sum(to, 1, 1, () => to.uint(8))),
+      /string 4/,
+    ));
+  it('divided by zero', () =>
+    isNot(
+      withShape(1, (to) => sum(to, 1, 1, () => to.uint(1))),
+      /divided by zero/,
+    ));
+  it('a negative number of terms', () =>
+    isNot(
+      withShape(1, (to) => to.int(-3)),
+      /malformed/,
+    ));
+  it('nested deeply', () =>
+    isNot(
+      withShape(1, (to) => {
+        for (let depth = 0; depth < 50_000; depth++) for (const n of [6, 2, 1, 5]) to.uint(n);
+        to.int(2);
+      }),
+      /nested/,
+    ));
+  it('a power that grows', () =>
+    isNot(
+      withShape(1, (to) => sum(to, 1, 5000, () => to.uint(0))),
+      /1024 parts/,
+    ));
+  it('a product of sums that grows', () => {
+    const factor = (to: Sink) => {
+      to.uint(2 * 1 + 1);
+      sum(to, 4, 1, (i) => to.uint(2 * i));
+    };
+    isNot(
+      withShape(1, (to) => sum(to, 1, 12, () => factor(to))),
+      /1024 parts/,
+    );
+  });
+  it('sums that grow in shape inference', () =>
+    isNot(
+      withShape(8, (to) => sum(to, 4, 1, (i) => to.uint(2 * i)), true),
+      /1024 parts/,
+    ));
+  it('great coefficients', () =>
+    isNot(
+      withShape(
+        2,
+        (to) => {
+          to.int(3);
+          to.int(2 ** 50);
+          for (const n of [1, 0]) to.uint(n);
+        },
+        true,
+      ),
+      /coefficient/,
+    ));
+});
+
+describe('tensors', () => {
+  it('uniform beyond all measure', () =>
+    expect(failure(withBlobs([{ dtype: 'f32', encoding: 'fill', elements: 2 ** 30, bytes: 4 }]))?.message).toMatch(
+      'uniform tensors',
+    ));
+  it('many uniform ones', () => {
+    const before = process.memoryUsage().arrayBuffers;
+    const blobs = Array.from({ length: 1000 }, (): Blob => ({ dtype: 'f32', encoding: 'fill', elements: 2 ** 20, bytes: 4 }));
+    expect(failure(withBlobs(blobs))?.message).toMatch('uniform tensors');
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(100 << 20);
+  });
+  it('more elements than any array', () =>
+    expect(failure(withBlobs([{ dtype: 'u8', encoding: 'fill', elements: 2 ** 53 - 1, bytes: 1 }]))).toBeDefined());
+  it.each(['raw', 'varint', 'delta'] as const)('%s with too many elements', (encoding) =>
+    expect(failure(withBlobs([{ dtype: 'i32', encoding, elements: 2 ** 40, bytes: 4 }]))).toBeDefined(),
+  );
+  it('varints of floats', () =>
+    expect(failure(withBlobs([{ dtype: 'f32', encoding: 'varint', elements: 1, bytes: 1 }]))?.message).toMatch('varints'));
+  it('varints beyond 32 bits', () =>
+    expect(
+      failure(withBlobs([{ dtype: 'i32', encoding: 'varint', elements: 1, bytes: 5 }], Sink.of<'int'>('int', 2 ** 31)))?.message,
+    ).toMatch('32-bit'));
+  it('varints left over', () =>
+    expect(failure(withBlobs([{ dtype: 'i32', encoding: 'varint', elements: 1, bytes: 2 }]))?.message).toMatch('left over'));
+  it('a bool of 2', () =>
+    expect(failure(withBlobs([{ dtype: 'bool', encoding: 'raw', elements: 1, bytes: 1 }], Uint8Array.of(2)))?.message).toMatch(
+      'bool',
+    ));
+  it('a shape of other elements', () => {
+    const blobs: Blob[] = [{ dtype: 'u8', encoding: 'raw', elements: 4, bytes: 4 }];
+    const file = crafted(empty, { table: { blobs, tensors: [{ blob: 0, shape: [5] }] }, weights: new Uint8Array(4) });
+    expect(failure(file)?.message).toMatch('has 4 elements');
+  });
+  it('a blob that is not there', () => {
+    const file = crafted(empty, { table: { blobs: [], tensors: [{ blob: 3, shape: [] }] }, weights: new Uint8Array() });
+    expect(failure(file)?.message).toMatch('blob 3 of 0');
+  });
+});
+
+describe('graph', () => {
+  /** One u8 input of shape [2], then what `write` writes. */
+  const behindInput = (write: (to: Sink) => void, strings: readonly string[] = []): Uint8Array =>
+    crafted((to) => {
+      to.write(GRAPH.strings, strings);
+      to.write(GRAPH.inputs, [{ name: 'x', type: { dtype: 'f32', shape: [2] } }]);
+      write(to);
+    });
+  const uints =
+    (...numbers: number[]) =>
+    (to: Sink): void =>
+      numbers.forEach((n) => to.uint(n));
+
+  it('an unknown operator', () =>
+    expect(failure(behindInput(uints(1, 99)))).toMatchObject({
+      message: expect.stringContaining('operator 99'),
+      hint: expect.stringContaining('newer'),
+    }));
+  it('an unknown attribute', () => expect(failure(behindInput(uints(1, 18, 2)))).toMatchObject({ node: 'reshape "reshape.0"' }));
+  it('a reference to what comes later', () =>
+    expect(failure(behindInput(uints(1, 18, 0, 1, 3)))?.message).toMatch('leads nowhere'));
+  it('a reference to a tensor that is not there', () =>
+    expect(failure(behindInput(uints(1, 18, 0, 1, 2)))?.message).toMatch('leads nowhere'));
+  it('a type error names the node', () =>
+    expect(failure(behindInput(uints(1, 18, 1, 1, 12, 1, 1)))).toMatchObject({ code: 'BAD_FILE', node: 'reshape "reshape.0"' }));
+  it('a function that is unknown', () =>
+    expect(failure(behindInput(uints(1, 5, 1, 1, 0, 0, 0, 0, 0, 1, 1, 0), ['reul']))).toMatchObject({
+      message: expect.stringContaining('"reul"'),
+    }));
+  it('an input twice', () => {
+    const x = { name: 'x', type: { dtype: 'f32', shape: [2] } } as const;
+    const file = crafted((to) => {
+      to.uint(0);
+      to.write(GRAPH.inputs, [x, x]);
+      uints(0, 0)(to);
+    });
+    expect(failure(file)?.message).toMatch('one name');
+  });
+  it('an output twice', () =>
+    expect(
+      failure(
+        behindInput((to) => {
+          to.uint(0);
+          to.write(GRAPH.outputs, [
+            { name: 'y', ref: 1 },
+            { name: 'y', ref: 1 },
+          ]);
+        }),
+      )?.message,
+    ).toMatch('one name'));
+});
+
+describe('names', () => {
+  const named = (change: (names: { nodes: string[]; tensors: string[]; origins: [] }) => void): Uint8Array =>
+    changed('orig', () => {
+      const { graph } = fullModel();
+      const names = { nodes: graph.nodes.map((n) => n.name), tensors: [], origins: [] } as Parameters<typeof change>[0];
+      change(names);
+      return Sink.of(ORIGINS, names);
+    });
+
+  it('too few', () => expect(failure(named((n) => n.nodes.pop()))?.message).toMatch('missing or left over'));
+  it('alike', () => expect(failure(named((n) => n.nodes.fill('same')))?.message).toMatch('one name'));
+  it('that grow with every name', () => {
+    const bomb = changed('orig', () => {
+      const to = new Sink();
+      to.uint(200_000);
+      for (let i = 0; i < 200_000; i++) {
+        to.uint(2 ** 40);
+        to.field('text', 'abcd');
+      }
+      return to.bytes;
+    });
+    expect(failure(bomb)?.message).toMatch('names are too long');
+  });
+});
