@@ -137,19 +137,24 @@ export function f32_pack(
     let out = packed + ((<usize>row * k) << 5);
     let first = source + ((<usize>group * n * k) << 2) + <usize>panel * 8 * across;
     for (let j = 0; j < k; j++) {
-      let at = first;
-      for (let i = 0; i < 8; i++) {
-        store<f32>(out, i < count ? load<f32>(at) : 0);
-        out += 4;
-        at += across;
+      if (across == 4 && count == 8) {
+        v128.store(out, v128.load(first));
+        v128.store(out, v128.load(first, 16), 16);
+      } else {
+        let at = first;
+        for (let i: usize = 0; i < 8; i++) {
+          store<f32>(out + (i << 2), <i32>i < count ? load<f32>(at) : 0);
+          at += across;
+        }
       }
+      out += 32;
       first += along;
     }
   }
 }
 
 /** The offsets of `rows` rows that lie `pitch` bytes apart, and one run at 0 behind them. */
-function denseOffsets(offsets: usize, rows: i32, pitch: usize): void {
+export function denseOffsets(offsets: usize, rows: i32, pitch: usize): void {
   for (let m = 0; m < rows; m++) store<u32>(offsets + (<usize>m << 2), <u32>(<usize>m * pitch));
   store<u32>(offsets + (<usize>rows << 2), 0);
 }

@@ -16,3 +16,4 @@ export * from './pool';
 export { f32_conv } from './conv';
 export { f32_depthwise } from './depthwise';
 export { f32_gemm, f32_pack } from './gemm';
+export { f32_matmul } from './matmul';

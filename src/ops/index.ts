@@ -6,6 +6,7 @@ import type { Offline, Op } from './define';
 import * as expand from './expand';
 import * as gather from './gather';
 import * as gemm from './gemm';
+import * as matmul from './matmul';
 import * as pad from './pad';
 import * as pool from './pool';
 import * as reshape from './reshape';
@@ -17,6 +18,7 @@ import * as unary from './unary';
 export const OPS: Readonly<Record<number, Op>> = {
   1: conv.op,
   3: gemm.op,
+  4: matmul.op,
   5: unary.op,
   15: pool.op,
   17: transpose.op,
@@ -32,6 +34,7 @@ export const OPS: Readonly<Record<number, Op>> = {
 export const OFFLINE: Readonly<Record<number, Offline>> = {
   1: conv.offline,
   3: gemm.offline,
+  4: matmul.offline,
   5: unary.offline,
   15: pool.offline,
   17: transpose.offline,

@@ -109,7 +109,7 @@ export function splitClamp(act: readonly Step[]): { low: number; high: number; r
 }
 
 /** Arguments that end every f32 kernel of the family: low, high, and the program of what is no clamp. */
-export function clampArguments({ attrs, constant }: Lowering<ProductAttrs>): [number, number, Block | 0] {
+export function clampArguments({ attrs, constant }: Lowering<{ act: readonly Step[] }>): [number, number, Block | 0] {
   const { low, high, rest } = splitClamp(attrs.act);
   return [low, high, rest.length ? constant('act', () => encodeSteps(rest)) : 0];
 }
