@@ -1,0 +1,125 @@
+/**
+ * Browsers of other engines, driven only as far as a check needs: open a page and wait for what it leaves in
+ * `window.result`. Chromium comes from scripts/browser.ts; Firefox and WebKitGTK are used where Debian's `firefox-esr`
+ * and `webkit2gtk-driver` (with `xvfb`) are installed.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
+import puppeteer, { type Browser } from 'puppeteer-core';
+import { launchBrowser } from '../../scripts/browser';
+
+/** Opens `url` and returns `window.result` once it is set. */
+export type Visit = (url: string) => Promise<unknown>;
+
+export interface Driver {
+  name: string;
+  /** Undefined where the engine is not installed. */
+  start(): Promise<{ visit: Visit; stop(): Promise<void> } | undefined>;
+}
+
+const PATIENCE_MS = 300_000;
+
+const visitor =
+  (browser: Browser): Visit =>
+  async (url) => {
+    const page = await browser.newPage();
+    await page.goto(url);
+    await page.waitForFunction('window.result', { timeout: PATIENCE_MS, polling: 200 });
+    const result = await page.evaluate('window.result');
+    await page.close();
+    return result;
+  };
+
+export const chromium = (name: string, args: readonly string[] = []): Driver => ({
+  name,
+  async start() {
+    const browser = await launchBrowser({ args });
+    return { visit: visitor(browser), stop: () => browser.close() };
+  },
+});
+
+export const firefox: Driver = {
+  name: 'firefox',
+  async start() {
+    const executablePath = ['/usr/bin/firefox-esr', '/usr/bin/firefox'].find(existsSync);
+    if (!executablePath) return undefined;
+    const browser = await puppeteer.launch({ browser: 'firefox', executablePath, headless: true });
+    return { visit: visitor(browser), stop: () => browser.close() };
+  },
+};
+
+/** WebKitGTK has no headless mode: its driver runs under a virtual display and is spoken to in plain WebDriver. */
+export const webkit: Driver = {
+  name: 'webkit',
+  async start() {
+    if (!['/usr/bin/WebKitWebDriver', '/usr/bin/Xvfb'].every(existsSync)) return undefined;
+    const display = `:${90 + (process.pid % 400)}`;
+    const children: ChildProcess[] = [spawn('Xvfb', [display, '-screen', '0', '800x600x24'], { stdio: 'ignore' })];
+    await pause(1000);
+    const port = await freePort();
+    children.push(
+      spawn('WebKitWebDriver', [`--port=${port}`], {
+        stdio: 'ignore',
+        env: { ...process.env, DISPLAY: display, WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS: '1' },
+      }),
+    );
+    const call = async (method: string, path: string, body?: object) => {
+      const response = await fetch(`http://127.0.0.1:${port}${path}`, {
+        method,
+        ...(body ? { body: JSON.stringify(body) } : {}),
+      });
+      const { value } = (await response.json()) as { value: { error?: string; message?: string; sessionId?: string } | null };
+      if (value?.error) throw new Error(`WebDriver ${path}: ${value.error} ${value.message ?? ''}`);
+      return value;
+    };
+    const stop = async () => {
+      for (const child of children.reverse()) child.kill();
+    };
+    try {
+      await answering(() => call('GET', '/status'));
+      const session = `/session/${(await call('POST', '/session', { capabilities: {} }))!.sessionId}`;
+      return {
+        async visit(url) {
+          await call('POST', `${session}/url`, { url });
+          for (const start = Date.now(); Date.now() - start < PATIENCE_MS; await pause(200)) {
+            const result = await call('POST', `${session}/execute/sync`, { script: 'return window.result || null', args: [] });
+            if (result) return result;
+          }
+          throw new Error(`no result in ${PATIENCE_MS / 1000} s`);
+        },
+        async stop() {
+          await call('DELETE', session).catch(() => {});
+          await stop();
+        },
+      };
+    } catch (error) {
+      await stop();
+      throw error;
+    }
+  },
+};
+
+async function answering(ask: () => Promise<unknown>): Promise<void> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      await ask();
+      return;
+    } catch (error) {
+      if (attempt === 50) throw error;
+      await pause(100);
+    }
+  }
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => resolve(port));
+    });
+  });
+}
