@@ -13,3 +13,8 @@ export const heapBase: usize = __heap_base;
 export { f32_steps } from './steps';
 export * from './move';
 export * from './pool';
+export { cast, f32_binary, f32_compare, f32_select, i32_binary, i32_compare, i8_add, i8_mul, u8_logic, u8_select } from './elementwise';
+export { f32_quantize, i8_dequantize, i8_table } from './quantize';
+export { f32_softmax } from './softmax';
+export { f32_layer_norm } from './norm';
+export { f32_reduce, i8_reduce } from './reduce';
