@@ -17,3 +17,8 @@ export { f32_conv } from './conv';
 export { f32_depthwise } from './depthwise';
 export { f32_gemm, f32_pack } from './gemm';
 export { f32_matmul } from './matmul';
+export { cast, f32_binary, f32_compare, f32_select, i32_binary, i32_compare, i8_add, i8_mul, u8_logic, u8_select } from './elementwise';
+export { f32_quantize, i8_dequantize, i8_table } from './quantize';
+export { f32_softmax } from './softmax';
+export { f32_layer_norm } from './norm';
+export { f32_reduce, i8_reduce } from './reduce';

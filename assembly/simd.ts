@@ -40,6 +40,33 @@ export function storeLanes(y: usize, value: v128, n: i32): void {
   } else v128.store32_lane(y, value, 0);
 }
 
+/** Writes the first n (1..15) bytes. */
+export function storeBytes(y: usize, value: v128, n: i32): void {
+  if (n & 8) {
+    v128.store64_lane(y, value, 0);
+    value = i8x16.shuffle(value, value, 8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15);
+    y += 8;
+  }
+  if (n & 4) {
+    v128.store32_lane(y, value, 0);
+    value = i64x2.shr_u(value, 32);
+    y += 4;
+  }
+  if (n & 2) {
+    v128.store16_lane(y, value, 0);
+    value = i64x2.shr_u(value, 16);
+    y += 2;
+  }
+  if (n & 1) v128.store8_lane(y, value, 0);
+}
+
+/** A mask of the first n lanes (1..4 or more). */
+// @ts-ignore: decorator
+@inline
+export function firstLanes(n: i32): v128 {
+  return i32x4.gt_s(i32x4.splat(n), i32x4(0, 1, 2, 3));
+}
+
 /** e^x. Within 1 ulp where the result is normal; gradual underflow to 0 below -103.97, infinity above 88.72. */
 // @ts-ignore: decorator
 @inline

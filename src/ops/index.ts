@@ -1,16 +1,25 @@
 /** The registry of operators. */
 import { nearest, WaferError } from '../core/errors';
+import * as binary from './binary';
+import * as cast from './cast';
 import * as concat from './concat';
 import * as conv from './conv';
 import type { Offline, Op } from './define';
+import * as dequantize from './dequantize';
 import * as expand from './expand';
 import * as gather from './gather';
 import * as gemm from './gemm';
+import * as layerNorm from './layerNorm';
 import * as matmul from './matmul';
 import * as pad from './pad';
 import * as pool from './pool';
+import * as quantize from './quantize';
+import * as reduce from './reduce';
 import * as reshape from './reshape';
+import * as select from './select';
 import * as slice from './slice';
+import * as softmax from './softmax';
+import * as table from './table';
 import * as transpose from './transpose';
 import * as unary from './unary';
 
@@ -20,6 +29,15 @@ export const OPS: Readonly<Record<number, Op>> = {
   3: gemm.op,
   4: matmul.op,
   5: unary.op,
+  6: binary.op,
+  7: select.op,
+  8: cast.op,
+  9: quantize.op,
+  10: dequantize.op,
+  11: table.op,
+  12: softmax.op,
+  13: layerNorm.op,
+  14: reduce.op,
   15: pool.op,
   17: transpose.op,
   18: reshape.op,
@@ -36,6 +54,15 @@ export const OFFLINE: Readonly<Record<number, Offline>> = {
   3: gemm.offline,
   4: matmul.offline,
   5: unary.offline,
+  6: binary.offline,
+  7: select.offline,
+  8: cast.offline,
+  9: quantize.offline,
+  10: dequantize.offline,
+  11: table.offline,
+  12: softmax.offline,
+  13: layerNorm.offline,
+  14: reduce.offline,
   15: pool.offline,
   17: transpose.offline,
   18: reshape.offline,

@@ -1,0 +1,266 @@
+/**
+ * Reduce: a function of all elements along some axes. Axes that are not adjacent are reduced one run after the other,
+ * which every function here allows. Quantised tensors keep their quantisation.
+ */
+import { WaferError } from '../core/errors';
+import { elements, normalizeAxis, type Shape, type StaticShape, stridesOf } from '../core/shape';
+import {
+  type Argument,
+  type AttrsOf,
+  bool,
+  type Case,
+  type Dispatch,
+  defineOffline,
+  defineOp,
+  type Emit,
+  type FromOnnx,
+  ints,
+  type OnnxNode,
+  oneOf,
+  type Ref,
+} from './define';
+import { channelsFirst, channelsLast } from './layout';
+
+/** Columns of a block in the kernels, which is their row when the reduced axes are not the last. */
+const COLUMNS = 16;
+
+/** Codes shared with assembly/reduce.ts. */
+const KERNEL = { sum: 0, max: 1, min: 2, prod: 3, sumAbs: 4, sumSquare: 5, logSumExp: 6 } as const;
+const FINISH = { none: 0, root: 1, log: 2 } as const;
+
+interface ReduceFunction {
+  kernel: keyof typeof KERNEL;
+  finish?: keyof typeof FINISH;
+  /** Divides by the number of elements. */
+  mean?: true;
+  /** The functions of all runs but the last and of all but the first, where they are not the function itself. */
+  first?: ReduceFn;
+  rest?: ReduceFn;
+}
+
+type ReduceFn = 'mean' | 'sum' | 'max' | 'min' | 'prod' | 'l1' | 'l2' | 'sumSquare' | 'logSum' | 'logSumExp';
+
+const FUNCTIONS: Readonly<Record<ReduceFn, ReduceFunction>> = {
+  mean: { kernel: 'sum', mean: true },
+  sum: { kernel: 'sum' },
+  max: { kernel: 'max' },
+  min: { kernel: 'min' },
+  prod: { kernel: 'prod' },
+  l1: { kernel: 'sumAbs', rest: 'sum' },
+  l2: { kernel: 'sumSquare', finish: 'root' },
+  sumSquare: { kernel: 'sumSquare', rest: 'sum' },
+  logSum: { kernel: 'sum', finish: 'log', first: 'sum' },
+  logSumExp: { kernel: 'logSumExp' },
+};
+
+/** Functions of quantised tensors, with the codes of `i8_reduce`. */
+const INTEGER: Partial<Record<ReduceFn, number>> = { mean: 0, max: 1, min: 2 };
+
+export const op = defineOp({
+  name: 'reduce',
+  inputs: ['x'],
+  attrs: {
+    fn: oneOf(...(Object.keys(FUNCTIONS) as ReduceFn[])),
+    /** From the front, in order, without repetition. None reduces nothing. */
+    axes: ints(),
+    keepdims: bool(true),
+  },
+  infer([x], { fn, axes, keepdims }) {
+    const { dtype, shape, quant } = x!;
+    if (!(dtype === 'f32' || (dtype === 'i8' && fn in INTEGER))) throw new WaferError('DTYPE', `${fn} does not take ${dtype}`);
+    const ordered = axes.every((a, i) => normalizeAxis(a, shape.length) === a && (i === 0 || a > axes[i - 1]!));
+    if (!ordered) throw new WaferError('ARGUMENT', `axes are in order from the front, got ${axes.join(', ')}`);
+    return [{ dtype, shape: reducedShape(shape, axes, keepdims), quant }];
+  },
+  wasm(node) {
+    const [x, y] = [node.inputs[0]!, node.outputs[0]!];
+    const { fn } = node.attrs;
+    const { shape } = x.type;
+    const runs = runsOf(shape, node.attrs.axes);
+    if (x.type.dtype === 'i8') {
+      if (runs.length > 1) throw new WaferError('UNSUPPORTED', `${fn} of a quantised tensor over axes that are not adjacent`);
+      const { outer, n, inner } = runs[0]!;
+      checkCount(fn, n);
+      if (n >= 2 ** 22) throw new WaferError('UNSUPPORTED', `${fn} of ${n} quantised elements`);
+      return [{ kernel: 'i8_reduce', args: [INTEGER[fn]!, x, y, n, inner], rows: outer * Math.ceil(inner / COLUMNS) }];
+    }
+    let source: Argument = x;
+    return runs.map(({ outer, n, inner }, i): Dispatch => {
+      const last = i === runs.length - 1;
+      const own: ReduceFunction = FUNCTIONS[fn];
+      const { kernel, mean, finish } = FUNCTIONS[(!last && own.first) || (i > 0 && own.rest) || fn];
+      checkCount(fn, n);
+      const target: Argument = last ? y : node.scratch(outer * inner * 4);
+      const args = [KERNEL[kernel], source, target, n, inner, mean ? 1 / n : 1, FINISH[finish ?? 'none']];
+      source = target;
+      return { kernel: 'f32_reduce', args, rows: outer * (inner === 1 ? 1 : Math.ceil(inner / COLUMNS)) };
+    });
+  },
+});
+
+function reducedShape(shape: Shape, axes: readonly number[], keepdims: boolean): Shape {
+  return keepdims ? shape.map((d, i) => (axes.includes(i) ? 1 : d)) : shape.filter((_, i) => !axes.includes(i));
+}
+
+/** Nothing has a largest element or a mean. Throws SHAPE. */
+function checkCount(fn: ReduceFn, n: number): void {
+  if (n === 0 && (fn === 'mean' || fn === 'max' || fn === 'min')) throw new WaferError('SHAPE', `${fn} of no elements`);
+}
+
+/**
+ * The reduction as steps [outer, n, inner] -> [outer, inner], one for each run of adjacent axes, from the last to the
+ * first, so that every step sees dense memory. Axes of size 1 do not separate runs.
+ */
+function runsOf(shape: StaticShape, axes: readonly number[]): { outer: number; n: number; inner: number }[] {
+  const kept: { size: number; reduced: boolean }[] = [];
+  shape.forEach((size, i) => {
+    if (size === 1) return;
+    const reduced = axes.includes(i);
+    const last = kept.at(-1);
+    if (last?.reduced === reduced) last.size *= size;
+    else kept.push({ size, reduced });
+  });
+  const runs: { outer: number; n: number; inner: number }[] = [];
+  let inner = 1;
+  for (let i = kept.length - 1; i >= 0; i--) {
+    const { size, reduced } = kept[i]!;
+    if (reduced) runs.push({ outer: elements(kept.slice(0, i).map((k) => k.size)), n: size, inner });
+    else inner *= size;
+  }
+  return runs.length ? runs : [{ outer: elements(shape), n: 1, inner: 1 }];
+}
+
+// ---- offline ----
+
+/** The functions in doubles. */
+const FORMULAS: Readonly<Record<ReduceFn, (x: number[]) => number>> = {
+  mean: (x) => sum(x) / x.length,
+  sum: (x) => sum(x),
+  max: (x) => x.reduce((p, q) => Math.max(p, q), Number.NEGATIVE_INFINITY),
+  min: (x) => x.reduce((p, q) => Math.min(p, q), Number.POSITIVE_INFINITY),
+  prod: (x) => x.reduce((p, q) => p * q, 1),
+  l1: (x) => sum(x.map(Math.abs)),
+  l2: (x) => Math.sqrt(sum(x.map((v) => v * v))),
+  sumSquare: (x) => sum(x.map((v) => v * v)),
+  logSum: (x) => Math.log(sum(x)),
+  logSumExp(x) {
+    const top = FORMULAS.max(x);
+    return top === Number.NEGATIVE_INFINITY ? top : top + Math.log(sum(x.map((v) => Math.exp(v - top))));
+  },
+};
+
+const sum = (x: number[]): number => x.reduce((p, q) => p + q, 0);
+
+export const offline = defineOffline(op, {
+  onnx: {
+    ReduceMean: reduction('mean', 18),
+    ReduceSum: reduction('sum', 13),
+    ReduceMax: reduction('max', 18),
+    ReduceMin: reduction('min', 18),
+    ReduceProd: reduction('prod', 18),
+    ReduceL1: reduction('l1', 18),
+    ReduceL2: reduction('l2', 18),
+    ReduceSumSquare: reduction('sumSquare', 18),
+    ReduceLogSum: reduction('logSum', 18),
+    ReduceLogSumExp: reduction('logSumExp', 18),
+    GlobalAveragePool: globalPool('mean'),
+    GlobalMaxPool: globalPool('max'),
+  },
+  reference([x], { fn, axes }) {
+    const { shape, quant } = x!.type;
+    const groups = new Map<number, number[]>();
+    const target = reducedShape(shape, axes, true) as number[];
+    const [from, to] = [stridesOf(shape), stridesOf(target)];
+    const n = elements(target);
+    for (let at = 0; at < n; at++) groups.set(at, []);
+    x!.data.forEach((value, at) => {
+      const index = shape.reduce((s, d, i) => s + (axes.includes(i) ? 0 : (Math.floor(at / from[i]!) % d) * to[i]!), 0);
+      groups.get(index)!.push(value);
+    });
+    const round =
+      quant && fn === 'mean'
+        ? (value: number[]) => Math.floor((2 * sum(value) + value.length) / (2 * value.length))
+        : FORMULAS[fn];
+    return [Float64Array.from(groups.values(), round)];
+  },
+  accuracy: { abs: 2e-6, rel: 1e-5 },
+  cases: casesOf(),
+});
+
+/** `axesAsInput`: the opset that made the axes an input. Integers are reduced in floating point. */
+function reduction(fn: ReduceFn, axesAsInput: number): FromOnnx {
+  return (n, emit) => {
+    const x = n.input(0);
+    const rank = x.type.shape.length;
+    const all = x.type.shape.map((_, i) => i);
+    const asInput = n.opset >= axesAsInput;
+    const given = asInput ? (n.inputs[1] ? (n.numbers(1) ?? n.unsupported('axes that depend on data')) : []) : n.ints('axes', []);
+    if (given.length === 0 && asInput && n.int('noop_with_empty_axes', 0) !== 0) return x;
+    const axes = given.length ? [...new Set(given.map((a) => normalizeAxis(a, rank)))].sort((p, q) => p - q) : all;
+    return inFloat(x, emit, (value) => emit('reduce', [value], { fn, axes, keepdims: n.int('keepdims', 1) !== 0 }));
+  };
+}
+
+function inFloat(x: Ref, emit: Emit, reduce: (x: Ref) => Ref): Ref {
+  if (x.type.dtype === 'f32') return reduce(x);
+  return emit('cast', [reduce(emit('cast', [x], { to: 'f32' }))], { to: x.type.dtype });
+}
+
+function globalPool(fn: ReduceFn): FromOnnx {
+  return (n: OnnxNode, emit: Emit) => {
+    const image = channelsLast(emit, n.input(0));
+    const axes = image.type.shape.map((_, i) => i).slice(1, -1);
+    return channelsFirst(emit, emit('reduce', [image], { fn, axes, keepdims: true }));
+  };
+}
+
+function casesOf(): Case<AttrsOf<typeof op.attrs>>[] {
+  const fns = Object.keys(FUNCTIONS) as ReduceFn[];
+  const list: Case<AttrsOf<typeof op.attrs>>[] = fns.flatMap((fn) => {
+    const range = fn === 'logSum' ? ([0.1, 2] as const) : fn === 'prod' ? ([0.7, 1.4] as const) : ([-2, 3] as const);
+    return (
+      [
+        [[37], [0]],
+        [[3, 5], [1]],
+        [[3, 17], [0]],
+        [
+          [2, 5, 7, 24],
+          [1, 2],
+        ],
+        [
+          [2, 3, 5, 7],
+          [1, 3],
+        ],
+        [
+          [2, 3, 5, 7],
+          [0, 1, 2, 3],
+        ],
+      ] as const
+    ).map(([shape, axes]) => ({ name: `${fn} ${shape} over ${axes}`, inputs: [{ shape, range }], attrs: { fn, axes } }));
+  });
+  list.push(
+    { name: 'long row', inputs: [[2, 4099]], attrs: { fn: 'mean', axes: [1] } },
+    { name: 'long columns', inputs: [[1, 40, 40, 19]], attrs: { fn: 'mean', axes: [1, 2] } },
+    { name: 'dropped axes', inputs: [[2, 3, 4]], attrs: { fn: 'sum', axes: [0, 2], keepdims: false } },
+    { name: 'no axes', inputs: [[2, 3]], attrs: { fn: 'l1', axes: [] } },
+    { name: 'axes of size 1', inputs: [[2, 1, 1, 5]], attrs: { fn: 'max', axes: [1, 2] } },
+    { name: 'no results', inputs: [[0, 3]], attrs: { fn: 'sum', axes: [1] } },
+    { name: 'sum of nothing', inputs: [[3, 0]], attrs: { fn: 'sum', axes: [1] } },
+  );
+  const levels = Array.from({ length: 256 }, (_, i) => i - 128);
+  const quantised = (shape: number[], data?: number[]) => ({
+    shape,
+    dtype: 'i8' as const,
+    quant: { scale: 0.1, zero: 5 },
+    ...(data && { data }),
+  });
+  for (const fn of ['mean', 'max', 'min'] as const)
+    list.push(
+      { name: `i8 ${fn}`, inputs: [quantised([2, 7, 7, 40])], attrs: { fn, axes: [1, 2] } },
+      { name: `i8 ${fn} of few columns`, inputs: [quantised([2, 3, 5])], attrs: { fn, axes: [1] } },
+      { name: `i8 ${fn} of rows`, inputs: [quantised([5, 37])], attrs: { fn, axes: [1] } },
+      { name: `i8 ${fn} of many`, inputs: [quantised([1, 40, 40, 18])], attrs: { fn, axes: [1, 2] } },
+      { name: `i8 ${fn} of ties`, inputs: [quantised([2, 128], levels)], attrs: { fn, axes: [0] } },
+    );
+  return list;
+}
