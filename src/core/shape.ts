@@ -38,6 +38,16 @@ export function elements(shape: Shape): Dim {
   return shape.reduce<Dim>((n, d) => multiply(n, d), 1);
 }
 
+/** Of one tensor. */
+const MAX_ELEMENTS = 2 ** 31;
+
+/** Throws SHAPE when a known dimension is no size, or the known ones make more elements than any device could hold. */
+export function checkSizes(shape: Shape): void {
+  const known = shape.filter(isStatic);
+  if (!known.every((d) => Number.isInteger(d) && d >= 0 && d < MAX_ELEMENTS) || elements(known) > MAX_ELEMENTS)
+    throw new WaferError('SHAPE', `${shapeText(shape)} is no shape, or too large a one`);
+}
+
 export const evaluateShape = (shape: Shape, bindings: Bindings): number[] => shape.map((d) => evaluate(d, bindings));
 
 /** Row-major strides in elements. */

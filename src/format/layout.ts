@@ -59,8 +59,6 @@ export const MAX_SECTION_BYTES = 16 << 20;
 /** UTF-16 units of all names in `orig` together. */
 export const MAX_NAME_UNITS = 1 << 24;
 export const MAX_RANK = 16;
-/** Elements of one tensor, and any one dimension. */
-export const MAX_ELEMENTS = 2 ** 31;
 /** Elements of all inputs of a golden run together. */
 export const MAX_GOLDEN_ELEMENTS = 1 << 26;
 export const MAX_NODES = 1 << 16;

@@ -3,9 +3,8 @@
  * `Builder`, which infers types and checks attributes again, so a file cannot claim anything of a graph that is not so.
  * Every failure is a BAD_FILE with the byte where it was noticed.
  */
-import { isStatic } from '../core/dim';
 import type { TypedArray } from '../core/dtype';
-import { elements, evaluateShape, sameShape, type TensorType, typeText } from '../core/shape';
+import { checkSizes, elements, evaluateShape, sameShape, type TensorType, typeText } from '../core/shape';
 import { Builder, type Graph, nodeText, type Value } from '../graph/ir';
 import type { AttrSchema, Attrs, AttrValue, Step } from '../ops/define';
 import { OPS } from '../ops/index';
@@ -17,7 +16,6 @@ import {
   GOLDENS,
   GRAPH,
   LABELS,
-  MAX_ELEMENTS,
   MAX_GOLDEN_ELEMENTS,
   MAX_NODES,
   MAX_RANK,
@@ -146,12 +144,9 @@ function readAttrs(from: Cursor, schema: AttrSchema): Attrs {
 }
 
 function checkedType(type: TensorType, from: Cursor): TensorType {
-  const { dtype, shape, quant } = type;
-  const known = shape.filter(isStatic);
-  if (shape.length > MAX_RANK) from.fail(`a tensor has ${shape.length} dimensions`);
-  if (!known.every((d) => Number.isInteger(d) && d >= 0 && d < MAX_ELEMENTS) || elements(known) > MAX_ELEMENTS)
-    from.fail(`${typeText(type)} is too large or no shape at all`);
-  if (quant && dtype !== 'i8') from.fail(`${typeText(type)} has a quantisation, which i8 alone can have`);
+  if (type.shape.length > MAX_RANK) from.fail(`a tensor has ${type.shape.length} dimensions`);
+  if (type.quant && type.dtype !== 'i8') from.fail(`${typeText(type)} has a quantisation, which i8 alone can have`);
+  blamed({ offset: from.at }, () => checkSizes(type.shape));
   return type;
 }
 

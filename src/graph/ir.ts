@@ -5,7 +5,7 @@
 
 import { DTYPES, type DType, type TypedArray } from '../core/dtype';
 import { invariant, located, nearest, WaferError } from '../core/errors';
-import { elements, type TensorType, typeText } from '../core/shape';
+import { checkSizes, elements, type TensorType, typeText } from '../core/shape';
 import { type Attrs, fillAttrs, type Op } from '../ops/define';
 import { opNamed } from '../ops/index';
 
@@ -92,6 +92,7 @@ export class Builder {
       checkArity(declared, inputs);
       const filled = fillAttrs(declared.attrs, attrs);
       const types = declared.infer(inputs.map((x) => x?.type) as TensorType[], filled);
+      for (const { shape } of types) checkSizes(shape);
       const outputs: Value[] = [];
       const names = types.map(() => this.unique(name));
       const node: Node = { op: declared, name: names[0]!, inputs, outputs, attrs: filled };

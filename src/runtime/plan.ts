@@ -7,7 +7,7 @@ import type { Bindings, Dim } from '../core/dim';
 import { evaluate } from '../core/dim';
 import { sizeOf, type TypedArray } from '../core/dtype';
 import { invariant, located, WaferError } from '../core/errors';
-import { elements, evaluateShape, isStaticShape, type StaticType, type TensorType, typeText } from '../core/shape';
+import { checkSizes, elements, evaluateShape, isStaticShape, type StaticType, type TensorType, typeText } from '../core/shape';
 import { type Graph, type Node, nodeText, type Value } from '../graph/ir';
 import type { Argument, Attrs, Block, Dispatch, DotKind, Operand } from '../ops/define';
 import type { KernelName } from '../ops/kernels.gen';
@@ -334,6 +334,7 @@ class Planner {
 
 /** Shapes are numbers once symbols are bound. */
 function staticType(type: TensorType): StaticType {
+  checkSizes(type.shape);
   if (!isStaticShape(type.shape)) throw new WaferError('SHAPE', `${typeText(type)} still has free dimensions`);
   return { ...type, shape: type.shape };
 }

@@ -261,7 +261,7 @@ describe('dimensions', () => {
   it('negative', () =>
     isNot(
       withShape(1, (to) => to.int(-2)),
-      /no shape/,
+      /is no shape/,
     ));
   it('too large', () =>
     isNot(
