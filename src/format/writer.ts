@@ -17,6 +17,7 @@ import {
   HEADER_BYTES,
   LABELS,
   MAGIC,
+  MAX_SECTION_BYTES,
   type Of,
   ORIGINS,
   PROCESSING,
@@ -120,6 +121,8 @@ function namesOf(graph: Graph, constants: readonly Value[], origins: ReadonlyMap
 function assemble(contents: Readonly<Record<SectionName, Uint8Array | undefined>>): Uint8Array {
   const sections = (Object.keys(TAGS) as SectionName[]).flatMap((name) => {
     const bytes = contents[name];
+    if (bytes && name !== 'weights' && bytes.length > MAX_SECTION_BYTES)
+      throw new WaferError('VALUE', `section "${name}" would have ${bytes.length} bytes, more than ${MAX_SECTION_BYTES}`);
     return bytes ? [{ tag: TAGS[name], bytes }] : [];
   });
   let end = HEADER_BYTES + sections.length * ROW_BYTES + 4;

@@ -1,9 +1,7 @@
 /** What is written can be read: graphs, all that travels with them, encodings, and the file of version 1. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { symbol } from '../../src/core/dim';
 import type { WaferError } from '../../src/core/errors';
-import { goldenInputs } from '../../src/format/golden';
 import type { WaferModel } from '../../src/format/model';
 import { readWafer } from '../../src/format/reader';
 import { verify } from '../../src/format/verify';
@@ -155,48 +153,6 @@ describe('writer', () => {
     const y = build.node('unary', 'bad', [x], { steps: [{ fn: 'clip', a: Number.NaN, b: 1 }] });
     const error = failure(() => writeWafer(modelOf(build.finish([{ name: 'y', value: y }]))));
     expect(error).toMatchObject({ code: 'VALUE', node: 'unary "bad"' });
-  });
-});
-
-describe('golden runs', () => {
-  it('draws the same inputs everywhere', () => {
-    const build = new Builder();
-    for (const dtype of ['f32', 'i32', 'i8', 'u8', 'bool'] as const) build.input(dtype, { dtype, shape: [symbol('N')] });
-    const inputs = goldenInputs(build.finish([]), { seed: 1, bindings: new Map([['N', 4]]) });
-    expect(inputs).toMatchInlineSnapshot(`
-      {
-        "bool": Uint8Array [
-          0,
-          0,
-          0,
-          1,
-        ],
-        "f32": Float32Array [
-          -0.7458522319793701,
-          0.005471348762512207,
-          -0.945106029510498,
-          -0.03789818286895752,
-        ],
-        "i32": Int32Array [
-          3,
-          0,
-          0,
-          4,
-        ],
-        "i8": Int8Array [
-          109,
-          -2,
-          116,
-          125,
-        ],
-        "u8": Uint8Array [
-          35,
-          103,
-          63,
-          39,
-        ],
-      }
-    `);
   });
 });
 
