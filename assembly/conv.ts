@@ -3,7 +3,8 @@
  * image as runs of contiguous pixels. Where windows reach over the border, a band of input rows is first copied to
  * scratch with its border around it; elsewhere the image is read in place.
  */
-import { blockF32 } from './gemm';
+import { blockI8, convert, sizeOf, BYTES } from './dot';
+import { blockF32, finishBlock } from './gemm';
 import { copyLine } from './line';
 import { applySteps } from './steps';
 
@@ -105,6 +106,63 @@ export function f32_conv(
         );
       }
       if (steps) applySteps(steps, y + at, rows * cols * o);
+    }
+    row += rows;
+  }
+}
+
+/**
+ * The same on levels, in the arithmetic of requant.ts; `kind` as in dot.ts, `after` as in i8_gemm. `zero`: the byte that
+ * the border holds. `weights`: i8_pack with one run for each of f32_conv's. `banded` must be set unless the kind is
+ * BYTES. `scratch`: 192 + 4 * (blockH * blockW + kernelH * kernelW) bytes, rounded up to 16, the band in bytes, rounded
+ * up to 32, and for WIDE twice as much again.
+ */
+export function i8_conv(
+  x: usize, y: usize, h: i32, w: i32, c: i32, oh: i32, ow: i32, kernelH: i32, kernelW: i32, strideH: i32, strideW: i32,
+  dilationH: i32, dilationW: i32, top: i32, left: i32, o: i32, group: i32, weights: usize, params: usize, residual: usize,
+  kind: i32, zero: i32, shift: i32, offset: i32, low: f32, high: f32, residualMultiplier: i32, after: usize,
+  banded: i32, blockH: i32, blockW: i32, scratch: usize, from: i32, to: i32,
+): void {
+  const size = sizeOf(kind), sizeY: usize = shift ? 1 : 4;
+  const pixel = <usize>c * size, pixelY = <usize>o * sizeY;
+  const groupC = c / group, groupO = o / group;
+  const contiguous = dilationW == 1 && group == 1;
+  const bandW = banded ? (blockW - 1) * strideW + (kernelW - 1) * dilationW + 1 : w;
+  const bandH = (blockH - 1) * strideH + (kernelH - 1) * dilationH + 1;
+  const pitch = <usize>bandW * pixel;
+  const stage = scratch, offsets = scratch + 192, runs = offsets + (<usize>(blockH * blockW) << 2);
+  const band = (runs + (<usize>(kernelH * kernelW) << 2) + 15) & ~15;
+  const form = kind == BYTES || size == 1 ? band : band + ((<usize>(bandH * bandW * c) + 31) & ~31);
+  windowOffsets(offsets, blockH, blockW, strideH, strideW, pitch, pixel);
+  const runCount = runOffsets(runs, kernelH, kernelW, dilationH, dilationW, pitch, pixel, contiguous);
+  const runBytes = (<usize>(contiguous ? kernelW * c : groupC) * size + 3) & ~3;
+  const groupPanels = (groupO + 7) >> 3;
+  const groupWeights = (<usize>groupPanels * runCount * runBytes) << 3;
+  for (let row = from; row < to; ) {
+    const n = row / oh, oy = row % oh;
+    const rows = min(blockH, min(to - row, oh - oy));
+    const image = x + <usize>n * h * w * c;
+    const iy = oy * strideH - top;
+    for (let ox = 0; ox < ow; ox += blockW) {
+      const cols = min(blockW, ow - ox);
+      const ix = ox * strideW - left;
+      let a = image + (<usize>iy * w + ix) * c;
+      if (banded) {
+        const bandRows = (rows - 1) * strideH + (kernelH - 1) * dilationH + 1;
+        fillBand(band, image, h, w, c, iy, ix, bandRows, bandW, zero);
+        convert(kind, form, band, <usize>bandRows * bandW * c);
+        a = form;
+      }
+      const pixels = <usize>row * ow + ox;
+      for (let g = 0; g < group; g++) {
+        blockI8(
+          kind, rows * cols, a + <usize>(g * groupC) * size, offsets, runCount, runs, runBytes,
+          weights + <usize>g * groupWeights, params + ((<usize>g * groupPanels) << 7), shift, offset, low, high,
+          y + pixels * pixelY + <usize>(g * groupO) * sizeY, groupO, pixelY,
+          residual ? residual + pixels * o + g * groupO : 0, residual ? o : 0, residualMultiplier, stage,
+        );
+      }
+      finishBlock(after, shift, y + pixels * pixelY, rows * cols * o);
     }
     row += rows;
   }

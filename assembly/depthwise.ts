@@ -3,7 +3,9 @@
  * 8 channels are done at a time, several output columns at once, so that a tap's weights are read once for all of them.
  */
 import { fillBand, runOffsets } from './conv';
-import { storeF32, unstage } from './gemm';
+import { convert, dot, WIDE } from './dot';
+import { finishBlock, storeF32, unstage } from './gemm';
+import { finishRow } from './requant';
 import { applySteps } from './steps';
 
 /** 8 channels of `count` (1, 2 or 4) neighbouring outputs, whose windows start `stride` bytes apart. */
@@ -111,6 +113,223 @@ export function f32_depthwise(
         }
       }
       if (steps) applySteps(steps, y + at, rows * cols * c);
+    }
+    row += rows;
+  }
+}
+
+/**
+ * Adds four taps' products to the sums of 8 channels: `lo` holds bytes of taps 0 and 1, `hi` of taps 2 and 3, channel by
+ * channel. `w`: 2 vectors [4 channels][4 taps] of s8, or for WIDE 4 vectors [2 pairs of taps][8 channels][2] of s16.
+ */
+@inline
+function addTaps(relaxed: bool, half: i32, lo: v128, hi: v128, w: usize, c: v128): v128 {
+  if (relaxed) {
+    return half
+      ? dot(true, v128.load(w, 16), i16x8.shuffle(lo, hi, 4, 12, 5, 13, 6, 14, 7, 15), c)
+      : dot(true, v128.load(w), i16x8.shuffle(lo, hi, 0, 8, 1, 9, 2, 10, 3, 11), c);
+  }
+  if (half) {
+    c = dot(false, v128.load(w, 16), i16x8.extend_high_i8x16_u(lo), c);
+    return dot(false, v128.load(w, 48), i16x8.extend_high_i8x16_u(hi), c);
+  }
+  c = dot(false, v128.load(w), i16x8.extend_low_i8x16_u(lo), c);
+  return dot(false, v128.load(w, 32), i16x8.extend_low_i8x16_u(hi), c);
+}
+
+/** Bytes of two taps, channel by channel. */
+@inline
+function interleave(a: usize, b: usize): v128 {
+  return i8x16.shuffle(
+    v128.load64_zero(a), v128.load64_zero(b), 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23,
+  );
+}
+
+/** 8 channels of 1 or 2 neighbouring outputs, whose windows start `stride` bytes apart. Taps come in fours. */
+@inline
+function tileI8(
+  relaxed: bool, count: i32, x: usize, stride: usize, taps: usize, tapsEnd: usize, w: usize, params: usize,
+  shift: i32, offset: i32, low: f32, high: f32, y: usize, pitch: usize, residual: usize, residualPitch: usize,
+  residualMultiplier: i32,
+): void {
+  let c00 = v128.load(params), c01 = v128.load(params, 16);
+  let c10 = c00, c11 = c01;
+  do {
+    const t0 = <usize>load<u32>(taps), t1 = <usize>load<u32>(taps, 4);
+    const t2 = <usize>load<u32>(taps, 8), t3 = <usize>load<u32>(taps, 12);
+    let lo = interleave(x + t0, x + t1), hi = interleave(x + t2, x + t3);
+    c00 = addTaps(relaxed, 0, lo, hi, w, c00);
+    c01 = addTaps(relaxed, 1, lo, hi, w, c01);
+    if (count > 1) {
+      const next = x + stride;
+      lo = interleave(next + t0, next + t1);
+      hi = interleave(next + t2, next + t3);
+      c10 = addTaps(relaxed, 0, lo, hi, w, c10);
+      c11 = addTaps(relaxed, 1, lo, hi, w, c11);
+    }
+    w += relaxed ? 32 : 64;
+    taps += 16;
+  } while (taps < tapsEnd);
+  finishRow(c00, c01, params, shift, offset, low, high, y, residual, residualMultiplier);
+  if (count > 1) {
+    finishRow(
+      c10, c11, params, shift, offset, low, high, y + pitch, residual + residualPitch, residualMultiplier,
+    );
+  }
+}
+
+/** One row of `cols` outputs for the 8 channels (or the last `channels` < 8) at `x`. */
+@inline
+function rowI8(
+  relaxed: bool, cols: i32, channels: i32, x: usize, stride: usize, taps: usize, tapsEnd: usize, w: usize,
+  params: usize, shift: i32, offset: i32, low: f32, high: f32, y: usize, pixel: usize, residual: usize,
+  residualPixel: usize, residualMultiplier: i32, stage: usize,
+): void {
+  const ragged = channels < 8;
+  const size: usize = shift ? 1 : 4;
+  const step = ragged ? size << 3 : pixel;
+  while (cols >= 2) {
+    tileI8(
+      relaxed, 2, x, stride, taps, tapsEnd, w, params, shift, offset, low, high, ragged ? stage : y, step,
+      residual, residualPixel, residualMultiplier,
+    );
+    if (ragged) unstage(stage, step, y, pixel, 2, <usize>channels * size);
+    x += stride << 1;
+    y += pixel << 1;
+    residual += residualPixel << 1;
+    cols -= 2;
+  }
+  if (cols) {
+    tileI8(
+      relaxed, 1, x, stride, taps, tapsEnd, w, params, shift, offset, low, high, ragged ? stage : y, step,
+      residual, residualPixel, residualMultiplier,
+    );
+    if (ragged) unstage(stage, step, y, pixel, 1, <usize>channels * size);
+  }
+}
+
+function wideRow(
+  cols: i32, channels: i32, x: usize, stride: usize, taps: usize, tapsEnd: usize, w: usize, params: usize,
+  shift: i32, offset: i32, low: f32, high: f32, y: usize, pixel: usize, residual: usize, residualPixel: usize,
+  residualMultiplier: i32, stage: usize,
+): void {
+  rowI8(
+    false, cols, channels, x, stride, taps, tapsEnd, w, params, shift, offset, low, high, y, pixel, residual,
+    residualPixel, residualMultiplier, stage,
+  );
+}
+
+function relaxedRow(
+  cols: i32, channels: i32, x: usize, stride: usize, taps: usize, tapsEnd: usize, w: usize, params: usize,
+  shift: i32, offset: i32, low: f32, high: f32, y: usize, pixel: usize, residual: usize, residualPixel: usize,
+  residualMultiplier: i32, stage: usize,
+): void {
+  rowI8(
+    true, cols, channels, x, stride, taps, tapsEnd, w, params, shift, offset, low, high, y, pixel, residual,
+    residualPixel, residualMultiplier, stage,
+  );
+}
+
+/** Taps of a kernel in fours, column by column; the columns of kernels 3 high are filled up to 4. */
+@inline
+function tapCount(kernelH: i32, kernelW: i32): i32 {
+  return kernelH == 3 ? kernelW * 4 : (kernelW * kernelH + 3) & ~3;
+}
+
+/** Writes the taps' offsets in that order; what is no tap gets an offset of 0 and has weights of 0. */
+function tapOffsets(
+  taps: usize, kernelH: i32, kernelW: i32, dilationH: i32, dilationW: i32, pitch: usize, pixel: usize,
+): void {
+  const column = kernelH == 3 ? 4 : kernelH, count = tapCount(kernelH, kernelW);
+  for (let i = 0; i < count; i++) {
+    const kx = i / column, ky = i % column;
+    const there = kx < kernelW && ky < kernelH;
+    const offset = there ? <usize>(ky * dilationH) * pitch + <usize>(kx * dilationW) * pixel : 0;
+    store<u32>(taps + (<usize>i << 2), <u32>offset);
+  }
+}
+
+/** Packs weights [c][kernelH][kernelW] of s8 in panels of 8 channels, as `addTaps` reads them. Rows: panels. */
+export function i8_packDepthwise(
+  source: usize, packed: usize, c: i32, kernelH: i32, kernelW: i32, kind: i32, from: i32, to: i32,
+): void {
+  const column = kernelH == 3 ? 4 : kernelH, count = tapCount(kernelH, kernelW);
+  const width = kind == WIDE ? 2 : 4;
+  for (let panel = from; panel < to; panel++) {
+    let out = packed + <usize>panel * count * (kind == WIDE ? 16 : 8);
+    for (let first = 0; first < count; first += width) {
+      for (let i = 0; i < 8; i++) {
+        const channel = panel * 8 + i;
+        for (let tap = first; tap < first + width; tap++) {
+          const kx = tap / column, ky = tap % column;
+          const there = channel < c && kx < kernelW && ky < kernelH;
+          const value = there ? load<i8>(source + <usize>((channel * kernelH + ky) * kernelW + kx)) : 0;
+          if (kind == WIDE) {
+            store<i16>(out, value);
+            out += 2;
+          } else {
+            store<i8>(out, value);
+            out++;
+          }
+        }
+      }
+    }
+  }
+}
+
+/**
+ * The same on levels, in the arithmetic of requant.ts; `kind` as in dot.ts, `after` as in i8_gemm, `zero`: the byte that
+ * the border holds. `weights`: of i8_packDepthwise. `scratch`: 64 + 16 * ceil(kernelH / 3) * kernelW bytes and more, see
+ * conv.ts of src/ops, and the band.
+ */
+export function i8_depthwise(
+  x: usize, y: usize, h: i32, w: i32, c: i32, oh: i32, ow: i32, kernelH: i32, kernelW: i32, strideH: i32, strideW: i32,
+  dilationH: i32, dilationW: i32, top: i32, left: i32, weights: usize, params: usize, residual: usize,
+  kind: i32, zero: i32, shift: i32, offset: i32, low: f32, high: f32, residualMultiplier: i32, after: usize,
+  blockH: i32, blockW: i32, scratch: usize, from: i32, to: i32,
+): void {
+  const sizeY: usize = shift ? 1 : 4, pixel = <usize>c, pixelY = pixel * sizeY;
+  const bandW = (blockW - 1) * strideW + (kernelW - 1) * dilationW + 1;
+  const pitch = <usize>bandW * pixel;
+  const count = tapCount(kernelH, kernelW);
+  const stage = scratch, taps = scratch + 64, tapsEnd = taps + (<usize>count << 2);
+  const band = (tapsEnd + 15) & ~15;
+  tapOffsets(taps, kernelH, kernelW, dilationH, dilationW, pitch, pixel);
+  const panelBytes = <usize>count * (kind == WIDE ? 16 : 8);
+  for (let row = from; row < to; ) {
+    const n = row / oh, oy = row % oh;
+    const rows = min(blockH, min(to - row, oh - oy));
+    const image = x + <usize>n * h * w * pixel;
+    for (let ox = 0; ox < ow; ox += blockW) {
+      const cols = min(blockW, ow - ox);
+      const bandRows = (rows - 1) * strideH + (kernelH - 1) * dilationH + 1;
+      fillBand(band, image, h, w, pixel, oy * strideH - top, ox * strideW - left, bandRows, bandW, zero);
+      // The taps of WIDE are extended when they are met.
+      if (kind != WIDE) convert(kind, band, band, <usize>bandRows * pitch);
+      const pixels = <usize>row * ow + ox;
+      for (let channel = 0; channel < c; channel += 8) {
+        const panel = <usize>channel >> 3;
+        for (let r = 0; r < rows; r++) {
+          const out = pixels + <usize>(r * ow);
+          const from = band + <usize>(r * strideH) * pitch + channel;
+          const to = y + out * pixelY + <usize>channel * sizeY;
+          const add = residual ? residual + out * pixel + channel : 0;
+          if (kind == WIDE) {
+            wideRow(
+              cols, c - channel, from, <usize>strideW * pixel, taps, tapsEnd, weights + panel * panelBytes,
+              params + (panel << 7), shift, offset, low, high, to, pixelY, add, residual ? pixel : 0,
+              residualMultiplier, stage,
+            );
+          } else if (ASC_FEATURE_RELAXED_SIMD) {
+            relaxedRow(
+              cols, c - channel, from, <usize>strideW * pixel, taps, tapsEnd, weights + panel * panelBytes,
+              params + (panel << 7), shift, offset, low, high, to, pixelY, add, residual ? pixel : 0,
+              residualMultiplier, stage,
+            );
+          }
+        }
+      }
+      finishBlock(after, shift, y + pixels * pixelY, rows * cols * c);
     }
     row += rows;
   }

@@ -8,6 +8,8 @@
  * Tiles hold their sums in named locals (there are no arrays of registers) and must keep at most 15 vectors alive; the
  * K loop is not unrolled, because the optimiser would chain the sums.
  */
+import { blockI8, convert, sizeOf, BYTES } from './dot';
+import { applyTable } from './requant';
 import { applySteps } from './steps';
 
 /** One row of 8 finished f32 sums: + residual, clamp, store. */
@@ -180,4 +182,40 @@ export function f32_gemm(
     );
     if (steps) applySteps(steps, at, rows * n);
   }
+}
+
+/**
+ * The same on levels, in the arithmetic of requant.ts; `kind` as in dot.ts. `w`: i8_pack of [n][1][k]. `after`: a table
+ * of bytes, or the activation program of a float output; 0 for none. `scratch`: 4 * block + 196 bytes, rounded up to 16, and
+ * the block of x with 16 elements more, unless the kind is BYTES. Rows: m.
+ */
+export function i8_gemm(
+  x: usize, w: usize, params: usize, residual: usize, y: usize, k: i32, n: i32, kind: i32, shift: i32, offset: i32,
+  low: f32, high: f32, residualMultiplier: i32, after: usize, block: i32, scratch: usize, from: i32, to: i32,
+): void {
+  const stage = scratch, offsets = scratch + 192;
+  const form = (offsets + (<usize>block << 2) + 4 + 15) & ~15;
+  const pitch = <usize>k * sizeOf(kind), pitchY = shift ? <usize>n : <usize>n << 2;
+  denseOffsets(offsets, block, pitch);
+  for (let m = from; m < to; m += block) {
+    const rows = min(block, to - m);
+    const at = y + <usize>m * pitchY;
+    let a = x + <usize>m * k;
+    if (kind != BYTES) {
+      convert(kind, form, a, <usize>rows * k);
+      a = form;
+    }
+    blockI8(
+      kind, rows, a, offsets, 1, offsets + (<usize>block << 2), (pitch + 3) & ~3, w, params, shift, offset, low, high,
+      at, n, pitchY, residual ? residual + <usize>m * n : 0, residual ? n : 0, residualMultiplier, stage,
+    );
+    finishBlock(after, shift, at, rows * n);
+  }
+}
+
+/** What follows on a finished block: a table of levels, or an activation program of floats. */
+export function finishBlock(after: usize, shift: i32, y: usize, n: i32): void {
+  if (!after) return;
+  if (shift) applyTable(after, y, n);
+  else applySteps(after, y, n);
 }

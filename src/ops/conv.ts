@@ -20,15 +20,19 @@ import {
   type OnnxNode,
   type Ref,
 } from './define';
-import { gemmDispatches } from './gemm';
+import { align, gemmDispatches } from './gemm';
 import { channelsFirst, channelsLast } from './layout';
 import {
+  biasPanels,
   blockBytes,
   clampArguments,
   constantOf,
   costOf,
   finish,
-  inPanels,
+  integerArguments,
+  integerCases,
+  integerPanels,
+  KIND_CODES,
   panelCount,
   productAttrs,
   productInputs,
@@ -120,24 +124,53 @@ function blocksOf({ outputs: [y], inputs: [, w], attrs }: Lowering<ConvAttrs>, p
 }
 
 function windowDispatches(node: Lowering<ConvAttrs>): Dispatch[] {
-  const [x, w, , , residual] = node.inputs;
-  const { group } = node.attrs;
-  const { args, rows, padded, kernel, o, depth } = geometryOf(node);
+  const { inputs, outputs, attrs, dot } = node;
+  const [x, w, , , residual] = inputs;
+  const { group } = attrs;
+  const { args, rows, padded, kernel, c, o, depth } = geometryOf(node);
   const [channels, taps] = [o / group, kernel[0] * kernel[1]];
-  constantOf('w', w!);
   const panels = panelCount(group, channels);
+  constantOf('w', w!);
+  if (x!.type.dtype === 'i8') {
+    const kind = KIND_CODES[dot];
+    const size = dot === 'i16' ? 2 : 1;
+    const contiguous = attrs.dilations[1] === 1 && group === 1;
+    const [runs, length] = contiguous ? [kernel[0], kernel[1] * depth] : [taps, depth];
+    const packed = node.packed('w', w!, panels * 8 * size * runs * align(length, 4 / size), (block) => ({
+      kernel: 'i8_pack',
+      args: [w!, block, channels, runs, length, kind],
+      rows: panels,
+    }));
+    const banded = padded || dot !== 'u8';
+    const blocks = blocksOf(node, c * size, blockBytes(size * o * taps * depth));
+    const band = blocks.bytes / size;
+    const scratch = node.scratch(
+      208 + 4 * (blocks.height * blocks.width + taps) + (banded ? align(band, 32) + 32 : 0) + (dot === 'i16' ? 2 * band + 32 : 0),
+    );
+    const numbers = [kind, x!.type.quant!.zero + 128, ...integerArguments(node)];
+    return [
+      {
+        kernel: 'i8_conv',
+        args: [
+          ...[x!, outputs[0]!, ...args, o, group, packed, integerPanels(node, group), residual ?? 0, ...numbers],
+          ...[banded ? 1 : 0, blocks.height, blocks.width, scratch],
+        ],
+        rows,
+      },
+    ];
+  }
   const packed = node.packed('w', w!, panels * taps * depth * 32, (block) => ({
     kernel: 'f32_pack',
     args: [w!, block, channels, taps * depth, taps * depth, 1],
     rows: panels,
   }));
-  const blocks = blocksOf(node, 4 * depth * group, blockBytes(4 * o * taps * depth));
+  const blocks = blocksOf(node, 4 * c, blockBytes(4 * o * taps * depth));
   const scratch = node.scratch(144 + 4 * (blocks.height * blocks.width + taps) + (padded ? blocks.bytes : 0));
   return [
     {
       kernel: 'f32_conv',
       args: [
-        ...[x!, node.outputs[0]!, ...args, o, group, packed, biasOf(node, group, channels), residual ?? 0],
+        ...[x!, outputs[0]!, ...args, o, group, packed, biasPanels(node, group), residual ?? 0],
         ...[...clampArguments(node), padded ? 1 : 0, blocks.height, blocks.width, scratch],
       ],
       rows,
@@ -146,11 +179,35 @@ function windowDispatches(node: Lowering<ConvAttrs>): Dispatch[] {
 }
 
 function depthwiseDispatches(node: Lowering<ConvAttrs>): Dispatch[] {
-  const [x, w, , , residual] = node.inputs;
+  const { inputs, outputs, dot } = node;
+  const [x, w, , , residual] = inputs;
   const { args, rows, kernel, c } = geometryOf(node);
   const taps = kernel[0] * kernel[1];
-  constantOf('w', w!);
   const panels = panelCount(1, c);
+  constantOf('w', w!);
+  if (x!.type.dtype === 'i8') {
+    const kind = KIND_CODES[dot];
+    // Taps come in fours; the columns of kernels 3 high are filled up to 4.
+    const filled = kernel[0] === 3 ? 4 * kernel[1] : align(taps, 4);
+    const packed = node.packed('w', w!, panels * filled * (dot === 'i16' ? 16 : 8), (block) => ({
+      kernel: 'i8_packDepthwise',
+      args: [w!, block, c, ...kernel, kind],
+      rows: panels,
+    }));
+    const blocks = blocksOf(node, c, blockBytes(0));
+    const scratch = node.scratch(96 + 4 * filled + blocks.bytes);
+    const numbers = [kind, x!.type.quant!.zero + 128, ...integerArguments(node)];
+    return [
+      {
+        kernel: 'i8_depthwise',
+        args: [
+          ...[x!, outputs[0]!, ...args, packed, integerPanels(node, 1), residual ?? 0, ...numbers],
+          ...[blocks.height, blocks.width, scratch],
+        ],
+        rows,
+      },
+    ];
+  }
   const packed = node.packed('w', w!, panels * taps * 32, (block) => ({
     kernel: 'f32_pack',
     args: [w!, block, c, taps, taps, 1],
@@ -162,20 +219,12 @@ function depthwiseDispatches(node: Lowering<ConvAttrs>): Dispatch[] {
     {
       kernel: 'f32_depthwise',
       args: [
-        ...[x!, node.outputs[0]!, ...args, packed, biasOf(node, 1, c), residual ?? 0],
+        ...[x!, outputs[0]!, ...args, packed, biasPanels(node, 1), residual ?? 0],
         ...[...clampArguments(node), blocks.height, blocks.width, scratch],
       ],
       rows,
     },
   ];
-}
-
-/** The bias in f32 panels. */
-function biasOf({ inputs: [, , bias], constant }: Lowering<ConvAttrs>, groups: number, channels: number) {
-  return constant('bias', () => {
-    const data = bias && constantOf('bias', bias);
-    return inPanels(groups, channels, (channel) => data?.[channel] ?? 0);
-  });
 }
 
 /** [O,I,KH,KW] (or [O,I,K], of height 1) to [O,KH,KW,I]: at once when the elements are known, else as nodes. */
@@ -411,6 +460,8 @@ function casesOf(): Case<ConvAttrs>[] {
     const act = acts[i % 4]!;
     list.push({ inputs: [g.x, w!, ...(i % 3 ? [bias!] : [])], attrs: { ...g.attrs, act } });
     if (i % 2) list.push({ inputs: [g.x, w!, bias!, null, y], attrs: { ...g.attrs, act } });
+    const integers = integerCases<ConvAttrs>(g.x, g.w, y, g.w[1] * g.w[2] * g.w[3], g.attrs);
+    list.push(...integers.filter((_, j) => (i + j) % 3 === 0 || i === 3 || i === 18));
   });
   return list;
 }

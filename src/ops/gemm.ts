@@ -4,16 +4,21 @@
  * on quantised inputs is described in product.ts.
  */
 import { isStatic } from '../core/dim';
+import { sizeOf } from '../core/dtype';
 import { WaferError } from '../core/errors';
 import { elements, shapeText } from '../core/shape';
 import { type Case, type Dispatch, defineOffline, defineOp, type Emit, type Lowering, type OnnxNode, type Ref } from './define';
 import {
+  biasPanels,
   blockBytes,
   clampArguments,
   constantOf,
   costOf,
   finish,
-  inPanels,
+  integerArguments,
+  integerCases,
+  integerPanels,
+  KIND_CODES,
   type ProductAttrs,
   panelCount,
   productAttrs,
@@ -38,27 +43,47 @@ export const op = defineOp({
 
 /** Rows of x times the weights, which have the same elements as [n, k] whatever their rank. */
 export function gemmDispatches(node: Lowering<ProductAttrs>): Dispatch[] {
-  const [x, w, bias, , residual] = node.inputs;
-  const [y] = node.outputs;
+  const { inputs, outputs, dot } = node;
+  const [x, w, , , residual] = inputs;
   const n = w!.type.shape[0]!;
   const k = x!.type.shape.at(-1)!;
   const rows = elements(x!.type.shape.slice(0, -1));
   constantOf('w', w!);
   const panels = panelCount(1, n);
+  if (x!.type.dtype === 'i8') {
+    const kind = KIND_CODES[dot];
+    const size = dot === 'i16' ? 2 : 1;
+    const packed = node.packed('w', w!, panels * 8 * size * align(k, 4 / size), (block) => ({
+      kernel: 'i8_pack',
+      args: [w!, block, n, 1, k, kind],
+      rows: panels,
+    }));
+    const block = blockRows(k * size, n * sizeOf(outputs[0]!.type.dtype), blockBytes(n * k * size));
+    const scratch = node.scratch(align(196 + 4 * block, 16) + (dot === 'u8' ? 0 : size * (block * k + 16)));
+    return [
+      {
+        kernel: 'i8_gemm',
+        args: [
+          ...[x!, packed, integerPanels(node, 1), residual ?? 0, outputs[0]!, k, n, kind],
+          ...[...integerArguments(node), block, scratch],
+        ],
+        rows,
+      },
+    ];
+  }
   const packed = node.packed('w', w!, panels * k * 32, (block) => ({
     kernel: 'f32_pack',
     args: [w!, block, n, k, k, 1],
     rows: panels,
   }));
-  const biases = node.constant('bias', () => {
-    const data = bias && constantOf('bias', bias);
-    return inPanels(1, n, (channel) => data?.[channel] ?? 0);
-  });
   const block = blockRows(4 * k, 4 * n, blockBytes(4 * n * k));
   const scratch = node.scratch(4 * block + 132);
-  const args = [x!, packed, biases, residual ?? 0, y!, k, n, ...clampArguments(node), block, scratch];
+  const args = [x!, packed, biasPanels(node, 1), residual ?? 0, outputs[0]!, k, n, ...clampArguments(node), block, scratch];
   return [{ kernel: 'f32_gemm', args, rows }];
 }
+
+/** n rounded up to a multiple of `unit`. */
+export const align = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
 
 /** Rows to multiply at a time: a multiple of every tile's height, so that no block but the last is ragged. */
 export function blockRows(bytesIn: number, bytesOut: number, target: number): number {
@@ -181,5 +206,6 @@ function casesOf(): Case<ProductAttrs>[] {
     { inputs: [[0, 30], w, bias] },
     { inputs: [[5, 0], { shape: [9, 0], constant: true }, { shape: [9], constant: true }] },
   );
+  for (const [m, k, n] of sizes) list.push(...integerCases([m, k], [n, k], [m, n], k));
   return list;
 }

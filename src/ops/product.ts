@@ -1,14 +1,17 @@
 /**
- * What conv and gemm share: inputs, attributes and types of a sum of products over constant weights, its floating
- * epilogue, and weights as panels of 8 output channels. The integer epilogue is in requant.ts.
+ * What conv and gemm share: inputs, attributes and types of a sum of products over constant weights, and its epilogue
+ * for kernels that take weights in panels of 8 output channels. The integer arithmetic is in requant.ts.
  */
 import { isStatic } from '../core/dim';
 import type { DType } from '../core/dtype';
 import { WaferError } from '../core/errors';
-import { type Shape, type StaticType, shapeText, type TensorType, typeText } from '../core/shape';
+import { type Quant, type Shape, type StaticType, shapeText, type TensorType, typeText } from '../core/shape';
 import {
   type AttrsOf,
   type Block,
+  type Case,
+  type CaseInput,
+  type DotKind,
   int,
   ints,
   type Lowering,
@@ -18,8 +21,8 @@ import {
   type Step,
   steps,
 } from './define';
-import { requantize } from './requant';
-import { encodeSteps, evaluateSteps } from './steps';
+import { checkRequant, checkSums, offsetOf, type Requant, requantize, saturation } from './requant';
+import { encodeSteps, evaluateSteps, step } from './steps';
 
 /**
  * Float: y = act(x * w + bias + residual). Quantised x and w: with `quant`, y is requantised by `multiplier` (i32) as
@@ -83,16 +86,81 @@ export function constantOf(name: string, operand: Operand): ArrayLike<number> {
 /** Panels of 8 output channels, each group of `channels` starting a new one. */
 export const panelCount = (groups: number, channels: number): number => groups * Math.ceil(channels / 8);
 
+/** Biases in the order of the panels, 0 where there is none. */
+export function biasPanels({ inputs: [, w, bias], constant }: Lowering<ProductAttrs>, groups: number): Block {
+  return constant('bias', () => {
+    const channels = w!.type.shape[0]! / groups;
+    const width = 8 * Math.ceil(channels / 8);
+    const out = new Float32Array(groups * width);
+    if (!bias) return out;
+    const data = constantOf('bias', bias);
+    for (let i = 0; i < data.length; i++) out[Math.floor(i / channels) * width + (i % channels)] = data[i]!;
+    return out;
+  });
+}
+
+/** Codes of assembly/dot.ts. */
+export const KIND_CODES: Readonly<Record<DotKind, number>> = { i16: 0, u8: 1, s8: 2 };
+
 /**
- * Per-channel numbers in the order of the panels: `fill(channel)` for channel 0.., and 0 where a group's last panel has
- * no channel.
+ * Parameters of the integer kernels, a block of 32 words for each panel: 8 each of bias, multiplier (or the scale in
+ * f32), lo and hi. The bias has the input's zero point multiplied in, as the device's form of the levels needs it.
+ * Throws VALUE when sums or results could leave 32 bits.
  */
-export function inPanels(groups: number, channels: number, fill: (channel: number) => number): Float32Array {
-  const width = 8 * Math.ceil(channels / 8);
-  const out = new Float32Array(groups * width);
-  for (let group = 0; group < groups; group++)
-    for (let i = 0; i < channels; i++) out[group * width + i] = fill(group * channels + i);
-  return out;
+export function integerPanels(node: Lowering<ProductAttrs>, groups: number): Block {
+  const { attrs, inputs, dot, constant } = node;
+  const [x, w, bias, multiplier] = inputs;
+  const zero = x!.type.quant!.zero + (dot === 's8' ? 0 : 128);
+  return constant('requant', () => {
+    const weights = constantOf('w', w!);
+    const multipliers = constantOf('multiplier', multiplier!);
+    const biases = bias && constantOf('bias', bias);
+    const outputs = w!.type.shape[0]!;
+    const [channels, depth] = [outputs / groups, weights.length / outputs];
+    const words = new Int32Array(32 * panelCount(groups, channels));
+    const floats = new Float32Array(words.buffer);
+    const requant = attrs.quant && requantOf(attrs, attrs.quant);
+    if (requant) checkRequant(requant, multipliers, attrs.residualMultiplier);
+    for (let channel = 0; channel < outputs; channel++) {
+      const within = channel % channels;
+      const at = 32 * (Math.floor(channel / channels) * Math.ceil(channels / 8) + Math.floor(within / 8)) + (within % 8);
+      let [sum, size] = [0, 0];
+      for (let i = channel * depth; i < (channel + 1) * depth; i++) {
+        sum += weights[i]!;
+        size += Math.abs(weights[i]!);
+      }
+      const value = biases?.[channel] ?? 0;
+      checkSums(value, size);
+      words[at] = value - zero * sum;
+      if (!requant) floats[at + 8] = multipliers[channel]!;
+      else {
+        words[at + 8] = multipliers[channel]!;
+        [words[at + 16], words[at + 24]] = saturation(multipliers[channel]!, requant, 255 * attrs.residualMultiplier);
+      }
+    }
+    return words;
+  });
+}
+
+const requantOf = ({ shift, range, middle }: ProductAttrs, quant: Quant): Requant => ({
+  shift,
+  range,
+  zero: (middle ?? quant).zero,
+});
+
+/** Arguments of the integer kernels: shift, offset, low, high, residual multiplier, and a table or activation program. */
+export function integerArguments(node: Lowering<ProductAttrs>): (number | Operand | Block)[] {
+  const { attrs, inputs } = node;
+  const [, , , , residual, table] = inputs;
+  if (!attrs.quant) {
+    const [low, high, program] = clampArguments(node);
+    return [0, 0, low, high, 0, program];
+  }
+  // Kernels see levels as bytes: every level is 128 higher.
+  const { shift, zero, range } = requantOf(attrs, attrs.quant);
+  const factor = residual ? attrs.residualMultiplier : 0;
+  const offset = offsetOf({ shift, zero: zero + 128, range }) - (residual ? factor * (residual.type.quant!.zero + 128) : 0);
+  return [shift, offset, range[0]! + 128, range[1]! + 128, factor, table ?? 0];
 }
 
 /** Bounds that leading clamps of an activation program amount to, and the rest of the program. */
@@ -143,3 +211,47 @@ export function finish(
 
 /** Multiply-accumulates of an output of `y` with `depth` products each. */
 export const costOf = (y: StaticType, depth: number) => ({ macs: y.shape.reduce((n, d) => n * d, 1) * depth });
+
+/** Cases of integer operands for one geometry: requantised, with residual, table, range, and to floats. */
+export function integerCases<A extends ProductAttrs>(
+  x: readonly number[],
+  w: readonly number[],
+  y: readonly number[],
+  depth: number,
+  attrs: Partial<A> = {},
+): Case<A>[] {
+  const channels = w[0]!;
+  const quant: Quant = { scale: 0.5, zero: -11 };
+  const constants = { constant: true } as const;
+  // Multipliers that bring a typical sum to about a third of the levels, each channel another.
+  const unit = 40 / (75 * 75 * Math.sqrt(Math.max(1, depth)));
+  const levels = Array.from({ length: channels }, (_, i) => unit * (0.5 + (i % 7) / 3));
+  const multiplier = (shift: number): CaseInput => ({
+    ...constants,
+    shape: [channels],
+    dtype: 'i32',
+    data: levels.map((v) => Math.max(1, Math.round(v * 2 ** shift))),
+  });
+  const first: CaseInput[] = [
+    { shape: x, dtype: 'i8', quant: { scale: 0.1, zero: 7 } },
+    { ...constants, shape: w, dtype: 'i8' },
+  ];
+  const bias: CaseInput = { ...constants, shape: [channels], dtype: 'i32', range: [-9000, 9000] };
+  const residual: CaseInput = { shape: y, dtype: 'i8', quant: { scale: 0.4, zero: -20 } };
+  const table: CaseInput = {
+    ...constants,
+    shape: [256],
+    dtype: 'u8',
+    data: Array.from({ length: 256 }, (_, i) => (i * 7 + (i >> 3)) & 255),
+  };
+  const scale: CaseInput = { ...constants, shape: [channels], data: levels.map((v) => v / 16) };
+  const given: Case<ProductAttrs>[] = [
+    { inputs: [...first, null, multiplier(22)], attrs: { quant } },
+    { inputs: [...first, bias, multiplier(20), residual], attrs: { quant, shift: 20, residualMultiplier: 2 ** 20 - 77 } },
+    { inputs: [...first, bias, multiplier(17), null, table], attrs: { quant, middle: { scale: 1, zero: 30 }, shift: 17 } },
+    { inputs: [...first, bias, multiplier(22)], attrs: { quant, range: [-11, 60] } },
+    { inputs: [...first, bias, scale], attrs: { act: [step('relu')] } },
+    { inputs: [...first, null, scale], attrs: { act: [step('hardSwish')] } },
+  ];
+  return given.map((c): Case<A> => ({ inputs: c.inputs, attrs: { ...attrs, ...c.attrs } as Partial<A> }));
+}

@@ -55,6 +55,11 @@ export function checkRequant({ shift, zero, range }: Requant, multipliers: Array
     fail(`residual multiplier ${residualMultiplier} is not in 0..2^21, or shift ${shift} not in 1..20`);
 }
 
+/** Throws VALUE when a sum of levels times weights could leave 32 bits; `size` is the sum of the weights' magnitudes. */
+export function checkSums(bias: number, size: number): void {
+  if (Math.abs(bias) + 255 * size >= 2 ** 31) fail(`a bias of ${bias} and weights of ${size} in all can overflow 32 bits`);
+}
+
 function fail(what: string): never {
   throw new WaferError('VALUE', what, { hint: 'the file was not made by this packer, or its quantisation is broken' });
 }

@@ -1,0 +1,355 @@
+/**
+ * Products of bytes: the register tiles of gemm.ts in integers. How bytes are multiplied is the `kind` of a call, which
+ * the device chooses by a probe; all kinds give the same sums.
+ *
+ * BYTES  the relaxed dot, whose second operand is unsigned: activations as they lie in memory
+ * SIGNED the same instruction where that operand is signed: activations XOR 0x80, converted block by block
+ * WIDE   the exact dot of 16 bits, for every engine: activations extended block by block. All that the base binary has.
+ */
+import { unstage } from './gemm';
+import { addend, rescale, storeFloats, storeLevels } from './requant';
+
+export const WIDE = 0;
+export const BYTES = 1;
+export const SIGNED = 2;
+
+/** Bytes of one activation in the form that `kind` multiplies. */
+@inline
+export function sizeOf(kind: i32): usize {
+  return kind == WIDE ? 2 : 1;
+}
+
+/** Writes n activations in the form that `kind` multiplies; `to` may be `from` unless the form is wide. */
+export function convert(kind: i32, to: usize, from: usize, n: usize): void {
+  // Whole vectors only: the scratch that is written to has room for the last.
+  const end = from + n;
+  if (kind == SIGNED) {
+    const mask = i8x16.splat(-128);
+    for (; from < end; from += 16, to += 16) v128.store(to, v128.xor(v128.load(from), mask));
+  } else if (kind == WIDE) {
+    for (; from < end; from += 16, to += 32) {
+      const x = v128.load(from);
+      v128.store(to, i16x8.extend_low_i8x16_u(x));
+      v128.store(to, i16x8.extend_high_i8x16_u(x), 16);
+    }
+  }
+}
+
+/** c + w * x, 4 sums of neighbouring products. */
+@inline
+export function dot(relaxed: bool, w: v128, x: v128, c: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) {
+    if (relaxed) return i32x4.relaxed_dot_i8x16_i7x16_add_s(w, x, c);
+  }
+  return i32x4.add(c, i32x4.dot_i16x8_s(w, x));
+}
+
+/**
+ * mr x 8 outputs. Both kinds take 4 bytes of a row at a time: 4 elements for the relaxed dot, 2 for that of 16 bits. The
+ * epilogue is that of requant.ts.
+ */
+@inline
+function tile(
+  relaxed: bool, mr: i32, a: usize, offsets: usize, runs: i32, runOffsets: usize, runBytes: usize, w: usize,
+  params: usize, shift: i32, offset: i32, low: f32, high: f32, y: usize, pitch: usize,
+  residual: usize, residualPitch: usize, residualMultiplier: i32,
+): void {
+  let c00 = v128.load(params), c01 = v128.load(params, 16);
+  let c10 = c00, c11 = c01, c20 = c00, c21 = c01, c30 = c00, c31 = c01, c40 = c00, c41 = c01, c50 = c00, c51 = c01;
+  const last = runOffsets + (<usize>runs << 2);
+  while (runOffsets < last) {
+    const at = a + load<u32>(runOffsets);
+    let p0 = at, p1 = at, p2 = at, p3 = at, p4 = at, p5 = at;
+    p0 = at + load<u32>(offsets, 0);
+    if (mr > 1) p1 = at + load<u32>(offsets, 4);
+    if (mr > 2) {
+      p2 = at + load<u32>(offsets, 8);
+      p3 = at + load<u32>(offsets, 12);
+    }
+    if (mr > 4) {
+      p4 = at + load<u32>(offsets, 16);
+      p5 = at + load<u32>(offsets, 20);
+    }
+    const end = w + (runBytes << 3);
+    do {
+      const w0 = v128.load(w), w1 = v128.load(w, 16);
+      let x: v128;
+      x = v128.load32_splat(p0);
+      c00 = dot(relaxed, w0, x, c00);
+      c01 = dot(relaxed, w1, x, c01);
+      p0 += 4;
+      if (mr > 1) {
+        x = v128.load32_splat(p1);
+        c10 = dot(relaxed, w0, x, c10);
+        c11 = dot(relaxed, w1, x, c11);
+        p1 += 4;
+      }
+      if (mr > 2) {
+        x = v128.load32_splat(p2);
+        c20 = dot(relaxed, w0, x, c20);
+        c21 = dot(relaxed, w1, x, c21);
+        p2 += 4;
+        x = v128.load32_splat(p3);
+        c30 = dot(relaxed, w0, x, c30);
+        c31 = dot(relaxed, w1, x, c31);
+        p3 += 4;
+      }
+      if (mr > 4) {
+        x = v128.load32_splat(p4);
+        c40 = dot(relaxed, w0, x, c40);
+        c41 = dot(relaxed, w1, x, c41);
+        p4 += 4;
+        x = v128.load32_splat(p5);
+        c50 = dot(relaxed, w0, x, c50);
+        c51 = dot(relaxed, w1, x, c51);
+        p5 += 4;
+      }
+      w += 32;
+    } while (w < end);
+    runOffsets += 4;
+  }
+  const m0 = v128.load(params, 32), m1 = v128.load(params, 48);
+  if (shift == 0) {
+    storeFloats(c00, c01, y, m0, m1, low, high);
+    if (mr > 1) storeFloats(c10, c11, y + pitch, m0, m1, low, high);
+    if (mr > 2) {
+      storeFloats(c20, c21, y + 2 * pitch, m0, m1, low, high);
+      storeFloats(c30, c31, y + 3 * pitch, m0, m1, low, high);
+    }
+    if (mr > 4) {
+      storeFloats(c40, c41, y + 4 * pitch, m0, m1, low, high);
+      storeFloats(c50, c51, y + 5 * pitch, m0, m1, low, high);
+    }
+    return;
+  }
+  const c = i32x4.splat(offset);
+  let lo = v128.load(params, 64), hi = v128.load(params, 96);
+  c00 = rescale(c00, m0, lo, hi, c);
+  if (mr > 1) c10 = rescale(c10, m0, lo, hi, c);
+  if (mr > 2) {
+    c20 = rescale(c20, m0, lo, hi, c);
+    c30 = rescale(c30, m0, lo, hi, c);
+  }
+  if (mr > 4) {
+    c40 = rescale(c40, m0, lo, hi, c);
+    c50 = rescale(c50, m0, lo, hi, c);
+  }
+  lo = v128.load(params, 80);
+  hi = v128.load(params, 112);
+  c01 = rescale(c01, m1, lo, hi, c);
+  if (mr > 1) c11 = rescale(c11, m1, lo, hi, c);
+  if (mr > 2) {
+    c21 = rescale(c21, m1, lo, hi, c);
+    c31 = rescale(c31, m1, lo, hi, c);
+  }
+  if (mr > 4) {
+    c41 = rescale(c41, m1, lo, hi, c);
+    c51 = rescale(c51, m1, lo, hi, c);
+  }
+  if (residual) {
+    const factor = i32x4.splat(residualMultiplier);
+    c00 = i32x4.add(c00, addend(residual, factor));
+    c01 = i32x4.add(c01, addend(residual + 4, factor));
+    if (mr > 1) {
+      c10 = i32x4.add(c10, addend(residual + residualPitch, factor));
+      c11 = i32x4.add(c11, addend(residual + residualPitch + 4, factor));
+    }
+    if (mr > 2) {
+      c20 = i32x4.add(c20, addend(residual + 2 * residualPitch, factor));
+      c21 = i32x4.add(c21, addend(residual + 2 * residualPitch + 4, factor));
+      c30 = i32x4.add(c30, addend(residual + 3 * residualPitch, factor));
+      c31 = i32x4.add(c31, addend(residual + 3 * residualPitch + 4, factor));
+    }
+    if (mr > 4) {
+      c40 = i32x4.add(c40, addend(residual + 4 * residualPitch, factor));
+      c41 = i32x4.add(c41, addend(residual + 4 * residualPitch + 4, factor));
+      c50 = i32x4.add(c50, addend(residual + 5 * residualPitch, factor));
+      c51 = i32x4.add(c51, addend(residual + 5 * residualPitch + 4, factor));
+    }
+  }
+  if (shift == 22) {
+    c00 = i32x4.shr_s(c00, 22);
+    c01 = i32x4.shr_s(c01, 22);
+    if (mr > 1) {
+      c10 = i32x4.shr_s(c10, 22);
+      c11 = i32x4.shr_s(c11, 22);
+    }
+    if (mr > 2) {
+      c20 = i32x4.shr_s(c20, 22);
+      c21 = i32x4.shr_s(c21, 22);
+      c30 = i32x4.shr_s(c30, 22);
+      c31 = i32x4.shr_s(c31, 22);
+    }
+    if (mr > 4) {
+      c40 = i32x4.shr_s(c40, 22);
+      c41 = i32x4.shr_s(c41, 22);
+      c50 = i32x4.shr_s(c50, 22);
+      c51 = i32x4.shr_s(c51, 22);
+    }
+  } else {
+    c00 = i32x4.shr_s(c00, shift);
+    c01 = i32x4.shr_s(c01, shift);
+    if (mr > 1) {
+      c10 = i32x4.shr_s(c10, shift);
+      c11 = i32x4.shr_s(c11, shift);
+    }
+    if (mr > 2) {
+      c20 = i32x4.shr_s(c20, shift);
+      c21 = i32x4.shr_s(c21, shift);
+      c30 = i32x4.shr_s(c30, shift);
+      c31 = i32x4.shr_s(c31, shift);
+    }
+    if (mr > 4) {
+      c40 = i32x4.shr_s(c40, shift);
+      c41 = i32x4.shr_s(c41, shift);
+      c50 = i32x4.shr_s(c50, shift);
+      c51 = i32x4.shr_s(c51, shift);
+    }
+  }
+  const least = i8x16.splat(<i8><i32>low), most = i8x16.splat(<i8><i32>high);
+  storeLevels(c00, c01, y, least, most);
+  if (mr > 1) storeLevels(c10, c11, y + pitch, least, most);
+  if (mr > 2) {
+    storeLevels(c20, c21, y + 2 * pitch, least, most);
+    storeLevels(c30, c31, y + 3 * pitch, least, most);
+  }
+  if (mr > 4) {
+    storeLevels(c40, c41, y + 4 * pitch, least, most);
+    storeLevels(c50, c51, y + 5 * pitch, least, most);
+  }
+}
+
+/** Rows by 8 columns for all panels; tiles of `height` rows, then of 4, 2 and 1. */
+@inline
+function block(
+  relaxed: bool, height: i32, rows: i32, a: usize, offsets: usize, runs: i32, runOffsets: usize, runBytes: usize,
+  w: usize, params: usize, shift: i32, offset: i32, low: f32, high: f32, y: usize, n: i32, pitch: usize,
+  residual: usize, residualPitch: usize, residualMultiplier: i32, stage: usize,
+): void {
+  const panelBytes = (<usize>runs * runBytes) << 3;
+  const size: usize = shift == 0 ? 4 : 1;
+  for (; n > 0; n -= 8) {
+    const ragged = n < 8;
+    const step = ragged ? size << 3 : pitch;
+    let at = y, add = residual, row = offsets, left = rows;
+    while (left > 0) {
+      const out = ragged ? stage : at;
+      let count = height;
+      if (left >= height) {
+        tile(
+          relaxed, height, a, row, runs, runOffsets, runBytes, w, params, shift, offset, low, high, out, step,
+          add, residualPitch, residualMultiplier,
+        );
+      } else if (left >= 4) {
+        count = 4;
+        tile(
+          relaxed, 4, a, row, runs, runOffsets, runBytes, w, params, shift, offset, low, high, out, step,
+          add, residualPitch, residualMultiplier,
+        );
+      } else if (left >= 2) {
+        count = 2;
+        tile(
+          relaxed, 2, a, row, runs, runOffsets, runBytes, w, params, shift, offset, low, high, out, step,
+          add, residualPitch, residualMultiplier,
+        );
+      } else {
+        count = 1;
+        tile(
+          relaxed, 1, a, row, runs, runOffsets, runBytes, w, params, shift, offset, low, high, out, step,
+          add, residualPitch, residualMultiplier,
+        );
+      }
+      if (ragged) unstage(stage, step, at, pitch, count, <usize>n * size);
+      at += <usize>count * pitch;
+      add += <usize>count * residualPitch;
+      row += <usize>count << 2;
+      left -= count;
+    }
+    w += panelBytes;
+    params += 128;
+    y += size << 3;
+    if (residual) residual += 8;
+  }
+}
+
+/**
+ * `rows` rows of `n` outputs from activations in the form of `kind`. `runBytes` is a multiple of 4: what a run has less
+ * is read from beyond it and meets weights of 0. `w`: panels as `i8_pack` makes them for the kind. `pitch`: of y in
+ * bytes; `residualPitch`: of the residual, 0 without one. `stage`: 192 bytes to work in.
+ */
+export function blockI8(
+  kind: i32, rows: i32, a: usize, offsets: usize, runs: i32, runOffsets: usize, runBytes: usize, w: usize,
+  params: usize, shift: i32, offset: i32, low: f32, high: f32, y: usize, n: i32, pitch: usize,
+  residual: usize, residualPitch: usize, residualMultiplier: i32, stage: usize,
+): void {
+  if (runBytes == 0) runs = 0;
+  if (kind == WIDE) {
+    wideBlock(
+      rows, a, offsets, runs, runOffsets, runBytes, w, params, shift, offset, low, high, y, n, pitch, residual,
+      residualPitch, residualMultiplier, stage,
+    );
+  } else if (ASC_FEATURE_RELAXED_SIMD) {
+    relaxedBlock(
+      rows, a, offsets, runs, runOffsets, runBytes, w, params, shift, offset, low, high, y, n, pitch, residual,
+      residualPitch, residualMultiplier, stage,
+    );
+  }
+}
+
+function wideBlock(
+  rows: i32, a: usize, offsets: usize, runs: i32, runOffsets: usize, runBytes: usize, w: usize, params: usize,
+  shift: i32, offset: i32, low: f32, high: f32, y: usize, n: i32, pitch: usize, residual: usize, residualPitch: usize,
+  residualMultiplier: i32, stage: usize,
+): void {
+  block(
+    false, 4, rows, a, offsets, runs, runOffsets, runBytes, w, params, shift, offset, low, high, y, n, pitch, residual,
+    residualPitch, residualMultiplier, stage,
+  );
+}
+
+function relaxedBlock(
+  rows: i32, a: usize, offsets: usize, runs: i32, runOffsets: usize, runBytes: usize, w: usize, params: usize,
+  shift: i32, offset: i32, low: f32, high: f32, y: usize, n: i32, pitch: usize, residual: usize, residualPitch: usize,
+  residualMultiplier: i32, stage: usize,
+): void {
+  block(
+    true, 6, rows, a, offsets, runs, runOffsets, runBytes, w, params, shift, offset, low, high, y, n, pitch, residual,
+    residualPitch, residualMultiplier, stage,
+  );
+}
+
+/**
+ * Packs weights [n of all groups][runs][length] of s8 to panels of 8 channels, in units of 4 bytes as tiles read them:
+ * [group][n/8][run][unit][8 channels][unit's elements], elements being s8, or s16 for WIDE. Runs are filled up to whole
+ * units with zeros, as are the last panels of groups of `n` channels. Rows: panels of all groups.
+ */
+export function i8_pack(
+  source: usize, packed: usize, n: i32, runs: i32, length: i32, kind: i32, from: i32, to: i32,
+): void {
+  const panels = (n + 7) >> 3;
+  const across = kind == WIDE ? 2 : 4;
+  const units = (length + across - 1) / across;
+  const pitch = runs * length;
+  for (let row = from; row < to; row++) {
+    const group = row / panels, panel = row % panels;
+    let out = packed + ((<usize>row * runs * units) << 5);
+    for (let run = 0; run < runs; run++) {
+      for (let unit = 0; unit < units; unit++) {
+        for (let i = 0; i < 8; i++) {
+          const channel = panel * 8 + i;
+          const at = source + <usize>(group * n + channel) * pitch + run * length;
+          for (let j = unit * across; j < (unit + 1) * across; j++) {
+            const value = channel < n && j < length ? load<i8>(at + j) : 0;
+            if (kind == WIDE) {
+              store<i16>(out, value);
+              out += 2;
+            } else {
+              store<i8>(out, value);
+              out++;
+            }
+          }
+        }
+      }
+    }
+  }
+}
