@@ -23,3 +23,5 @@ export { f32_quantize, i8_dequantize, i8_table } from './quantize';
 export { f32_softmax } from './softmax';
 export { f32_layer_norm } from './norm';
 export { f32_reduce, i8_reduce } from './reduce';
+export { f32_argmax, i8_argmax } from './argmax';
+export { f32_resizeLinear, i8_resizeLinear, linearTable, nearestTable, x8_resizeNearest } from './resize';

@@ -1,6 +1,7 @@
 /** Match and rewrite: how passes are written. */
 import type { Attrs } from '../ops/define';
 import { Builder, countUses, type Graph, type Node, type Value } from './ir';
+import { printGraph } from './print';
 
 /** What a rewriting rule is given for one node. */
 export interface Site {
@@ -10,8 +11,12 @@ export interface Site {
   readonly build: Builder;
   /** True when the node is the only reader of its input i: what makes that input may be fused into the node. */
   only(i: number): boolean;
-  /** Adds a node (named after the one that is rewritten) and returns its first output. */
-  emit(op: string, inputs: readonly (Value | undefined)[], attrs?: Attrs): Value;
+  /** Adds a node and returns its first output. Without a name it takes that of the node that is rewritten. */
+  emit(op: string, inputs: readonly (Value | undefined)[], attrs?: Attrs, name?: string): Value;
+  /** The node's attributes over other inputs: the node moved elsewhere. */
+  again(inputs: readonly (Value | undefined)[], attrs?: Attrs, name?: string): Value;
+  /** An f32 constant named after the node. */
+  floats(shape: readonly number[], data: Float32Array): Value;
 }
 
 /** Returns the values that replace the node's outputs, or undefined to keep the node as it is. */
@@ -38,7 +43,9 @@ export function rewrite(graph: Graph, ...rules: readonly Rule[]): Graph {
       inputs,
       build,
       only: (i) => uses.get(node.inputs[i]!) === 1,
-      emit: (op, from, attrs) => build.node(op, node.name, from, attrs),
+      emit: (op, from, attrs, name = node.name) => build.node(op, name, from, attrs),
+      again: (from, attrs, name = node.name) => build.node(node.op, name, from, { ...node.attrs, ...attrs }),
+      floats: (shape, data) => build.constant(`${node.name}.constant`, { dtype: 'f32', shape }, data),
     };
     let replaced: Value | readonly Value[] | undefined;
     for (const rule of rules) if ((replaced = rule(site)) !== undefined) break;
@@ -49,11 +56,14 @@ export function rewrite(graph: Graph, ...rules: readonly Rule[]): Graph {
   return build.finish(graph.outputs.map(({ name, value }) => ({ name, value: current(value) })));
 }
 
-/** Applies `pass` until the graph's node list stops changing in length and operators. */
-export function untilStable(graph: Graph, pass: (graph: Graph) => Graph): Graph {
-  for (;;) {
+/** Applies `pass` until the graph's text stops changing, `most` times at the most. */
+export function untilStable(graph: Graph, most: number, pass: (graph: Graph) => Graph): Graph {
+  let text = printGraph(graph);
+  for (let i = 0; i < most; i++) {
     const next = pass(graph);
-    if (next.nodes.length === graph.nodes.length && next.nodes.every((n, i) => n.op === graph.nodes[i]!.op)) return next;
-    graph = next;
+    const nextText = printGraph(next);
+    if (nextText === text) return next;
+    [graph, text] = [next, nextText];
   }
+  return graph;
 }

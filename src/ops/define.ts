@@ -195,6 +195,7 @@ export interface OnnxNode {
   int(attribute: string, otherwise?: number): number;
   float(attribute: string, otherwise?: number): number;
   ints(attribute: string, otherwise?: readonly number[]): number[];
+  floats(attribute: string): number[];
   string(attribute: string, otherwise?: string): string;
   /** Elements of input i when they are known offline. */
   numbers(i: number): number[] | undefined;

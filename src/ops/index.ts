@@ -1,5 +1,6 @@
 /** The registry of operators. */
 import { nearest, WaferError } from '../core/errors';
+import * as argmax from './argmax';
 import * as binary from './binary';
 import * as cast from './cast';
 import * as concat from './concat';
@@ -16,6 +17,7 @@ import * as pool from './pool';
 import * as quantize from './quantize';
 import * as reduce from './reduce';
 import * as reshape from './reshape';
+import * as resize from './resize';
 import * as select from './select';
 import * as slice from './slice';
 import * as softmax from './softmax';
@@ -39,6 +41,7 @@ export const OPS: Readonly<Record<number, Op>> = {
   13: layerNorm.op,
   14: reduce.op,
   15: pool.op,
+  16: resize.op,
   17: transpose.op,
   18: reshape.op,
   19: slice.op,
@@ -46,6 +49,7 @@ export const OPS: Readonly<Record<number, Op>> = {
   21: pad.op,
   22: expand.op,
   23: gather.op,
+  24: argmax.op,
 };
 
 /** What the packer and the tests know besides, by the same codes. Never named by the runtime, so no bundle carries it. */
@@ -64,6 +68,7 @@ export const OFFLINE: Readonly<Record<number, Offline>> = {
   13: layerNorm.offline,
   14: reduce.offline,
   15: pool.offline,
+  16: resize.offline,
   17: transpose.offline,
   18: reshape.offline,
   19: slice.offline,
@@ -71,6 +76,7 @@ export const OFFLINE: Readonly<Record<number, Offline>> = {
   21: pad.offline,
   22: expand.offline,
   23: gather.offline,
+  24: argmax.offline,
 };
 
 const BY_NAME = new Map(Object.entries(OPS).map(([code, op]) => [op.name, { op, code: Number(code) }]));

@@ -15,7 +15,6 @@ export interface LoweredNode extends OnnxNode, ShapeNode {
   /** Input i as it is, without making known elements a constant of the graph. */
   content(i: number): Content;
   tensor(attribute: string): Tensor;
-  floats(attribute: string): number[];
   /** The outputs of the sub-graph in `attribute`, whose nodes are added to the graph. */
   branch(attribute: string): Content[];
   /** The same as a value of the graph. */
