@@ -1,6 +1,7 @@
 /**
- * Compiles assembly/ to build/wafer-{base,relaxed}.wasm and writes the type of the kernels' names to
- * src/ops/kernels.gen.ts, so that naming a kernel that is not there is a type error.
+ * Compiles assembly/ to build/wafer-{base,relaxed}.wasm and writes two sources: the type of the kernels' names in
+ * src/ops/kernels.gen.ts, so that naming a kernel that is not there is a type error, and the binaries as text in
+ * src/runtime/wasm/binaries.gen.ts, so that one import finds them in Node, in a test and in a bundle.
  */
 import { execFile } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -15,7 +16,8 @@ export async function buildAssembly(): Promise<void> {
   const compile = (target: string) =>
     promisify(execFile)(process.execPath, [asc, '--config', 'asconfig.json', '--target', target]);
   await Promise.all(['base', 'relaxed'].map(compile));
-  const module = new WebAssembly.Module(readFileSync('build/wafer-base.wasm'));
+  const [base, relaxed] = ['base', 'relaxed'].map((target) => readFileSync(`build/wafer-${target}.wasm`));
+  const module = new WebAssembly.Module(base!);
   const kernels = WebAssembly.Module.exports(module)
     .filter((e) => e.kind === 'function')
     .map((e) => e.name)
@@ -23,6 +25,11 @@ export async function buildAssembly(): Promise<void> {
   const union = kernels.length ? kernels.map((name) => `  | '${name}'`).join('\n') : '  never';
   const text = `/** Written by scripts/assembly.ts. */\nexport type KernelName =\n${union};\n`;
   writeFileSync('src/ops/kernels.gen.ts', text);
+  const encoded = `export const BASE =\n  '${base!.toString('base64')}';\nexport const RELAXED =\n  '${relaxed!.toString('base64')}';\n`;
+  writeFileSync(
+    'src/runtime/wasm/binaries.gen.ts',
+    `/** Written by scripts/assembly.ts: the WASM binaries in base64. */\n${encoded}`,
+  );
 }
 
 if (process.argv[1]?.endsWith('assembly.ts')) await buildAssembly();

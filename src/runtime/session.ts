@@ -4,7 +4,7 @@
  */
 import { DTYPES, type DType, dtypeOf, type TypedArray } from '../core/dtype';
 import { invariant, nearest, WaferError } from '../core/errors';
-import { elements, type StaticType, shapeText, type TensorType } from '../core/shape';
+import { elements, type StaticShape, type StaticType, shapeText, type TensorType } from '../core/shape';
 import { type Graph, type Node, nodeText } from '../graph/ir';
 import { align } from './arena';
 import { bindShapes } from './bind';
@@ -114,6 +114,15 @@ export class Session {
     return Object.fromEntries(plan.outputs.map((slot) => [slot.name, this.read(slot)]));
   }
 
+  /**
+   * Makes the plan for these input shapes ahead of the first run, so that it takes no longer than the next. Throws as
+   * `run` does.
+   */
+  prepare(shapes: Readonly<Record<string, StaticShape>>): void {
+    this.alive();
+    this.planned(this.graph.inputs.map(({ name }) => shapes[name]!));
+  }
+
   /** Times each node over `runs` runs after one that is not counted. */
   profile(inputs: Readonly<Record<string, TensorInput>>, { runs = 5 } = {}): NodeProfile[] {
     this.run(inputs);
@@ -157,25 +166,35 @@ export class Session {
     this.latest = undefined;
   }
 
-  /** The plan for the shapes of `inputs`, which are checked, bound to current addresses. */
+  /** The plan for `inputs`, which are checked, bound to current addresses. */
   private prepared(inputs: Readonly<Record<string, TensorInput>>): Bound {
-    if (this.disposed) throw new WaferError('DISPOSED', 'the model was used after dispose()');
+    this.alive();
     checkInputs(this.graph, inputs);
-    const key = this.graph.inputs.map(({ name }) => inputs[name]!.shape.join()).join(';');
-    let bound = this.plans.get(key);
-    if (bound) this.plans.delete(key);
-    else bound = { plan: this.makePlan(inputs), base: -1, kernels: [], args: [], starts: [] };
-    this.plans.set(key, bound);
-    if (this.plans.size > this.options.plans) this.plans.delete(this.plans.keys().next().value!);
-    if (bound.base !== this.arenaBase) this.bind(bound);
-    this.latest = bound;
+    const bound = this.planned(this.graph.inputs.map(({ name }) => inputs[name]!.shape));
     if (this.options.guard) this.fillGuards(bound.plan, 'arena');
     return bound;
   }
 
-  private makePlan(inputs: Readonly<Record<string, TensorInput>>): Plan {
+  private alive(): void {
+    if (this.disposed) throw new WaferError('DISPOSED', 'the model was used after dispose()');
+  }
+
+  /** The plan for input shapes in order of the graph's inputs, from the kept ones or made now. */
+  private planned(shapes: readonly StaticShape[]): Bound {
+    const key = shapes.map((shape) => shape.join()).join(';');
+    let bound = this.plans.get(key);
+    if (bound) this.plans.delete(key);
+    else bound = { plan: this.makePlan(shapes), base: -1, kernels: [], args: [], starts: [] };
+    this.plans.set(key, bound);
+    if (this.plans.size > this.options.plans) this.plans.delete(this.plans.keys().next().value!);
+    if (bound.base !== this.arenaBase) this.bind(bound);
+    this.latest = bound;
+    return bound;
+  }
+
+  private makePlan(shapes: readonly StaticShape[]): Plan {
     const bindings = bindShapes(
-      this.graph.inputs.map(({ name, type }) => ({ name, declared: type.shape, given: inputs[name]!.shape })),
+      this.graph.inputs.map(({ name, type }, i) => ({ name, declared: type.shape, given: shapes[i]! })),
     );
     const { residents, residentBytes, device } = this;
     const plan = makePlan(this.graph, bindings, { dot: device.dot, residents, residentBytes, guard: this.options.guard });

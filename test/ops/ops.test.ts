@@ -8,6 +8,8 @@ import { allCases, buildCase, mismatch } from '../support/cases';
 import { baseDevice } from '../support/wasm';
 import { SKIPS } from './skips';
 
+const DEVICES = ['reference', 'wasm-base', 'null-u8', 'null-s8', 'null-i16', 'chromium-base', 'chromium', 'chromium-novnni'];
+
 const device = await baseDevice();
 const cases = allCases();
 
@@ -48,8 +50,6 @@ for (const c of cases) {
 }
 
 test('skips name cases that exist', () => {
-  const addresses = cases.flatMap((c) =>
-    ['reference', 'wasm-base', 'null-u8', 'null-s8', 'null-i16'].map((d) => `${c.address};device=${d}`),
-  );
+  const addresses = cases.flatMap((c) => DEVICES.map((d) => `${c.address};device=${d}`));
   expect(Object.keys(SKIPS).filter((address) => !addresses.includes(address))).toEqual([]);
 });

@@ -1,0 +1,36 @@
+/** What this browser and page can do for a model. */
+import { probeDot } from './wasm/probe';
+
+export interface Capabilities {
+  /** Whether WASM may be compiled in this thread, and why not. */
+  wasm: boolean;
+  /** Whether its relaxed byte dot is exact here: the fast int8 kernels. */
+  relaxed: boolean;
+  /** What the probe found, in words. */
+  why: string;
+  worker: boolean;
+  /** Whether memory can be shared between threads. */
+  sharedMemory: boolean;
+  /** Whether the browser has WebGPU. No device of this version uses it. */
+  webgpu: boolean;
+}
+
+/** (module): compiling it shows whether the page's policy lets anything be compiled. */
+const EMPTY = new Uint8Array([0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00]);
+
+/** Never throws. */
+export function capabilities(): Capabilities {
+  const shared = typeof SharedArrayBuffer === 'function' && globalThis.crossOriginIsolated === true;
+  const rest = {
+    worker: typeof Worker === 'function',
+    sharedMemory: shared,
+    webgpu: typeof navigator === 'object' && 'gpu' in navigator,
+  };
+  try {
+    new WebAssembly.Module(EMPTY);
+    const { dot, why } = probeDot();
+    return { wasm: true, relaxed: dot !== 'i16', why, ...rest };
+  } catch (error) {
+    return { wasm: false, relaxed: false, why: String(error), ...rest };
+  }
+}

@@ -1,0 +1,56 @@
+/** From whatever names a model to its bytes. */
+import { WaferError } from '../core/errors';
+
+export type Source = string | URL | Blob | ArrayBuffer | Uint8Array | Response;
+
+/** `total` is 0 where the server does not say how much there is. */
+export type OnBytes = (loaded: number, total: number) => void;
+
+/**
+ * The bytes of a model, in a buffer that nobody else holds. Throws NOT_FOUND for what cannot be fetched, ARGUMENT for
+ * what is no source, and the signal's reason when that is aborted.
+ */
+export async function download(source: Source, onBytes: OnBytes, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+  if (source instanceof ArrayBuffer) return new Uint8Array(source.slice(0));
+  if (source instanceof Uint8Array) return new Uint8Array(source);
+  if (source instanceof Blob) return readAll(new Response(source), source.size, onBytes);
+  if (source instanceof Response) return readAll(source, undefined, onBytes);
+  if (typeof source !== 'string' && !(source instanceof URL))
+    throw new WaferError('ARGUMENT', `a model is a URL, Blob, ArrayBuffer, Uint8Array or Response, got ${typeof source}`);
+  const response = await fetch(source, signal ? { signal } : {}).catch((error: unknown) => {
+    signal?.throwIfAborted();
+    const local = /^file:/.test(new URL(source, globalThis.location?.href).href);
+    throw new WaferError('NOT_FOUND', `${source} cannot be fetched (${error})`, {
+      hint: local
+        ? 'pages opened from file: may not fetch; pass the file’s bytes, or a File from <input type="file">'
+        : 'is the server there, and does it allow this page (CORS, connect-src)?',
+    });
+  });
+  return readAll(response, undefined, onBytes);
+}
+
+async function readAll(response: Response, size: number | undefined, onBytes: OnBytes): Promise<Uint8Array<ArrayBuffer>> {
+  if (!response.ok)
+    throw new WaferError('NOT_FOUND', `${response.url} answered ${response.status} ${response.statusText}`.trim());
+  // What is sent may be compressed; its length then says nothing about the bytes that arrive here.
+  const declared = response.headers.get('content-encoding') ? 0 : Number(response.headers.get('content-length') ?? 0);
+  const total = size ?? declared;
+  const chunks: Uint8Array[] = [];
+  let loaded = 0;
+  const reader = response.body?.getReader();
+  if (!reader) throw new WaferError('ARGUMENT', 'the response has no body');
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    chunks.push(value);
+    loaded += value.byteLength;
+    onBytes(loaded, Math.max(total, total && loaded));
+  }
+  const bytes = new Uint8Array(loaded);
+  let at = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, at);
+    at += chunk.byteLength;
+  }
+  return bytes;
+}

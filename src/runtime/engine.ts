@@ -1,0 +1,178 @@
+/**
+ * A loaded model in the thread that computes: reads the file, takes a device, turns what a page passes into tensors.
+ * The page's own thread and the worker run this same class.
+ */
+import { dimText, isStatic } from '../core/dim';
+import type { DType, TypedArray } from '../core/dtype';
+import { WaferError } from '../core/errors';
+import { evaluateShape, isStaticShape, type Quant, type StaticShape, shapeText } from '../core/shape';
+import { checkGolden, goldenInputs } from '../format/golden';
+import type { Golden, ImageProcessing, Postprocessing, Provenance, WaferModel } from '../format/model';
+import { readWafer } from '../format/reader';
+import type { Value } from '../graph/ir';
+import { imageTensor, isPixels, type Pixels } from './image';
+import { type Explanation, type MemoryUse, type NodeProfile, Session, type TensorData, type TensorInput } from './session';
+import { type Binaries, WasmDevice } from './wasm/device';
+
+/** An input or output as the model declares it. Free dimensions are text: `"N"`, `"8*W"`. */
+export interface TensorSpec {
+  name: string;
+  dtype: DType;
+  shape: readonly (number | string)[];
+  /** Of quantised tensors, which hold levels: real = (level - zero) * scale. */
+  quant?: Quant;
+  /** How an image becomes this input, when the file says it. */
+  image?: ImageProcessing;
+}
+
+export interface ModelInfo {
+  /** Size of the file. */
+  bytes: number;
+  nodes: number;
+  provenance: Provenance;
+  postprocessing?: Postprocessing;
+}
+
+/** What a page is told of a model. Plain data. */
+export interface Description {
+  inputs: readonly TensorSpec[];
+  outputs: readonly TensorSpec[];
+  labels?: readonly string[];
+  info: ModelInfo;
+}
+
+/** A bare array takes the model's own shape, which must have no free dimensions. */
+export type EngineInput = TensorInput | TypedArray | Pixels;
+export type EngineInputs = Readonly<Record<string, EngineInput>>;
+
+export interface EngineOptions {
+  /** Whether the file's golden runs are repeated on this device before the model is used. Default `off`. */
+  verify?: 'off' | 'first-run';
+}
+
+export interface ProfileOptions {
+  /** How many runs each node's least time is taken from. Default 5. */
+  runs?: number;
+}
+
+export class Engine {
+  readonly description: Description;
+
+  private constructor(
+    bytes: number,
+    private readonly model: WaferModel,
+    private readonly session: Session,
+  ) {
+    this.description = describe(bytes, model);
+  }
+
+  /**
+   * Throws BAD_FILE, NO_DEVICE, CSP, MEMORY, and MISMATCH when a golden run gives other bits on this device. A model
+   * without free dimensions is planned and its weights are packed here.
+   */
+  static async open(file: Uint8Array, binaries: Binaries, { verify = 'off' }: EngineOptions = {}): Promise<Engine> {
+    const model = readWafer(file);
+    const session = new Session(model.graph, await WasmDevice.create(binaries));
+    const shapes = model.graph.inputs.map(({ name, type }) => [name, type.shape] as const);
+    if (shapes.every((entry): entry is [string, StaticShape] => isStaticShape(entry[1])))
+      session.prepare(Object.fromEntries(shapes));
+    if (verify === 'first-run') for (const golden of model.goldens) verifyGolden(session, golden);
+    return new Engine(file.byteLength, model, session);
+  }
+
+  run(inputs: EngineInputs): Record<string, TensorData> {
+    return this.session.run(this.tensors(inputs));
+  }
+
+  profile(inputs: EngineInputs, options: ProfileOptions = {}): NodeProfile[] {
+    return this.session.profile(this.tensors(inputs), options);
+  }
+
+  explain(): Explanation {
+    return this.session.explain();
+  }
+
+  memory(): MemoryUse {
+    return this.session.memory();
+  }
+
+  dispose(): void {
+    this.session.dispose();
+  }
+
+  private tensors(inputs: EngineInputs): Record<string, TensorInput> {
+    const declared = new Map(this.model.graph.inputs.map((x) => [x.name, x]));
+    const tensors: Record<string, TensorInput> = {};
+    for (const [name, given] of Object.entries(inputs)) {
+      const value = declared.get(name);
+      // The session says what is wrong with names and with values that are no tensors.
+      if (!value || typeof given !== 'object' || given === null) tensors[name] = given as TensorInput;
+      else if (ArrayBuffer.isView(given)) tensors[name] = { data: given, shape: declaredShape(value) };
+      else tensors[name] = isPixels(given) ? this.fromPixels(given, value) : given;
+    }
+    return tensors;
+  }
+
+  private fromPixels(image: Pixels, { name, type }: Value): TensorInput {
+    const processing = this.model.images?.find((i) => i.input === name);
+    if (!processing)
+      throw new WaferError(
+        'ARGUMENT',
+        `input "${name}" ${shapeText(type.shape)} takes a tensor: the file does not say how images are read`,
+        {
+          hint: 'pass { data, shape }, or pack the model with its image processing',
+        },
+      );
+    if (image.data.length !== image.width * image.height * 4 || image.data.length === 0)
+      throw new WaferError(
+        'SHAPE',
+        `an image of ${image.width} x ${image.height} needs RGBA pixels, got ${image.data.length} bytes`,
+      );
+    const [h, w] = processing.layout === 'nhwc' ? [1, 2] : [2, 3];
+    const side = (axis: number, own: number) => {
+      const dim = type.shape[axis];
+      return dim !== undefined && isStatic(dim) ? dim : own;
+    };
+    return imageTensor(image, side(h!, image.height), side(w!, image.width), processing);
+  }
+}
+
+/** Integer paths and f32 alike promise the same bits everywhere, so nothing is tolerated. */
+function verifyGolden(session: Session, golden: Golden): void {
+  const drawn = goldenInputs(session.graph, golden);
+  const inputs = session.graph.inputs.map(({ name, type }): [string, TensorInput] => [
+    name,
+    { data: drawn[name]!, shape: evaluateShape(type.shape, golden.bindings) },
+  ]);
+  const outputs = session.run(Object.fromEntries(inputs));
+  checkGolden(
+    golden,
+    Object.entries(outputs).map(([name, y]) => ({ name, ...y })),
+  );
+}
+
+function declaredShape({ name, type }: Value): readonly number[] {
+  if (isStaticShape(type.shape)) return type.shape;
+  throw new WaferError('SHAPE', `input "${name}" ${shapeText(type.shape)} has free dimensions`, {
+    hint: 'pass { data, shape } with the shape you mean',
+  });
+}
+
+function describe(bytes: number, { graph, provenance, labels, images, postprocessing }: WaferModel): Description {
+  const spec = (name: string, { type }: Value): TensorSpec => {
+    const image = images?.find((i) => i.input === name);
+    return {
+      name,
+      dtype: type.dtype,
+      shape: type.shape.map((d) => (isStatic(d) ? d : dimText(d))),
+      ...(type.quant ? { quant: type.quant } : {}),
+      ...(image ? { image } : {}),
+    };
+  };
+  return {
+    inputs: graph.inputs.map((x) => spec(x.name, x)),
+    outputs: graph.outputs.map(({ name, value }) => spec(name, value)),
+    ...(labels ? { labels } : {}),
+    info: { bytes, nodes: graph.nodes.length, provenance, ...(postprocessing ? { postprocessing } : {}) },
+  };
+}

@@ -1,0 +1,102 @@
+/** `load`: fetches a model, finds a thread to run it in and opens it there. */
+import { WaferError } from '../core/errors';
+import { download, type Source } from './download';
+import { Engine, type EngineOptions } from './engine';
+import { Model, type Thread } from './model';
+import { binaries } from './wasm/binaries';
+import { RemoteEngine } from './worker/remote';
+
+export interface Progress {
+  phase: 'download' | 'open';
+  /** Bytes of the file. */
+  loaded: number;
+  /** 0 where the server does not say. */
+  total: number;
+}
+
+export interface LoadOptions {
+  /**
+   * Whether models run in a worker. Default true: one is started from the bundle itself, and where that is not to be
+   * had the page's own thread is used, which `explain()` reports. A URL starts `wafer.worker.js` from there, which a
+   * strict content security policy needs, and fails where that cannot be done. False uses the page's own thread.
+   */
+  worker?: boolean | string | URL;
+  /** Default `auto`, which is `wasm` so far. */
+  device?: 'auto' | 'wasm' | 'webgpu';
+  /** Only 1 so far. */
+  threads?: number;
+  /** Whether the file's golden runs are repeated on this device first; MISMATCH when the bits differ. Default `off`. */
+  verify?: EngineOptions['verify'];
+  onProgress?: (progress: Progress) => void;
+  /** Ends loading; `load` then rejects with the signal's reason. */
+  signal?: AbortSignal;
+}
+
+/** The script of the worker that needs no file of its own; only bundles have it. */
+declare const WAFER_WORKER_SCRIPT: string | undefined;
+
+/**
+ * Loads a model. Rejects with a WaferError: NOT_FOUND, BAD_FILE, NO_DEVICE, CSP, MEMORY, MISMATCH, ARGUMENT; or with the
+ * signal's reason.
+ */
+export async function load(source: Source, options: LoadOptions = {}): Promise<Model> {
+  checkOptions(options);
+  const { signal, onProgress, worker = true, verify = 'off' } = options;
+  signal?.throwIfAborted();
+  const downloading = download(source, (loaded, total) => onProgress?.({ phase: 'download', loaded, total }), signal);
+  const starting = start(worker);
+  let file: Uint8Array<ArrayBuffer>;
+  try {
+    file = await downloading;
+  } catch (error) {
+    starting.then(({ remote }) => remote?.dispose()).catch(() => {});
+    throw error;
+  }
+  const { remote, thread } = await starting;
+  onProgress?.({ phase: 'open', loaded: file.byteLength, total: file.byteLength });
+  if (!remote) {
+    signal?.throwIfAborted();
+    const engine = await Engine.open(file, binaries(), { verify });
+    return new Model(engine, engine.description, thread);
+  }
+  const abort = () => remote.dispose();
+  signal?.addEventListener('abort', abort);
+  try {
+    signal?.throwIfAborted();
+    return new Model(remote, await remote.open(file, { verify }, binaries), thread);
+  } catch (error) {
+    remote.dispose();
+    signal?.throwIfAborted();
+    throw error;
+  } finally {
+    signal?.removeEventListener('abort', abort);
+  }
+}
+
+function checkOptions({ device = 'auto', threads = 1, verify = 'off' }: LoadOptions): void {
+  if (device === 'webgpu')
+    throw new WaferError('NO_DEVICE', 'this version has no WebGPU device', { hint: "use device: 'auto' or 'wasm'" });
+  if (device !== 'auto' && device !== 'wasm') throw new WaferError('ARGUMENT', `no device "${device}": auto, wasm or webgpu`);
+  if (verify !== 'off' && verify !== 'first-run') throw new WaferError('ARGUMENT', `verify is off or first-run, got "${verify}"`);
+  if (!Number.isInteger(threads) || threads < 1)
+    throw new WaferError('ARGUMENT', `threads must be a positive integer, got ${threads}`);
+  if (threads > 1)
+    throw new WaferError('NO_DEVICE', 'this version computes on one thread', { hint: 'leave `threads` out, or pass 1' });
+}
+
+/** A worker, or none and why. */
+async function start(worker: boolean | string | URL): Promise<{ remote?: RemoteEngine; thread: Thread }> {
+  if (worker === false) return { thread: { kind: 'main', why: 'worker: false was asked for' } };
+  if (worker !== true)
+    return { remote: await RemoteEngine.start(worker), thread: { kind: 'worker', why: `started from ${worker}` } };
+  if (typeof WAFER_WORKER_SCRIPT !== 'string' || typeof Worker !== 'function')
+    return { thread: { kind: 'main', why: 'no worker can be started here' } };
+  const url = URL.createObjectURL(new Blob([WAFER_WORKER_SCRIPT], { type: 'text/javascript' }));
+  try {
+    return { remote: await RemoteEngine.start(url), thread: { kind: 'worker', why: 'started from the bundle' } };
+  } catch (error) {
+    return { thread: { kind: 'main', why: error instanceof Error ? error.message : String(error) } };
+  } finally {
+    URL.revokeObjectURL(url);
+  }
+}

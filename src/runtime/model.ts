@@ -1,0 +1,93 @@
+/** A loaded model as a page holds it, wherever it runs. */
+import { WaferError } from '../core/errors';
+import type { Description, Engine, EngineInput, EngineInputs, ModelInfo, ProfileOptions, TensorSpec } from './engine';
+import { isPixels, type Pixels } from './image';
+import { type Picture, pixelsOf } from './pixels';
+import type { Explanation, MemoryUse, NodeProfile } from './session';
+import type { Tensor } from './tensor';
+import type { RemoteEngine } from './worker/remote';
+
+/** Where a model runs, and why there. */
+export interface Thread {
+  kind: 'worker' | 'main';
+  why: string;
+}
+
+/**
+ * One input: a tensor (its `dtype` may be left out, the array has it), a typed array in the model's own shape, or a
+ * picture where the file says how pictures are read (`TensorSpec.image`).
+ */
+export type Input = Exclude<EngineInput, Pixels> | Picture;
+
+export class Model {
+  readonly inputs: readonly TensorSpec[];
+  readonly outputs: readonly TensorSpec[];
+  /** Class names or a dictionary, in order of index. */
+  readonly labels: readonly string[] | undefined;
+  readonly info: ModelInfo;
+
+  /** Use `load`. */
+  constructor(
+    private readonly engine: Engine | RemoteEngine,
+    { inputs, outputs, labels, info }: Description,
+    private readonly thread: Thread,
+  ) {
+    this.inputs = inputs;
+    this.outputs = outputs;
+    this.labels = labels;
+    this.info = info;
+  }
+
+  /**
+   * Computes the outputs, by name. A model with one input takes it bare as well. Inputs are copied, never handed over.
+   * Rejects with ARGUMENT, DTYPE, SHAPE, MEMORY, DISPOSED.
+   */
+  async run(inputs: Readonly<Record<string, Input>> | Input): Promise<Record<string, Tensor>> {
+    return this.engine.run(this.named(inputs));
+  }
+
+  /** Milliseconds of each node: the least of several runs. */
+  async profile(inputs: Readonly<Record<string, Input>> | Input, options: ProfileOptions = {}): Promise<NodeProfile[]> {
+    return this.engine.profile(this.named(inputs), options);
+  }
+
+  /** Which device, build and thread the model runs on and why, and the kernels of each node. */
+  async explain(): Promise<Explanation & { thread: Thread }> {
+    return { ...(await this.engine.explain()), thread: this.thread };
+  }
+
+  /** Bytes in use. */
+  async memory(): Promise<MemoryUse> {
+    return this.engine.memory();
+  }
+
+  /** Frees all; whatever is called afterwards rejects with DISPOSED. */
+  async dispose(): Promise<void> {
+    this.engine.dispose();
+  }
+
+  private named(given: Readonly<Record<string, Input>> | Input): EngineInputs {
+    const single = engineInput(given);
+    if (!single) {
+      const named = given as Readonly<Record<string, Input>>;
+      return Object.fromEntries(Object.entries(named ?? {}).map(([name, x]) => [name, engineInput(x) ?? (x as EngineInput)]));
+    }
+    if (this.inputs.length !== 1)
+      throw new WaferError('ARGUMENT', `the model has ${this.inputs.length} inputs`, {
+        hint: `pass { ${this.inputs.map((x) => x.name).join(', ')} }`,
+      });
+    return { [this.inputs[0]!.name]: single };
+  }
+}
+
+/** What the engine takes, when `x` is one input by itself: plain data that can be sent to a worker. */
+function engineInput(x: unknown): EngineInput | undefined {
+  if (typeof x !== 'object' || x === null) return undefined;
+  if (ArrayBuffer.isView(x)) return x as EngineInput;
+  if (isPixels(x)) return { data: x.data, width: x.width, height: x.height };
+  if ('data' in x && 'shape' in x && ArrayBuffer.isView(x.data)) {
+    const { data, shape } = x as Tensor;
+    return { data, shape };
+  }
+  return pixelsOf(x);
+}

@@ -1,0 +1,30 @@
+/** What the page and the worker say to each other. Every call has a number and exactly one answer. */
+import type { WaferError } from '../../core/errors';
+import type { Description, EngineInputs, EngineOptions, ProfileOptions } from '../engine';
+import type { Explanation, MemoryUse, NodeProfile, TensorData } from '../session';
+import type { Binaries } from '../wasm/device';
+
+/** The worker's methods: arguments and result of each. */
+export interface Methods {
+  /** `binaries` is left out where the worker carries its own. */
+  open: { args: [file: Uint8Array, options: EngineOptions, binaries?: Binaries]; result: Description };
+  run: { args: [inputs: EngineInputs]; result: Record<string, TensorData> };
+  profile: { args: [inputs: EngineInputs, options: ProfileOptions]; result: NodeProfile[] };
+  explain: { args: []; result: Explanation };
+  memory: { args: []; result: MemoryUse };
+}
+export type Method = keyof Methods;
+
+export interface Call<M extends Method = Method> {
+  id: number;
+  method: M;
+  args: Methods[M]['args'];
+}
+
+/** The error as `WaferError.toJSON` gives it, or a bug's text. */
+export type Failure = { wafer: ReturnType<WaferError['toJSON']> } | { bug: string };
+
+/** The first message says that the worker's script runs, and whether it carries the WASM binaries. */
+export type Hello = { hello: true; binaries: boolean; lock?: string };
+
+export type Answer = { id: number; result: unknown } | { id: number; failure: Failure };

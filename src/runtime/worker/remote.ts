@@ -1,0 +1,110 @@
+/** The page's side of a worker: starts it and calls the engine in it. A worker that dies fails every call, now and later. */
+import { WaferError } from '../../core/errors';
+import type { Description, EngineInputs, EngineOptions, ProfileOptions } from '../engine';
+import type { Explanation, MemoryUse, NodeProfile, TensorData } from '../session';
+import type { Binaries } from '../wasm/device';
+import type { Answer, Failure, Hello, Method, Methods } from './protocol';
+
+interface Pending {
+  resolve(result: never): void;
+  reject(error: unknown): void;
+}
+
+export class RemoteEngine {
+  private readonly pending = new Map<number, Pending>();
+  private calls = 0;
+  private dead: WaferError | undefined;
+
+  private constructor(
+    private readonly worker: Worker,
+    private readonly hello: Hello,
+  ) {
+    worker.onmessage = ({ data }) => this.settle(data as Answer);
+    worker.onerror = (event) => this.die(`the worker failed: ${event.message ?? 'no reason given'}`);
+    worker.onmessageerror = () => this.die('the worker sent what cannot be read');
+    if (hello.lock) {
+      const died = () => this.die('the worker ended');
+      navigator.locks.request(hello.lock, died).catch(() => {});
+    }
+  }
+
+  /** Resolves once the worker's script runs. Rejects with NOT_FOUND where it cannot be started. */
+  static start(url: string | URL): Promise<RemoteEngine> {
+    return new Promise((resolve, reject) => {
+      const refused = (why: string) =>
+        reject(
+          new WaferError('NOT_FOUND', `the worker ${url} cannot be started: ${why}`, {
+            hint: 'the file must be on the page’s own origin, and worker-src of its content security policy must allow it',
+          }),
+        );
+      try {
+        const worker = new Worker(url, { name: 'wafer' });
+        worker.onerror = (event) =>
+          refused(event.message || 'it was not found, or the page’s content security policy forbids it');
+        worker.onmessage = ({ data }) => resolve(new RemoteEngine(worker, data as Hello));
+      } catch (error) {
+        refused(String(error));
+      }
+    });
+  }
+
+  /** `file` is handed over: its buffer is empty afterwards. */
+  open(file: Uint8Array<ArrayBuffer>, options: EngineOptions, binaries: () => Binaries): Promise<Description> {
+    return this.call('open', this.hello.binaries ? [file, options] : [file, options, binaries()], [file.buffer]);
+  }
+
+  run(inputs: EngineInputs): Promise<Record<string, TensorData>> {
+    return this.call('run', [inputs]);
+  }
+
+  profile(inputs: EngineInputs, options: ProfileOptions = {}): Promise<NodeProfile[]> {
+    return this.call('profile', [inputs, options]);
+  }
+
+  explain(): Promise<Explanation> {
+    return this.call('explain', []);
+  }
+
+  memory(): Promise<MemoryUse> {
+    return this.call('memory', []);
+  }
+
+  /** Ends the worker, which frees all it held; calls under way reject with DISPOSED. */
+  dispose(): void {
+    this.die('the model was used after dispose()');
+  }
+
+  private call<M extends Method>(
+    method: M,
+    args: Methods[M]['args'],
+    transfer: Transferable[] = [],
+  ): Promise<Methods[M]['result']> {
+    return new Promise((resolve, reject) => {
+      if (this.dead) return reject(this.dead);
+      const id = this.calls++;
+      this.pending.set(id, { resolve, reject });
+      try {
+        this.worker.postMessage({ id, method, args }, transfer);
+      } catch (error) {
+        this.pending.delete(id);
+        reject(new WaferError('ARGUMENT', `the inputs cannot be sent to the worker: ${error}`));
+      }
+    });
+  }
+
+  private settle(answer: Answer): void {
+    const pending = this.pending.get(answer.id);
+    this.pending.delete(answer.id);
+    if ('result' in answer) pending?.resolve(answer.result as never);
+    else pending?.reject(errorOf(answer.failure));
+  }
+
+  private die(why: string): void {
+    this.dead ??= new WaferError('DISPOSED', why, { hint: 'load the model again' });
+    this.worker.terminate();
+    for (const { reject } of this.pending.values()) reject(this.dead);
+    this.pending.clear();
+  }
+}
+
+const errorOf = (failure: Failure): Error => ('wafer' in failure ? WaferError.fromJSON(failure.wafer) : new Error(failure.bug));

@@ -1,0 +1,72 @@
+/**
+ * The worker's side: holds one engine and answers calls in order. Nothing is compiled before the first message, since
+ * WebKitGTK never settles WebAssembly promises that a worker's top level waits for.
+ */
+import { invariant, WaferError } from '../../core/errors';
+import { Engine } from '../engine';
+import type { Binaries } from '../wasm/device';
+import type { Answer, Call, Failure, Hello, Methods } from './protocol';
+
+/** What is used of a DedicatedWorkerGlobalScope. */
+export interface Scope {
+  onmessage: ((event: { data: Call }) => void) | null;
+  postMessage(message: Answer | Hello, transfer: Transferable[]): void;
+}
+
+/** Starts to answer; `own` gives the binaries where the script carries them. */
+export function serve(scope: Scope, own?: () => Binaries): void {
+  let engine: Engine | undefined;
+
+  async function answer({ method, args }: Call): Promise<unknown> {
+    if (method === 'open') {
+      const [file, options, given] = args as Methods['open']['args'];
+      const binaries = own?.() ?? given;
+      invariant(binaries, () => 'the worker was given no binaries');
+      engine = await Engine.open(file, binaries, options);
+      return engine.description;
+    }
+    invariant(engine, () => `${method} before open`);
+    return (engine[method] as (...given: unknown[]) => unknown)(...args);
+  }
+
+  // Calls are chained, so that a run does not start while the model is still being opened.
+  let last: Promise<void> = Promise.resolve();
+  scope.onmessage = ({ data: call }) => {
+    last = last
+      .then(() => answer(call))
+      .then(
+        (result) =>
+          scope.postMessage({ id: call.id, result }, call.method === 'run' ? buffersOf(result as Methods['run']['result']) : []),
+        (error) => scope.postMessage({ id: call.id, failure: failureOf(error) }, []),
+      );
+  };
+  void holdLock().then((lock) => scope.postMessage({ hello: true, binaries: own !== undefined, ...(lock ? { lock } : {}) }, []));
+}
+
+const buffersOf = (outputs: Methods['run']['result']): Transferable[] => [
+  ...new Set(Object.values(outputs).map((y) => y.data.buffer as ArrayBuffer)),
+];
+
+const failureOf = (error: unknown): Failure =>
+  error instanceof WaferError
+    ? { wafer: error.toJSON() }
+    : { bug: error instanceof Error ? String(error.stack ?? error) : String(error) };
+
+/**
+ * Holds a Web Lock for as long as this worker lives; no event tells a page that a worker was killed, but the lock is
+ * then free. Resolves to its name, or to undefined where locks are not to be had.
+ */
+function holdLock(): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const name = `wafer-worker-${Date.now()}-${Math.random()}`;
+    const hold = () => {
+      resolve(name);
+      return new Promise<void>(() => {});
+    };
+    try {
+      navigator.locks.request(name, hold).catch(() => resolve(undefined));
+    } catch {
+      resolve(undefined);
+    }
+  });
+}

@@ -1,0 +1,307 @@
+/** The public API on pages as people write them, on what `npm run build` made, in headless Chromium. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { Browser, Page } from 'puppeteer-core';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { launchBrowser } from '../../scripts/browser';
+import { symbol } from '../../src/core/dim';
+import type { WaferModel } from '../../src/format/model';
+import { writeWafer } from '../../src/format/writer';
+import { Builder } from '../../src/graph/ir';
+
+const provenance = { packer: 'wafer test', source: { name: 'made', bytes: 0, sha256: '' }, recipe: [], metrics: {} };
+
+/** y = relu(x), x: f32[N,4]. */
+function reluModel(): WaferModel {
+  const builder = new Builder();
+  const x = builder.input('x', { dtype: 'f32', shape: [symbol('N'), 4] });
+  const y = builder.node('unary', 'relu', [x], { steps: [{ fn: 'relu', a: 0, b: 0 }] });
+  return { graph: builder.finish([{ name: 'y', value: y }]), provenance, goldens: [], labels: ['a', 'b'] };
+}
+
+/** y = image, 2 x 2, planar, scaled to 0..1. */
+function imageModel(): WaferModel {
+  const builder = new Builder();
+  const x = builder.input('image', { dtype: 'f32', shape: [1, 3, 2, 2] });
+  const y = builder.node('unary', 'relu', [x], { steps: [{ fn: 'relu', a: 0, b: 0 }] });
+  const scale = [1 / 255, 1 / 255, 1 / 255];
+  return {
+    graph: builder.finish([{ name: 'y', value: y }]),
+    provenance,
+    goldens: [],
+    images: [{ input: 'image', layout: 'nchw', channels: 'rgb', mean: [0, 0, 0], scale }],
+  };
+}
+
+const dist = (name: string) => readFileSync(join('dist', name));
+const relu = writeWafer(reluModel());
+
+/** Ends itself when it is asked to run, as a worker does that the system kills. */
+const DYING = `importScripts('/wafer.worker.js');
+const answer = onmessage;
+onmessage = (event) => (event.data.method === 'run' ? close() : answer(event));`;
+
+const html = (script: string) => `<!doctype html><title>wafer</title>${script}`;
+
+const PAGES: Record<string, { type: string; body: string | Uint8Array; csp?: string }> = {
+  '/relu.wafer': { type: 'application/octet-stream', body: relu },
+  '/cut.wafer': { type: 'application/octet-stream', body: relu.slice(0, relu.length - 9) },
+  '/image.wafer': { type: 'application/octet-stream', body: writeWafer(imageModel()) },
+  '/dying.js': { type: 'text/javascript', body: DYING },
+  '/script': { type: 'text/html', body: html('<script src="/wafer.min.js"></script>') },
+  '/module': {
+    type: 'text/html',
+    body: html(`<script type="module">
+      import * as wafer from '/wafer.mjs';
+      const model = await wafer.load('/relu.wafer');
+      const { y } = await model.run(wafer.tensor([-1, 2, -3, 4], [1, 4]));
+      globalThis.outcome = { y: [...y.data], thread: (await model.explain()).thread.kind };
+    </script>`),
+  },
+  '/strict': {
+    type: 'text/html',
+    body: html('<script src="/wafer.min.js"></script><script src="/strict.js"></script>'),
+    csp: "default-src 'self'",
+  },
+  '/strict.js': {
+    type: 'text/javascript',
+    body: `(async () => {
+      const model = await wafer.load('/relu.wafer', { worker: '/wafer.worker.js' });
+      const { y } = await model.run(wafer.tensor([-1, 2, -3, 4], [1, 4]));
+      const refused = await wafer.load('/relu.wafer').catch((e) => e);
+      globalThis.outcome = { y: [...y.data], thread: (await model.explain()).thread.kind, code: refused.code, hint: refused.hint };
+    })();`,
+  },
+  '/workerless': {
+    type: 'text/html',
+    body: html('<script src="/wafer.min.js"></script>'),
+    csp: "default-src 'self'; worker-src 'none'; script-src 'self' 'unsafe-eval' 'wasm-unsafe-eval'",
+  },
+};
+
+let server: Server;
+let origin: string;
+let browser: Browser;
+
+beforeAll(async () => {
+  server = createServer((request, response) => {
+    const path = request.url!;
+    const file = /^\/wafer[\w.]*\.(js|mjs)$/.test(path) ? { type: 'text/javascript', body: dist(path.slice(1)) } : PAGES[path];
+    if (!file) return response.writeHead(404).end();
+    const csp = 'csp' in file && file.csp ? { 'Content-Security-Policy': file.csp } : {};
+    response.writeHead(200, { 'Content-Type': file.type, 'Content-Length': file.body.length, ...csp }).end(file.body);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  browser = await launchBrowser();
+});
+
+afterAll(async () => {
+  await browser?.close();
+  server?.close();
+});
+
+async function open(url: string): Promise<Page> {
+  const page = await browser.newPage();
+  await page.goto(url);
+  return page;
+}
+
+/** What the body, an async function's source, returns on a page. */
+async function on<T>(url: string, body: string): Promise<T> {
+  const page = await open(url);
+  try {
+    return (await page.evaluate(`(async () => { ${body} })()`)) as T;
+  } finally {
+    await page.close();
+  }
+}
+
+/** What a page's own script leaves in `outcome`: a page under a policy must not be helped by the debugger. */
+async function outcome(url: string): Promise<Record<string, unknown>> {
+  const page = await open(url);
+  try {
+    await page.waitForFunction('globalThis.outcome', { timeout: 20_000 });
+    return (await page.evaluate('globalThis.outcome')) as Record<string, unknown>;
+  } finally {
+    await page.close();
+  }
+}
+
+const RUN = `
+  const model = await wafer.load('/relu.wafer');
+  const data = new Float32Array([-1, 2, -3, 4]);
+  const { y } = await model.run({ x: { data, shape: [1, 4] } });`;
+
+test('api/script tag', async () => {
+  const got = await on(
+    `${origin}/script`,
+    `${RUN}
+    const { thread, device, nodes } = await model.explain();
+    const { total } = await model.memory();
+    return { y: [...y.data], shape: y.shape, kept: data.length, thread: thread.kind, device, nodes: nodes.length, total,
+      inputs: model.inputs, labels: model.labels, profile: (await model.profile({ x: { data, shape: [1, 4] } })).length };`,
+  );
+  expect(got).toMatchObject({
+    y: [0, 2, 0, 4],
+    shape: [1, 4],
+    kept: 4,
+    thread: 'worker',
+    device: 'wasm',
+    nodes: 1,
+    inputs: [{ name: 'x', dtype: 'f32', shape: ['N', 4] }],
+    labels: ['a', 'b'],
+    profile: 1,
+  });
+});
+
+test('api/module', async () => {
+  expect(await outcome(`${origin}/module`)).toEqual({ y: [0, 2, 0, 4], thread: 'worker' });
+});
+
+test('api/page opened from a file', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'wafer-'));
+  try {
+    writeFileSync(join(folder, 'wafer.min.js'), dist('wafer.min.js'));
+    writeFileSync(join(folder, 'page.html'), html('<script src="wafer.min.js"></script>'));
+    const bytes = Buffer.from(relu).toString('base64');
+    const got = await on(
+      pathToFileURL(join(folder, 'page.html')).href,
+      `const model = await wafer.load(Uint8Array.from(atob('${bytes}'), (c) => c.charCodeAt(0)));
+      const { y } = await model.run({ x: wafer.tensor([-1, 2, -3, 4], [1, 4]) });
+      const { hint } = await wafer.load('relu.wafer').catch((e) => e);
+      return { y: [...y.data], thread: (await model.explain()).thread.kind, hint };`,
+    );
+    expect(got).toMatchObject({ y: [0, 2, 0, 4], thread: 'worker', hint: expect.stringContaining('bytes') });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test('api/strict content security policy', async () => {
+  expect(await outcome(`${origin}/strict`)).toEqual({
+    y: [0, 2, 0, 4],
+    thread: 'worker',
+    code: 'CSP',
+    hint: expect.stringContaining('wafer.worker.js'),
+  });
+});
+
+test('api/main thread where no worker may be started', async () => {
+  const got = await on(`${origin}/workerless`, `${RUN} return { y: [...y.data], ...(await model.explain()).thread };`);
+  expect(got).toMatchObject({ y: [0, 2, 0, 4], kind: 'main', why: expect.stringContaining('cannot be started') });
+});
+
+test('api/main thread when asked for', async () => {
+  const got = await on(
+    `${origin}/script`,
+    `const model = await wafer.load('/relu.wafer', { worker: false });
+    const { y } = await model.run(wafer.tensor([-1, 2], [0.5, 4].length ? [1, 2] : [])).catch((e) => ({ y: e.code }));
+    return { y, kind: (await model.explain()).thread.kind };`,
+  );
+  expect(got).toEqual({ y: 'SHAPE', kind: 'main' });
+});
+
+test('api/disposed models refuse', async () => {
+  const got = await on<unknown[]>(
+    `${origin}/script`,
+    `const codes = [];
+    for (const worker of [true, false]) {
+      const model = await wafer.load('/relu.wafer', { worker });
+      const x = wafer.tensor(new Float32Array(4e5), [1e5, 4]);
+      const underWay = worker ? model.run(x).catch((e) => e.code) : 'DISPOSED';
+      await model.dispose();
+      codes.push(await underWay, await model.run(x).catch((e) => e.code), await model.dispose());
+    }
+    return codes;`,
+  );
+  expect(got).toEqual(['DISPOSED', 'DISPOSED', undefined, 'DISPOSED', 'DISPOSED', undefined].map((x) => x ?? null));
+});
+
+test('api/a worker that dies fails its calls', async () => {
+  const got = await on(
+    `${origin}/script`,
+    `const model = await wafer.load('/relu.wafer', { worker: '/dying.js' });
+    const first = await model.run(wafer.tensor([1, 2, 3, 4], [1, 4])).catch((e) => e);
+    const later = await model.memory().catch((e) => e);
+    return [first.code, first.message, later.code];`,
+  );
+  expect(got).toEqual(['DISPOSED', expect.stringContaining('the worker ended'), 'DISPOSED']);
+});
+
+test('api/errors cross from the worker whole', async () => {
+  const got = await on(
+    `${origin}/script`,
+    `${RUN}
+    const e = await model.run({ X1: wafer.tensor([1], [1]) }).catch((e) => e);
+    const cut = await wafer.load('/cut.wafer').catch((e) => e);
+    return { own: e instanceof wafer.WaferError, code: e.code, hint: e.hint, cut: cut.code, offset: typeof cut.offset };`,
+  );
+  expect(got).toEqual({ own: true, code: 'ARGUMENT', hint: 'did you mean "x"?', cut: 'BAD_FILE', offset: 'number' });
+});
+
+test('api/what cannot be loaded', async () => {
+  const got = await on(
+    `${origin}/script`,
+    `const code = (...args) => wafer.load(...args).then(() => 'loaded', (e) => e.code ?? e.name);
+    const aborted = new AbortController();
+    aborted.abort();
+    return [await code('/none.wafer'), await code('/relu.wafer', { worker: '/none.js' }), await code(7),
+      await code('/relu.wafer', { device: 'webgpu' }), await code('/relu.wafer', { threads: 2 }),
+      await code('/relu.wafer', { threads: 0 }), await code(new Blob([])), await code('/relu.wafer', { signal: aborted.signal })];`,
+  );
+  expect(got).toEqual(['NOT_FOUND', 'NOT_FOUND', 'ARGUMENT', 'NO_DEVICE', 'NO_DEVICE', 'ARGUMENT', 'BAD_FILE', 20]);
+});
+
+test('api/sources and progress', async () => {
+  const got = await on(
+    `${origin}/script`,
+    `const response = await fetch('/relu.wafer');
+    const buffer = await response.clone().arrayBuffer();
+    const seen = [];
+    for (const source of [response, buffer, new Blob([buffer]), new URL('/relu.wafer', location)]) {
+      const model = await wafer.load(source, { onProgress: (p) => seen.push(p) });
+      await model.dispose();
+    }
+    return { kept: buffer.byteLength, last: seen.at(-2), phases: [...new Set(seen.map((p) => p.phase))] };`,
+  );
+  const { length } = relu;
+  expect(got).toEqual({
+    kept: length,
+    last: { phase: 'download', loaded: length, total: length },
+    phases: ['download', 'open'],
+  });
+});
+
+test('api/pictures', async () => {
+  const got = await on<number[][]>(
+    `${origin}/script`,
+    `const model = await wafer.load('/image.wafer');
+    const canvas = Object.assign(document.createElement('canvas'), { width: 4, height: 4 });
+    const context = canvas.getContext('2d');
+    context.fillStyle = '#ff0000';
+    context.fillRect(0, 0, 2, 4);
+    context.fillStyle = '#0000ff';
+    context.fillRect(2, 0, 2, 4);
+    const pixels = context.getImageData(0, 0, 4, 4);
+    const results = [canvas, pixels, await createImageBitmap(canvas)].map((picture) => model.run({ image: picture }));
+    return (await Promise.all([...results, model.run(canvas)])).map(({ y }) => [...y.data]);`,
+  );
+  for (const y of got) expect(y).toEqual([1, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 1]);
+});
+
+test('api/capabilities', async () => {
+  expect(await on(`${origin}/script`, 'return wafer.capabilities();')).toMatchObject({
+    wasm: true,
+    worker: true,
+    webgpu: expect.any(Boolean),
+  });
+});
+
+test('build/bundles leave out what only the packer knows', () => {
+  for (const name of ['wafer.min.js', 'wafer.mjs', 'wafer.worker.js']) expect(dist(name).includes('allowzero')).toBe(false);
+});
