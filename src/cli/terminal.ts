@@ -1,0 +1,68 @@
+/** What the verbs print: tables and JSON on stdout, progress and errors on stderr. */
+import pc from 'picocolors';
+import { WaferError } from '../core/errors';
+
+export const print = (line = ''): void => void process.stdout.write(`${line}\n`);
+
+/** Maps become objects, typed arrays lists, and errors their message. */
+export function printJson(value: unknown): void {
+  const plain = (_: string, v: unknown) =>
+    v instanceof Map ? Object.fromEntries(v) : ArrayBuffer.isView(v) ? [...(v as unknown as Iterable<unknown>)] : v;
+  print(JSON.stringify(value, plain, 2));
+}
+
+/** Columns as wide as their widest cell; numbers to the right. The first row is the heading. */
+export function printTable(rows: readonly (readonly (string | number)[])[]): void {
+  const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => String(row[i] ?? '').length)));
+  rows.forEach((row, r) => {
+    const cells = widths.map((width, i) => {
+      const right = rows.some((other, k) => k > 0 && typeof other[i] === 'number');
+      const text = String(row[i] ?? '');
+      return right ? text.padStart(width) : text.padEnd(width);
+    });
+    const line = cells.join('  ').trimEnd();
+    print(r === 0 ? pc.dim(line) : line);
+  });
+}
+
+export const bytesText = (bytes: number): string =>
+  bytes < 10_000 ? `${bytes} B` : bytes < 10_000_000 ? `${(bytes / 1000).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
+
+const BAR = 24;
+
+/** A bar that rewrites itself on a terminal, a line at every quarter elsewhere. */
+export class Progress {
+  private quarter = -1;
+  private readonly live: boolean;
+
+  constructor(private readonly stream: NodeJS.WriteStream = process.stderr) {
+    this.live = Boolean(stream.isTTY);
+  }
+
+  update(done: number, total: number, what: string): void {
+    const part = total > 0 ? done / total : 1;
+    if (this.live) {
+      const full = Math.round(part * BAR);
+      const bar = '█'.repeat(full) + '░'.repeat(BAR - full);
+      this.stream.write(`\r\x1b[2K${pc.cyan(bar)} ${String(Math.round(part * 100)).padStart(3)}% ${what}`);
+    } else if (Math.floor(part * 4) !== this.quarter) {
+      this.quarter = Math.floor(part * 4);
+      this.stream.write(`${what}: ${done} of ${total}\n`);
+    }
+  }
+
+  /** Clears the bar. */
+  end(): void {
+    if (this.live) this.stream.write('\r\x1b[2K');
+    this.quarter = -1;
+  }
+}
+
+/** One line and a hint for what a user can mend; WAFER_DEBUG=1, and bugs, show where it was thrown. */
+export function printError(error: unknown): void {
+  const known = error instanceof WaferError;
+  const [first, ...hint] = (error instanceof Error ? error.message : String(error)).split('\n');
+  process.stderr.write(`${pc.red('error')} ${known ? `${error.code}: ` : ''}${first}\n`);
+  for (const line of hint) process.stderr.write(`${line}\n`);
+  if (error instanceof Error && (!known || process.env.WAFER_DEBUG)) process.stderr.write(`${error.stack}\n`);
+}

@@ -1,0 +1,20 @@
+/** Golden runs on this machine. */
+import { evaluateShape } from '../../core/shape';
+import { goldenInputs, type NamedTensor } from '../../format/golden';
+import type { Golden } from '../../format/model';
+import type { Graph } from '../../graph/ir';
+import type { Session } from '../../runtime/session';
+import type { Sample } from './engine';
+
+/** The inputs of a golden run as a session takes them. */
+export function goldenSample(graph: Graph, golden: Pick<Golden, 'seed' | 'bindings'>): Sample {
+  const data = goldenInputs(graph, golden);
+  const tensor = (name: string, shape: number[]) => ({ data: data[name]!, shape });
+  return Object.fromEntries(
+    graph.inputs.map(({ name, type }) => [name, tensor(name, evaluateShape(type.shape, golden.bindings))]),
+  );
+}
+
+/** What `session` makes of the inputs of a golden run. */
+export const runGolden = (session: Session, golden: Pick<Golden, 'seed' | 'bindings'>): NamedTensor[] =>
+  Object.entries(session.run(goldenSample(session.graph, golden))).map(([name, tensor]) => ({ name, ...tensor }));

@@ -1,0 +1,136 @@
+/**
+ * From an ONNX model to a `.wafer` file: import, declutter, quantise when asked, run once to know what a device must
+ * compute, write. The same arguments give the same bytes.
+ */
+import { createHash } from 'node:crypto';
+import { version } from '../../package.json';
+import type { Bindings } from '../core/dim';
+import { WaferError } from '../core/errors';
+import { makeGolden } from '../format/golden';
+import type { Golden, ImageProcessing, Postprocessing, WaferModel } from '../format/model';
+import { readWafer } from '../format/reader';
+import { writeWafer } from '../format/writer';
+import type { Graph, Value } from '../graph/ir';
+import { bindShapes } from '../runtime/bind';
+import { binaries } from '../runtime/wasm/binaries';
+import { type Engine, type Sample, wasmEngine } from './evaluate/engine';
+import { runGolden } from './evaluate/golden';
+import { traceOrigins } from './import/names';
+import { type ImportOptions, importOnnx } from './import/onnx/import';
+import { declutter } from './passes/index';
+import { type QuantizeOptions, type QuantizeReport, quantize } from './quantize/index';
+
+export interface PackOptions extends ImportOptions {
+  /** The source's file name, for the provenance. */
+  name: string;
+  /** Quantise to int8, calibrating on these samples; they are asked for once the inputs are known. */
+  int8?: QuantizeOptions & { samples: (inputs: readonly Value[]) => Promise<readonly Sample[]> };
+  labels?: readonly string[] | undefined;
+  /** How images become inputs; asked for once the inputs are known. */
+  images?: (inputs: readonly Value[]) => ImageProcessing | undefined;
+  postprocessing?: Postprocessing | undefined;
+  /** Leave out the source's names of values. */
+  strip?: boolean;
+  /** Called as each stage begins. */
+  onStage?: (stage: string) => void;
+}
+
+export interface PackReport {
+  sourceBytes: number;
+  bytes: number;
+  /** What a user should know, one sentence each. */
+  notes: readonly string[];
+  quantize?: QuantizeReport;
+}
+
+export interface Packed {
+  bytes: Uint8Array;
+  model: WaferModel;
+  report: PackReport;
+}
+
+/** Throws BAD_MODEL, UNSUPPORTED, ARGUMENT, and what `int8.samples` throws. */
+export async function pack(onnx: Uint8Array, options: PackOptions): Promise<Packed> {
+  const { name, int8, labels, images, postprocessing, strip, onStage } = options;
+  onStage?.('import');
+  const imported = importOnnx(onnx, options);
+  onStage?.('declutter');
+  let graph = declutter(imported.graph);
+  const imageProcessing = images?.(graph.inputs);
+  const notes = [...imported.notes];
+  const recipe = [`import onnx opset ${imported.opset}`, 'declutter'];
+  const metrics: Record<string, number> = {};
+  const engine = wasmEngine(binaries());
+  let bindings: Bindings | undefined;
+  let quantized: QuantizeReport | undefined;
+  if (int8) {
+    onStage?.('calibrate');
+    const samples = await int8.samples(graph.inputs);
+    ({ graph, report: quantized } = await quantize(graph, samples, engine, int8));
+    bindings = bindingsOf(graph, samples[0]!);
+    recipe.push(`int8 ${quantized.method}, ${samples.length} samples`);
+    for (const { node, why } of quantized.floatNodes) recipe.push(`float ${node}: ${why}`);
+    metrics.sqnr_db = quantized.sqnr[quantized.method]!;
+  }
+
+  onStage?.('golden run');
+  const source = { name, bytes: onnx.length, sha256: createHash('sha256').update(onnx).digest('hex') };
+  const draft: WaferModel = {
+    graph,
+    provenance: { packer: `wafer ${version}`, source, recipe, metrics },
+    ...(labels && { labels }),
+    ...(imageProcessing && { images: [imageProcessing] }),
+    ...(postprocessing && { postprocessing }),
+    goldens: [],
+    ...(!strip && { origins: traceOrigins(graph, imported.origins) }),
+  };
+  const golden = await goldenRun(readWafer(writeWafer(draft)).graph, engine, bindings);
+  if (!golden) notes.push('no input size was found at which the model runs: the file holds no golden run');
+  const model: WaferModel = { ...draft, goldens: golden ? [golden] : [] };
+  onStage?.('write');
+  const bytes = writeWafer(model);
+  return {
+    bytes,
+    model,
+    report: { sourceBytes: onnx.length, bytes: bytes.length, notes, ...(quantized && { quantize: quantized }) },
+  };
+}
+
+const bindingsOf = (graph: Graph, sample: Sample): Bindings =>
+  bindShapes(graph.inputs.map(({ name, type }) => ({ name, declared: type.shape, given: [...sample[name]!.shape] })));
+
+const GOLDEN_SEED = 1;
+
+/** Sizes tried for free dimensions that are no batch: small pictures first, then stretches of sound. */
+const FREE_SIZES = [32, 64, 96, 224, 320, 1280, 16000];
+
+/** Runs the graph on drawn inputs, at the given bindings or the first sizes that it takes. */
+async function goldenRun(graph: Graph, engine: Engine, given: Bindings | undefined): Promise<Golden | undefined> {
+  const session = await engine.session(graph);
+  try {
+    for (const bindings of given ? [given] : candidateBindings(graph)) {
+      try {
+        return makeGolden(GOLDEN_SEED, bindings, runGolden(session, { seed: GOLDEN_SEED, bindings }));
+      } catch (error) {
+        if (!(error instanceof WaferError) || error.code !== 'SHAPE') throw error;
+      }
+    }
+    return undefined;
+  } finally {
+    session.dispose();
+  }
+}
+
+/** Batches of 1; all other free dimensions alike. */
+function candidateBindings(graph: Graph): Bindings[] {
+  const batches = new Set<string>();
+  const free = new Set<string>();
+  for (const { type } of graph.inputs)
+    type.shape.forEach((d, axis) => {
+      if (typeof d === 'number') return;
+      for (const { atoms } of d.terms)
+        for (const atom of atoms) if ('symbol' in atom) (axis === 0 && type.shape.length > 1 ? batches : free).add(atom.symbol);
+    });
+  const sizes = [...free].every((s) => batches.has(s)) ? [1] : FREE_SIZES;
+  return sizes.map((size) => new Map([...[...free].map((s) => [s, size] as const), ...[...batches].map((s) => [s, 1] as const)]));
+}

