@@ -7,6 +7,7 @@ import { elements, shapeText, typeText } from '../core/shape';
 import { bool, defineOffline, defineOp, type Emit, ints, type OnnxNode, oneOf, type Ref } from './define';
 import { tabulate } from './indices';
 import { channelsFirst, channelsLast } from './layout';
+import { costOf } from './product';
 import { extentOf, windowCounts, windowOf } from './window';
 
 export const op = defineOp({
@@ -93,6 +94,7 @@ export const offline = defineOffline(op, {
     return [tabulate(y!.shape, element)];
   },
   accuracy: { abs: 1e-6, rel: 1e-6 },
+  cost: (_, { kernel }, [y]) => costOf(y!, kernel[0]! * kernel[1]!),
   cases: (['max', 'average'] as const).flatMap((fn) => [
     { inputs: [[1, 6, 6, 8]], attrs: { fn, kernel: [2, 2], strides: [2, 2] } },
     { inputs: [[2, 7, 9, 3]], attrs: { fn, kernel: [3, 3], strides: [2, 2], pads: [1, 1, 1, 1] } },

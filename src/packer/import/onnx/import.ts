@@ -4,13 +4,13 @@
  * all constant are evaluated at once, so preprocessing of weights never reaches the graph.
  */
 import { type Dim, isStatic, symbol } from '../../../core/dim';
-import { type DType, sizeOf } from '../../../core/dtype';
+import type { DType } from '../../../core/dtype';
 import { located, nearest, WaferError } from '../../../core/errors';
-import { elements, isStaticShape, type StaticType, shapeText } from '../../../core/shape';
+import { elements, isStaticShape, type StaticShape, type StaticType, shapeText } from '../../../core/shape';
 import type { Origin } from '../../../format/model';
 import { Builder, type Graph, type Output, type Value } from '../../../graph/ir';
 import type { Attrs, Emit, FromOnnx, Ref } from '../../../ops/define';
-import { OFFLINE } from '../../../ops/index';
+import { OFFLINE, opCode } from '../../../ops/index';
 import { evaluateOp, fromReference, toReference } from '../../evaluate/reference';
 import { renameValues } from '../names';
 import {
@@ -52,8 +52,8 @@ export interface ImportedModel {
   notes: string[];
 }
 
-/** Constants larger than this are not made by folding. */
-const MAX_FOLDED_BYTES = 64 * 2 ** 20;
+/** Work that may go into folding constants, in elements and multiplications: so much, and so much a byte of the model. */
+const FOLDING = { base: 2 ** 24, perByte: 64 };
 
 const FROM_ONNX: ReadonlyMap<string, FromOnnx> = new Map(Object.values(OFFLINE).flatMap(({ onnx }) => Object.entries(onnx)));
 
@@ -61,7 +61,7 @@ const FROM_ONNX: ReadonlyMap<string, FromOnnx> = new Map(Object.values(OFFLINE).
 export function importOnnx(bytes: Uint8Array, options: ImportOptions = {}): ImportedModel {
   const model = decodeModel(bytes);
   checkOperators(model.graph);
-  return new Importer(model, options).run();
+  return new Importer(model, options, FOLDING.base + FOLDING.perByte * bytes.length).run();
 }
 
 /** Throws UNSUPPORTED, naming every operator type that cannot be imported. */
@@ -128,6 +128,7 @@ class Importer {
   constructor(
     private readonly model: ModelProto & { graph: GraphProto },
     private readonly options: ImportOptions,
+    private foldingLeft: number,
   ) {
     const own = model.opset_import.find(({ domain }) => domain === '' || domain === 'ai.onnx');
     this.opset = own ? toNumber(own.version) : 1;
@@ -289,12 +290,17 @@ class Importer {
             hint: 'fix the dimensions of the inputs with --input NAME=SHAPE',
           });
       const y = this.build.node(op, name, inputs as (Value | undefined)[], attrs);
-      const { shape } = y.type;
-      const foldable = inputs.length > 0 && inputs.every((x) => !x || x.data) && isStaticShape(shape);
-      if (!foldable || elements(shape) * sizeOf(y.type.dtype) > MAX_FOLDED_BYTES) return y;
+      const { producer, type } = y;
+      if (!inputs.length || !inputs.every((x) => !x || x.data) || !isStaticShape(type.shape)) return y;
+      const types = inputs.map((x) => x?.type as StaticType | undefined);
+      const cost = OFFLINE[opCode(producer!.op)]!.cost?.(types, producer!.attrs, [type as StaticType]);
+      const touched = [type, ...types].reduce((n, t) => n + (t ? elements(t.shape as StaticShape) : 0), 0);
+      const work = touched + (cost?.macs ?? 0);
+      if (work > this.foldingLeft) return y;
+      this.foldingLeft -= work;
       const operands = inputs.map((x) => x && toReference(x.type as StaticType, x.data!));
-      const [folded] = evaluateOp(y.producer!.op, operands, y.producer!.attrs);
-      return this.build.constant(name, y.type, fromReference(folded!));
+      const [folded] = evaluateOp(producer!.op, operands, producer!.attrs);
+      return this.build.constant(name, type, fromReference(folded!));
     };
     const constant: Emit['constant'] = (dtype, shape, data) => this.build.numbers(`${name}.constant`, dtype, shape, data);
     return Object.assign(emit, { constant });
