@@ -40,10 +40,18 @@ export interface PictureText {
 /** Readings below this mean probability are noise, and dropped. */
 const leastScore = 0.5;
 
-/** What the picture says. `onLine` hears of each line as soon as it is read. */
-export async function readText(picture: Picture, models: Models, onLine: (line: Line) => void = () => {}): Promise<PictureText> {
+export interface ReadOptions {
+  /** Hears of each line as soon as it is read. */
+  onLine?: (line: Line) => void;
+  /** Ends the reading before the next network runs; `readText` then rejects with the signal's reason. */
+  signal?: AbortSignal;
+}
+
+/** What the picture says. Rejects with what the networks reject with. */
+export async function readText(picture: Picture, models: Models, { onLine, signal }: ReadOptions = {}): Promise<PictureText> {
   const times: PictureText['times'] = { detect: { runs: 0, ms: 0 }, classify: { runs: 0, ms: 0 }, recognize: { runs: 0, ms: 0 } };
   const run = async (stage: Stage, input: Tensor): Promise<Tensor> => {
+    signal?.throwIfAborted();
     const start = performance.now();
     const output = await models[stage](input);
     times[stage].runs++;
@@ -58,7 +66,7 @@ export async function readText(picture: Picture, models: Models, onLine: (line: 
     if (reading.score < leastScore) continue;
     const line = { ...box, reading, turned };
     lines.push(line);
-    onLine(line);
+    onLine?.(line);
   }
   return { lines, times };
 }

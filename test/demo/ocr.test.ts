@@ -202,9 +202,9 @@ describe('over onnxruntime', () => {
 
   test('reads the sample picture, its tilted and its upside-down line too', async () => {
     const heard: string[] = [];
-    const { lines, times } = await readText(await readPicture('demo/ocr/sample.png'), models, ({ reading }) =>
-      heard.push(reading.text),
-    );
+    const { lines, times } = await readText(await readPicture('demo/ocr/sample.png'), models, {
+      onLine: ({ reading }) => heard.push(reading.text),
+    });
     expect(heard).toEqual(lines.map(({ reading }) => reading.text));
     expect(heard).toEqual([
       ...[
@@ -223,5 +223,14 @@ describe('over onnxruntime', () => {
     expect(lines.filter(({ turned }) => turned).map(({ reading }) => reading.text)).toEqual(['Please turn me over']);
     expect(times.detect.runs).toBe(1);
     expect(times.recognize.runs).toBe(times.classify.runs);
+  });
+
+  test('stops before the next network when it is told to', async () => {
+    const stop = new AbortController();
+    let seen = 0;
+    const picture = await readPicture('demo/ocr/sample.png');
+    const onLine = () => ++seen === 2 && stop.abort(new Error('enough'));
+    await expect(readText(picture, models, { onLine, signal: stop.signal })).rejects.toThrow('enough');
+    expect(seen).toBe(2);
   });
 });
