@@ -9,26 +9,34 @@ import { copyLine } from './line';
 import { applySteps } from './steps';
 
 /**
- * Copies `rows` x `cols` pixels of an image (h x w pixels of `pixel` bytes), from row `top` and column `left` on, which
- * may be negative, to `band`. Pixels outside the image become bytes of `fill`.
+ * Copies `slice` bytes of each of `rows` x `cols` pixels of an image (h x w pixels of `pixel` bytes), from row `top` and
+ * column `left` on, which may be negative, to `band`. Pixels outside the image become bytes of `fill`.
  */
 export function fillBand(
   band: usize, image: usize, h: i32, w: i32, pixel: usize, top: i32, left: i32, rows: i32, cols: i32, fill: i32,
+  slice: usize,
 ): void {
   const before = min(cols, max(0, -left));
   const after = min(cols - before, max(0, left + cols - w));
   const inside = cols - before - after;
-  const pitch = <usize>cols * pixel;
   for (let row = top; row < top + rows; row++) {
     if (row < 0 || row >= h || inside == 0) {
-      memory.fill(band, <u8>fill, pitch);
-    } else {
-      const start = <usize>before * pixel, length = <usize>inside * pixel;
-      if (before) memory.fill(band, <u8>fill, start);
-      copyLine(band + start, image + (<usize>row * w + max(0, left)) * pixel, length);
-      if (after) memory.fill(band + start + length, <u8>fill, <usize>after * pixel);
+      memory.fill(band, <u8>fill, <usize>cols * slice);
+      band += <usize>cols * slice;
+      continue;
     }
-    band += pitch;
+    let from = image + (<usize>row * w + max(0, left)) * pixel;
+    if (before) memory.fill(band, <u8>fill, <usize>before * slice);
+    band += <usize>before * slice;
+    const end = band + <usize>inside * slice;
+    if (slice == pixel) {
+      copyLine(band, from, end - band);
+      band = end;
+    } else {
+      for (; band < end; band += slice, from += pixel) copyLine(band, from, slice);
+    }
+    if (after) memory.fill(band, <u8>fill, <usize>after * slice);
+    band += <usize>after * slice;
   }
 }
 
@@ -93,7 +101,7 @@ export function f32_conv(
       const ix = ox * strideW - left;
       let a = image + (<usize>iy * w + ix) * pixel;
       if (banded) {
-        fillBand(band, image, h, w, pixel, iy, ix, (rows - 1) * strideH + (kernelH - 1) * dilationH + 1, bandW, 0);
+        fillBand(band, image, h, w, pixel, iy, ix, (rows - 1) * strideH + (kernelH - 1) * dilationH + 1, bandW, 0, pixel);
         a = band;
       }
       const at = (<usize>row * ow + ox) * pixelY;
@@ -149,7 +157,7 @@ export function i8_conv(
       let a = image + (<usize>iy * w + ix) * c;
       if (banded) {
         const bandRows = (rows - 1) * strideH + (kernelH - 1) * dilationH + 1;
-        fillBand(band, image, h, w, c, iy, ix, bandRows, bandW, zero);
+        fillBand(band, image, h, w, c, iy, ix, bandRows, bandW, zero, c);
         convert(kind, form, band, <usize>bandRows * bandW * c);
         a = form;
       }

@@ -5,7 +5,7 @@
 import { fillBand, runOffsets } from './conv';
 import { convert, dot, WIDE } from './dot';
 import { finishBlock, storeF32, unstage } from './gemm';
-import { finishRow } from './requant';
+import { bound, finishRow } from './requant';
 import { applySteps } from './steps';
 
 /** 8 channels of `count` (1, 2 or 4) neighbouring outputs, whose windows start `stride` bytes apart. */
@@ -75,21 +75,20 @@ function rowF32(
 }
 
 /**
- * y = act(clamp(depthwise(x, w) + bias + residual)) for x [N,h,w,c], y [N,oh,ow,c], by blocks like `f32_conv`.
+ * y = act(clamp(depthwise(x, w) + bias + residual)) for x [N,h,w,c], y [N,oh,ow,c], by blocks like `f32_conv`, and
+ * within a block by slices of `slice` channels (a multiple of 8), for which alone a band is copied.
  * `weights`: f32_pack of [c][kernelH*kernelW]; `bias` padded to a multiple of 8. `residual`, `steps`: 0 for none.
  * `scratch`: 128 + 4 * kernelH * kernelW bytes, rounded up to 16, and the band. Rows: rows of y, N * oh.
  */
 export function f32_depthwise(
   x: usize, y: usize, h: i32, w: i32, c: i32, oh: i32, ow: i32, kernelH: i32, kernelW: i32, strideH: i32, strideW: i32,
   dilationH: i32, dilationW: i32, top: i32, left: i32, weights: usize, bias: usize, residual: usize,
-  low: f32, high: f32, steps: usize, blockH: i32, blockW: i32, scratch: usize, from: i32, to: i32,
+  low: f32, high: f32, steps: usize, blockH: i32, blockW: i32, slice: i32, scratch: usize, from: i32, to: i32,
 ): void {
   const pixel = <usize>c << 2;
   const bandW = (blockW - 1) * strideW + (kernelW - 1) * dilationW + 1;
-  const pitch = <usize>bandW * pixel;
   const stage = scratch, taps = scratch + 128;
-  const tapCount = runOffsets(taps, kernelH, kernelW, dilationH, dilationW, pitch, pixel, false);
-  const tapsEnd = taps + (<usize>tapCount << 2);
+  const tapsEnd = taps + (<usize>(kernelH * kernelW) << 2);
   const band = (tapsEnd + 15) & ~15;
   for (let row = from; row < to; ) {
     const n = row / oh, oy = row % oh;
@@ -97,19 +96,25 @@ export function f32_depthwise(
     const image = x + <usize>n * h * w * pixel;
     for (let ox = 0; ox < ow; ox += blockW) {
       const cols = min(blockW, ow - ox);
-      fillBand(
-        band, image, h, w, pixel, oy * strideH - top, ox * strideW - left,
-        (rows - 1) * strideH + (kernelH - 1) * dilationH + 1, bandW, 0,
-      );
       const at = (<usize>row * ow + ox) * pixel;
-      for (let channel = 0; channel < c; channel += 8) {
-        const offset = <usize>channel << 2;
-        for (let r = 0; r < rows; r++) {
-          const out = at + <usize>r * ow * pixel + offset;
-          rowF32(
-            cols, c - channel, band + <usize>(r * strideH) * pitch + offset, <usize>strideW * pixel, taps, tapsEnd,
-            weights + offset * tapCount, bias + offset, y + out, pixel, residual ? residual + out : 0, low, high, stage,
-          );
+      for (let first = 0; first < c; first += slice) {
+        const channels = min(slice, c - first);
+        const width = <usize>channels << 2, pitch = <usize>bandW * width;
+        runOffsets(taps, kernelH, kernelW, dilationH, dilationW, pitch, width, false);
+        fillBand(
+          band, image + (<usize>first << 2), h, w, pixel, oy * strideH - top, ox * strideW - left,
+          (rows - 1) * strideH + (kernelH - 1) * dilationH + 1, bandW, 0, width,
+        );
+        for (let channel = 0; channel < channels; channel += 8) {
+          const offset = <usize>(first + channel) << 2;
+          for (let r = 0; r < rows; r++) {
+            const out = at + <usize>r * ow * pixel + offset;
+            rowF32(
+              cols, channels - channel, band + <usize>(r * strideH) * pitch + (<usize>channel << 2),
+              <usize>strideW * width, taps, tapsEnd, weights + offset * (kernelH * kernelW), bias + offset, y + out,
+              pixel, residual ? residual + out : 0, low, high, stage,
+            );
+          }
         }
       }
       if (steps) applySteps(steps, y + at, rows * cols * c);
@@ -149,7 +154,7 @@ function interleave(a: usize, b: usize): v128 {
 @inline
 function tileI8(
   relaxed: bool, count: i32, x: usize, stride: usize, taps: usize, tapsEnd: usize, w: usize, params: usize,
-  shift: i32, offset: i32, low: f32, high: f32, y: usize, pitch: usize, residual: usize, residualPitch: usize,
+  shift: i32, offset: v128, low: v128, high: v128, y: usize, pitch: usize, residual: usize, residualPitch: usize,
   residualMultiplier: i32,
 ): void {
   let c00 = v128.load(params), c01 = v128.load(params, 16);
@@ -182,52 +187,206 @@ function tileI8(
 @inline
 function rowI8(
   relaxed: bool, cols: i32, channels: i32, x: usize, stride: usize, taps: usize, tapsEnd: usize, w: usize,
-  params: usize, shift: i32, offset: i32, low: f32, high: f32, y: usize, pixel: usize, residual: usize,
+  params: usize, shift: i32, offset: v128, low: v128, high: v128, y: usize, pixel: usize, residual: usize,
   residualPixel: usize, residualMultiplier: i32, stage: usize,
 ): void {
   const ragged = channels < 8;
   const size: usize = shift ? 1 : 4;
   const step = ragged ? size << 3 : pixel;
-  while (cols >= 2) {
-    tileI8(
-      relaxed, 2, x, stride, taps, tapsEnd, w, params, shift, offset, low, high, ragged ? stage : y, step,
-      residual, residualPixel, residualMultiplier,
-    );
-    if (ragged) unstage(stage, step, y, pixel, 2, <usize>channels * size);
+  while (cols > 0) {
+    const count = min(cols, 2);
+    if (count == 2) {
+      tileI8(
+        relaxed, 2, x, stride, taps, tapsEnd, w, params, shift, offset, low, high, ragged ? stage : y, step,
+        residual, residualPixel, residualMultiplier,
+      );
+    } else {
+      tileI8(
+        relaxed, 1, x, stride, taps, tapsEnd, w, params, shift, offset, low, high, ragged ? stage : y, step,
+        residual, residualPixel, residualMultiplier,
+      );
+    }
+    if (ragged) unstage(stage, step, y, pixel, count, <usize>channels * size);
     x += stride << 1;
     y += pixel << 1;
     residual += residualPixel << 1;
     cols -= 2;
   }
-  if (cols) {
-    tileI8(
-      relaxed, 1, x, stride, taps, tapsEnd, w, params, shift, offset, low, high, ragged ? stage : y, step,
-      residual, residualPixel, residualMultiplier,
-    );
-    if (ragged) unstage(stage, step, y, pixel, 1, <usize>channels * size);
+}
+
+/**
+ * One row of `cols` outputs of a 3 x 3 kernel for 8 channels by the relaxed dot. Windows slide over the columns: each
+ * column is read and interleaved once, for all outputs that need it.
+ */
+@inline
+function slideRelaxed(
+  stride: i32, cols: i32, x: usize, pixel: usize, r1: usize, r2: usize, w: usize, params: usize, shift: i32,
+  offset: v128, low: v128, high: v128, y: usize, pixelY: usize, residual: usize, residualPixel: usize,
+  residualMultiplier: i32,
+): void {
+  const w00 = v128.load(w), w01 = v128.load(w, 16), w10 = v128.load(w, 32), w11 = v128.load(w, 48);
+  const w20 = v128.load(w, 64), w21 = v128.load(w, 80);
+  // Outputs begun: `a` is the next, `b` the one after (which strides of 2 do not begin yet).
+  let lo = interleave(x, x + r1), hi = v128.load8x8_u(x + r2);
+  let a0 = dot(true, w00, i16x8.shuffle(lo, hi, 0, 8, 1, 9, 2, 10, 3, 11), v128.load(params));
+  let a1 = dot(true, w01, i16x8.shuffle(lo, hi, 4, 12, 5, 13, 6, 14, 7, 15), v128.load(params, 16));
+  let b0 = a0, b1 = a1;
+  x += pixel;
+  if (stride == 1) {
+    lo = interleave(x, x + r1);
+    hi = v128.load8x8_u(x + r2);
+    const x0 = i16x8.shuffle(lo, hi, 0, 8, 1, 9, 2, 10, 3, 11);
+    const x1 = i16x8.shuffle(lo, hi, 4, 12, 5, 13, 6, 14, 7, 15);
+    a0 = dot(true, w10, x0, a0);
+    a1 = dot(true, w11, x1, a1);
+    b0 = dot(true, w00, x0, v128.load(params));
+    b1 = dot(true, w01, x1, v128.load(params, 16));
+    x += pixel;
+  }
+  for (; cols > 0; cols--) {
+    if (stride == 2) {
+      lo = interleave(x, x + r1);
+      hi = v128.load8x8_u(x + r2);
+      a0 = dot(true, w10, i16x8.shuffle(lo, hi, 0, 8, 1, 9, 2, 10, 3, 11), a0);
+      a1 = dot(true, w11, i16x8.shuffle(lo, hi, 4, 12, 5, 13, 6, 14, 7, 15), a1);
+      x += pixel;
+    }
+    lo = interleave(x, x + r1);
+    hi = v128.load8x8_u(x + r2);
+    const x0 = i16x8.shuffle(lo, hi, 0, 8, 1, 9, 2, 10, 3, 11);
+    const x1 = i16x8.shuffle(lo, hi, 4, 12, 5, 13, 6, 14, 7, 15);
+    const c0 = dot(true, w20, x0, a0), c1 = dot(true, w21, x1, a1);
+    if (stride == 1) {
+      a0 = dot(true, w10, x0, b0);
+      a1 = dot(true, w11, x1, b1);
+      b0 = dot(true, w00, x0, v128.load(params));
+      b1 = dot(true, w01, x1, v128.load(params, 16));
+    } else {
+      a0 = dot(true, w00, x0, v128.load(params));
+      a1 = dot(true, w01, x1, v128.load(params, 16));
+    }
+    finishRow(c0, c1, params, shift, offset, low, high, y, residual, residualMultiplier);
+    x += pixel;
+    y += pixelY;
+    residual += residualPixel;
   }
 }
 
-function wideRow(
-  cols: i32, channels: i32, x: usize, stride: usize, taps: usize, tapsEnd: usize, w: usize, params: usize,
-  shift: i32, offset: i32, low: f32, high: f32, y: usize, pixel: usize, residual: usize, residualPixel: usize,
-  residualMultiplier: i32, stage: usize,
+/** The products of one column of 3 taps: `r01` are rows 0 and 1 in pairs, `r2` is row 2 with zeros. */
+@inline
+function addColumn(r01: v128, r2: v128, w01: v128, w2: v128, c: v128): v128 {
+  return dot(false, w2, r2, dot(false, w01, r01, c));
+}
+
+/** The same by the dot of 16 bits. */
+@inline
+function slideWide(
+  stride: i32, cols: i32, x: usize, pixel: usize, r1: usize, r2: usize, w: usize, params: usize, shift: i32,
+  offset: v128, low: v128, high: v128, y: usize, pixelY: usize, residual: usize, residualPixel: usize,
+  residualMultiplier: i32,
 ): void {
-  rowI8(
-    false, cols, channels, x, stride, taps, tapsEnd, w, params, shift, offset, low, high, y, pixel, residual,
-    residualPixel, residualMultiplier, stage,
+  let rows = interleave(x, x + r1), row = v128.load8x8_u(x + r2);
+  let a0 = addColumn(
+    i16x8.extend_low_i8x16_u(rows), i32x4.extend_low_i16x8_u(row), v128.load(w), v128.load(w, 32), v128.load(params),
   );
+  let a1 = addColumn(
+    i16x8.extend_high_i8x16_u(rows), i32x4.extend_high_i16x8_u(row), v128.load(w, 16), v128.load(w, 48),
+    v128.load(params, 16),
+  );
+  let b0 = a0, b1 = a1;
+  x += pixel;
+  if (stride == 1) {
+    rows = interleave(x, x + r1);
+    row = v128.load8x8_u(x + r2);
+    const x0 = i16x8.extend_low_i8x16_u(rows), x1 = i16x8.extend_high_i8x16_u(rows);
+    const z0 = i32x4.extend_low_i16x8_u(row), z1 = i32x4.extend_high_i16x8_u(row);
+    a0 = addColumn(x0, z0, v128.load(w, 64), v128.load(w, 96), a0);
+    a1 = addColumn(x1, z1, v128.load(w, 80), v128.load(w, 112), a1);
+    b0 = addColumn(x0, z0, v128.load(w), v128.load(w, 32), v128.load(params));
+    b1 = addColumn(x1, z1, v128.load(w, 16), v128.load(w, 48), v128.load(params, 16));
+    x += pixel;
+  }
+  for (; cols > 0; cols--) {
+    if (stride == 2) {
+      rows = interleave(x, x + r1);
+      row = v128.load8x8_u(x + r2);
+      a0 = addColumn(
+        i16x8.extend_low_i8x16_u(rows), i32x4.extend_low_i16x8_u(row), v128.load(w, 64), v128.load(w, 96), a0,
+      );
+      a1 = addColumn(
+        i16x8.extend_high_i8x16_u(rows), i32x4.extend_high_i16x8_u(row), v128.load(w, 80), v128.load(w, 112), a1,
+      );
+      x += pixel;
+    }
+    rows = interleave(x, x + r1);
+    row = v128.load8x8_u(x + r2);
+    const x0 = i16x8.extend_low_i8x16_u(rows), x1 = i16x8.extend_high_i8x16_u(rows);
+    const z0 = i32x4.extend_low_i16x8_u(row), z1 = i32x4.extend_high_i16x8_u(row);
+    const c0 = addColumn(x0, z0, v128.load(w, 128), v128.load(w, 160), a0);
+    const c1 = addColumn(x1, z1, v128.load(w, 144), v128.load(w, 176), a1);
+    if (stride == 1) {
+      a0 = addColumn(x0, z0, v128.load(w, 64), v128.load(w, 96), b0);
+      a1 = addColumn(x1, z1, v128.load(w, 80), v128.load(w, 112), b1);
+      b0 = addColumn(x0, z0, v128.load(w), v128.load(w, 32), v128.load(params));
+      b1 = addColumn(x1, z1, v128.load(w, 16), v128.load(w, 48), v128.load(params, 16));
+    } else {
+      a0 = addColumn(x0, z0, v128.load(w), v128.load(w, 32), v128.load(params));
+      a1 = addColumn(x1, z1, v128.load(w, 16), v128.load(w, 48), v128.load(params, 16));
+    }
+    finishRow(c0, c1, params, shift, offset, low, high, y, residual, residualMultiplier);
+    x += pixel;
+    y += pixelY;
+    residual += residualPixel;
+  }
+}
+
+/** `slide`: the stride at which windows of 3 x 3 slide, or 0 for the general way. */
+function wideRow(
+  slide: i32, r1: usize, width: usize, cols: i32, channels: i32, x: usize, stride: usize, taps: usize, tapsEnd: usize,
+  w: usize, params: usize, shift: i32, offset: i32, low: f32, high: f32, y: usize, pixel: usize, residual: usize,
+  residualPixel: usize, residualMultiplier: i32, stage: usize,
+): void {
+  const c = i32x4.splat(offset), least = bound(shift, low), most = bound(shift, high);
+  if (slide == 1 && channels >= 8) {
+    slideWide(
+      1, cols, x, width, r1, r1 << 1, w, params, shift, c, least, most, y, pixel, residual, residualPixel,
+      residualMultiplier,
+    );
+  } else if (slide == 2 && channels >= 8) {
+    slideWide(
+      2, cols, x, width, r1, r1 << 1, w, params, shift, c, least, most, y, pixel, residual, residualPixel,
+      residualMultiplier,
+    );
+  } else {
+    rowI8(
+      false, cols, channels, x, stride, taps, tapsEnd, w, params, shift, c, least, most, y, pixel, residual,
+      residualPixel, residualMultiplier, stage,
+    );
+  }
 }
 
 function relaxedRow(
-  cols: i32, channels: i32, x: usize, stride: usize, taps: usize, tapsEnd: usize, w: usize, params: usize,
-  shift: i32, offset: i32, low: f32, high: f32, y: usize, pixel: usize, residual: usize, residualPixel: usize,
-  residualMultiplier: i32, stage: usize,
+  slide: i32, r1: usize, width: usize, cols: i32, channels: i32, x: usize, stride: usize, taps: usize, tapsEnd: usize,
+  w: usize, params: usize, shift: i32, offset: i32, low: f32, high: f32, y: usize, pixel: usize, residual: usize,
+  residualPixel: usize, residualMultiplier: i32, stage: usize,
 ): void {
-  rowI8(
-    true, cols, channels, x, stride, taps, tapsEnd, w, params, shift, offset, low, high, y, pixel, residual,
-    residualPixel, residualMultiplier, stage,
-  );
+  const c = i32x4.splat(offset), least = bound(shift, low), most = bound(shift, high);
+  if (slide == 1 && channels >= 8) {
+    slideRelaxed(
+      1, cols, x, width, r1, r1 << 1, w, params, shift, c, least, most, y, pixel, residual, residualPixel,
+      residualMultiplier,
+    );
+  } else if (slide == 2 && channels >= 8) {
+    slideRelaxed(
+      2, cols, x, width, r1, r1 << 1, w, params, shift, c, least, most, y, pixel, residual, residualPixel,
+      residualMultiplier,
+    );
+  } else {
+    rowI8(
+      true, cols, channels, x, stride, taps, tapsEnd, w, params, shift, c, least, most, y, pixel, residual,
+      residualPixel, residualMultiplier, stage,
+    );
+  }
 }
 
 /** Taps of a kernel in fours, column by column; the columns of kernels 3 high are filled up to 4. */
@@ -279,53 +438,59 @@ export function i8_packDepthwise(
 
 /**
  * The same on levels, in the arithmetic of requant.ts; `kind` as in dot.ts, `after` as in i8_gemm, `zero`: the byte that
- * the border holds. `weights`: of i8_packDepthwise. `scratch`: 64 + 16 * ceil(kernelH / 3) * kernelW bytes and more, see
- * conv.ts of src/ops, and the band.
+ * the border holds. `weights`: of i8_packDepthwise. `scratch`: 64 bytes, 4 for each tap with what fills them up to fours,
+ * rounded up to 16, and the band with 16 bytes more.
  */
 export function i8_depthwise(
   x: usize, y: usize, h: i32, w: i32, c: i32, oh: i32, ow: i32, kernelH: i32, kernelW: i32, strideH: i32, strideW: i32,
   dilationH: i32, dilationW: i32, top: i32, left: i32, weights: usize, params: usize, residual: usize,
   kind: i32, zero: i32, shift: i32, offset: i32, low: f32, high: f32, residualMultiplier: i32, after: usize,
-  blockH: i32, blockW: i32, scratch: usize, from: i32, to: i32,
+  blockH: i32, blockW: i32, slice: i32, scratch: usize, from: i32, to: i32,
 ): void {
-  const sizeY: usize = shift ? 1 : 4, pixel = <usize>c, pixelY = pixel * sizeY;
+  const sizeY: usize = shift ? 1 : 4, pixelY = <usize>c * sizeY;
   const bandW = (blockW - 1) * strideW + (kernelW - 1) * dilationW + 1;
-  const pitch = <usize>bandW * pixel;
   const count = tapCount(kernelH, kernelW);
   const stage = scratch, taps = scratch + 64, tapsEnd = taps + (<usize>count << 2);
   const band = (tapsEnd + 15) & ~15;
-  tapOffsets(taps, kernelH, kernelW, dilationH, dilationW, pitch, pixel);
   const panelBytes = <usize>count * (kind == WIDE ? 16 : 8);
+  const slide = kernelH == 3 && kernelW == 3 && dilationW == 1 && strideW <= 2 ? strideW : 0;
   for (let row = from; row < to; ) {
     const n = row / oh, oy = row % oh;
     const rows = min(blockH, min(to - row, oh - oy));
-    const image = x + <usize>n * h * w * pixel;
+    const bandRows = (rows - 1) * strideH + (kernelH - 1) * dilationH + 1;
+    const image = x + <usize>n * h * w * c;
     for (let ox = 0; ox < ow; ox += blockW) {
       const cols = min(blockW, ow - ox);
-      const bandRows = (rows - 1) * strideH + (kernelH - 1) * dilationH + 1;
-      fillBand(band, image, h, w, pixel, oy * strideH - top, ox * strideW - left, bandRows, bandW, zero);
-      // The taps of WIDE are extended when they are met.
-      if (kind != WIDE) convert(kind, band, band, <usize>bandRows * pitch);
       const pixels = <usize>row * ow + ox;
-      for (let channel = 0; channel < c; channel += 8) {
-        const panel = <usize>channel >> 3;
-        for (let r = 0; r < rows; r++) {
-          const out = pixels + <usize>(r * ow);
-          const from = band + <usize>(r * strideH) * pitch + channel;
-          const to = y + out * pixelY + <usize>channel * sizeY;
-          const add = residual ? residual + out * pixel + channel : 0;
-          if (kind == WIDE) {
-            wideRow(
-              cols, c - channel, from, <usize>strideW * pixel, taps, tapsEnd, weights + panel * panelBytes,
-              params + (panel << 7), shift, offset, low, high, to, pixelY, add, residual ? pixel : 0,
-              residualMultiplier, stage,
-            );
-          } else if (ASC_FEATURE_RELAXED_SIMD) {
-            relaxedRow(
-              cols, c - channel, from, <usize>strideW * pixel, taps, tapsEnd, weights + panel * panelBytes,
-              params + (panel << 7), shift, offset, low, high, to, pixelY, add, residual ? pixel : 0,
-              residualMultiplier, stage,
-            );
+      for (let first = 0; first < c; first += slice) {
+        const channels = min(slice, c - first);
+        const width = <usize>channels, pitch = <usize>bandW * width;
+        tapOffsets(taps, kernelH, kernelW, dilationH, dilationW, pitch, width);
+        fillBand(
+          band, image + first, h, w, c, oy * strideH - top, ox * strideW - left, bandRows, bandW, zero, width,
+        );
+        // The taps of WIDE are extended when they are met.
+        if (kind != WIDE) convert(kind, band, band, <usize>bandRows * pitch);
+        for (let channel = 0; channel < channels; channel += 8) {
+          const panel = <usize>(first + channel) >> 3;
+          for (let r = 0; r < rows; r++) {
+            const out = pixels + <usize>(r * ow);
+            const at = band + <usize>(r * strideH) * pitch + channel;
+            const to = y + out * pixelY + <usize>(first + channel) * sizeY;
+            const add = residual ? residual + out * c + first + channel : 0;
+            if (kind == WIDE) {
+              wideRow(
+                slide, <usize>dilationH * pitch, width, cols, channels - channel, at, <usize>strideW * width, taps,
+                tapsEnd, weights + panel * panelBytes, params + (panel << 7), shift, offset, low, high, to, pixelY,
+                add, residual ? c : 0, residualMultiplier, stage,
+              );
+            } else if (ASC_FEATURE_RELAXED_SIMD) {
+              relaxedRow(
+                slide, <usize>dilationH * pitch, width, cols, channels - channel, at, <usize>strideW * width, taps,
+                tapsEnd, weights + panel * panelBytes, params + (panel << 7), shift, offset, low, high, to, pixelY,
+                add, residual ? c : 0, residualMultiplier, stage,
+              );
+            }
           }
         }
       }

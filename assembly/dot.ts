@@ -7,7 +7,7 @@
  * WIDE   the exact dot of 16 bits, for every engine: activations extended block by block. All that the base binary has.
  */
 import { unstage } from './gemm';
-import { addend, rescale, storeFloats, storeLevels } from './requant';
+import { addend, bound, rescale, storeFloats, storeLevels } from './requant';
 
 export const WIDE = 0;
 export const BYTES = 1;
@@ -51,7 +51,7 @@ export function dot(relaxed: bool, w: v128, x: v128, c: v128): v128 {
 @inline
 function tile(
   relaxed: bool, mr: i32, a: usize, offsets: usize, runs: i32, runOffsets: usize, runBytes: usize, w: usize,
-  params: usize, shift: i32, offset: i32, low: f32, high: f32, y: usize, pitch: usize,
+  params: usize, shift: i32, offset: v128, low: v128, high: v128, y: usize, pitch: usize,
   residual: usize, residualPitch: usize, residualMultiplier: i32,
 ): void {
   let c00 = v128.load(params), c01 = v128.load(params, 16);
@@ -122,29 +122,28 @@ function tile(
     }
     return;
   }
-  const c = i32x4.splat(offset);
   let lo = v128.load(params, 64), hi = v128.load(params, 96);
-  c00 = rescale(c00, m0, lo, hi, c);
-  if (mr > 1) c10 = rescale(c10, m0, lo, hi, c);
+  c00 = rescale(c00, m0, lo, hi, offset);
+  if (mr > 1) c10 = rescale(c10, m0, lo, hi, offset);
   if (mr > 2) {
-    c20 = rescale(c20, m0, lo, hi, c);
-    c30 = rescale(c30, m0, lo, hi, c);
+    c20 = rescale(c20, m0, lo, hi, offset);
+    c30 = rescale(c30, m0, lo, hi, offset);
   }
   if (mr > 4) {
-    c40 = rescale(c40, m0, lo, hi, c);
-    c50 = rescale(c50, m0, lo, hi, c);
+    c40 = rescale(c40, m0, lo, hi, offset);
+    c50 = rescale(c50, m0, lo, hi, offset);
   }
   lo = v128.load(params, 80);
   hi = v128.load(params, 112);
-  c01 = rescale(c01, m1, lo, hi, c);
-  if (mr > 1) c11 = rescale(c11, m1, lo, hi, c);
+  c01 = rescale(c01, m1, lo, hi, offset);
+  if (mr > 1) c11 = rescale(c11, m1, lo, hi, offset);
   if (mr > 2) {
-    c21 = rescale(c21, m1, lo, hi, c);
-    c31 = rescale(c31, m1, lo, hi, c);
+    c21 = rescale(c21, m1, lo, hi, offset);
+    c31 = rescale(c31, m1, lo, hi, offset);
   }
   if (mr > 4) {
-    c41 = rescale(c41, m1, lo, hi, c);
-    c51 = rescale(c51, m1, lo, hi, c);
+    c41 = rescale(c41, m1, lo, hi, offset);
+    c51 = rescale(c51, m1, lo, hi, offset);
   }
   if (residual) {
     const factor = i32x4.splat(residualMultiplier);
@@ -206,16 +205,15 @@ function tile(
       c51 = i32x4.shr_s(c51, shift);
     }
   }
-  const least = i8x16.splat(<i8><i32>low), most = i8x16.splat(<i8><i32>high);
-  storeLevels(c00, c01, y, least, most);
-  if (mr > 1) storeLevels(c10, c11, y + pitch, least, most);
+  storeLevels(c00, c01, y, low, high);
+  if (mr > 1) storeLevels(c10, c11, y + pitch, low, high);
   if (mr > 2) {
-    storeLevels(c20, c21, y + 2 * pitch, least, most);
-    storeLevels(c30, c31, y + 3 * pitch, least, most);
+    storeLevels(c20, c21, y + 2 * pitch, low, high);
+    storeLevels(c30, c31, y + 3 * pitch, low, high);
   }
   if (mr > 4) {
-    storeLevels(c40, c41, y + 4 * pitch, least, most);
-    storeLevels(c50, c51, y + 5 * pitch, least, most);
+    storeLevels(c40, c41, y + 4 * pitch, low, high);
+    storeLevels(c50, c51, y + 5 * pitch, low, high);
   }
 }
 
@@ -226,6 +224,7 @@ function block(
   w: usize, params: usize, shift: i32, offset: i32, low: f32, high: f32, y: usize, n: i32, pitch: usize,
   residual: usize, residualPitch: usize, residualMultiplier: i32, stage: usize,
 ): void {
+  const offsets4 = i32x4.splat(offset), least = bound(shift, low), most = bound(shift, high);
   const panelBytes = (<usize>runs * runBytes) << 3;
   const size: usize = shift == 0 ? 4 : 1;
   for (; n > 0; n -= 8) {
@@ -237,25 +236,25 @@ function block(
       let count = height;
       if (left >= height) {
         tile(
-          relaxed, height, a, row, runs, runOffsets, runBytes, w, params, shift, offset, low, high, out, step,
+          relaxed, height, a, row, runs, runOffsets, runBytes, w, params, shift, offsets4, least, most, out, step,
           add, residualPitch, residualMultiplier,
         );
       } else if (left >= 4) {
         count = 4;
         tile(
-          relaxed, 4, a, row, runs, runOffsets, runBytes, w, params, shift, offset, low, high, out, step,
+          relaxed, 4, a, row, runs, runOffsets, runBytes, w, params, shift, offsets4, least, most, out, step,
           add, residualPitch, residualMultiplier,
         );
       } else if (left >= 2) {
         count = 2;
         tile(
-          relaxed, 2, a, row, runs, runOffsets, runBytes, w, params, shift, offset, low, high, out, step,
+          relaxed, 2, a, row, runs, runOffsets, runBytes, w, params, shift, offsets4, least, most, out, step,
           add, residualPitch, residualMultiplier,
         );
       } else {
         count = 1;
         tile(
-          relaxed, 1, a, row, runs, runOffsets, runBytes, w, params, shift, offset, low, high, out, step,
+          relaxed, 1, a, row, runs, runOffsets, runBytes, w, params, shift, offsets4, least, most, out, step,
           add, residualPitch, residualMultiplier,
         );
       }

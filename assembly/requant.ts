@@ -27,26 +27,29 @@ export function storeLevels(c0: v128, c1: v128, y: usize, low: v128, high: v128)
 
 /** Stores 8 sums times their scales, in f32. */
 @inline
-export function storeFloats(c0: v128, c1: v128, y: usize, m0: v128, m1: v128, low: f32, high: f32): void {
-  const lo = f32x4.splat(low), hi = f32x4.splat(high);
-  v128.store(y, f32x4.pmin(f32x4.pmax(f32x4.mul(f32x4.convert_i32x4_s(c0), m0), lo), hi));
-  v128.store(y, f32x4.pmin(f32x4.pmax(f32x4.mul(f32x4.convert_i32x4_s(c1), m1), lo), hi), 16);
+export function storeFloats(c0: v128, c1: v128, y: usize, m0: v128, m1: v128, low: v128, high: v128): void {
+  v128.store(y, f32x4.pmin(f32x4.pmax(f32x4.mul(f32x4.convert_i32x4_s(c0), m0), low), high));
+  v128.store(y, f32x4.pmin(f32x4.pmax(f32x4.mul(f32x4.convert_i32x4_s(c1), m1), low), high), 16);
 }
 
-/** The whole epilogue for one row of 8 sums. */
+/** A bound of the output's kind in every lane. */
+@inline
+export function bound(shift: i32, value: f32): v128 {
+  return shift ? i8x16.splat(<i8><i32>value) : f32x4.splat(value);
+}
+
+/** The whole epilogue for one row of 8 sums. `offset`, `low` and `high` are in every lane. */
 @inline
 export function finishRow(
-  c0: v128, c1: v128, params: usize, shift: i32, offset: i32, low: f32, high: f32, y: usize,
+  c0: v128, c1: v128, params: usize, shift: i32, offset: v128, low: v128, high: v128, y: usize,
   residual: usize, residualMultiplier: i32,
 ): void {
-  const m0 = v128.load(params, 32), m1 = v128.load(params, 48);
   if (shift == 0) {
-    storeFloats(c0, c1, y, m0, m1, low, high);
+    storeFloats(c0, c1, y, v128.load(params, 32), v128.load(params, 48), low, high);
     return;
   }
-  const c = i32x4.splat(offset);
-  c0 = rescale(c0, m0, v128.load(params, 64), v128.load(params, 96), c);
-  c1 = rescale(c1, m1, v128.load(params, 80), v128.load(params, 112), c);
+  c0 = rescale(c0, v128.load(params, 32), v128.load(params, 64), v128.load(params, 96), offset);
+  c1 = rescale(c1, v128.load(params, 48), v128.load(params, 80), v128.load(params, 112), offset);
   if (residual) {
     const factor = i32x4.splat(residualMultiplier);
     c0 = i32x4.add(c0, addend(residual, factor));
@@ -59,7 +62,7 @@ export function finishRow(
     c0 = i32x4.shr_s(c0, shift);
     c1 = i32x4.shr_s(c1, shift);
   }
-  storeLevels(c0, c1, y, i8x16.splat(<i8><i32>low), i8x16.splat(<i8><i32>high));
+  storeLevels(c0, c1, y, low, high);
 }
 
 /** Replaces each of n bytes by what the 256 bytes at `table` have for it. */

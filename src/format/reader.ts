@@ -88,7 +88,7 @@ function readGraph(from: Cursor, stored: Stored, blobs: readonly TypedArray[], n
   from.strings = from.read(GRAPH.strings);
   const inputs = from.read(GRAPH.inputs);
   distinct([...inputs.map((x) => x.name), ...(names?.nodes ?? []), ...(names?.tensors ?? [])], from);
-  const values = inputs.map(({ name, type }) => build.input(name, checkedType(type, from)));
+  const values = inputs.map(({ name, type }) => blamed({ offset: from.at }, () => build.input(name, checkedType(type, from))));
   const constants = stored.tensors.map(({ blob, shape, quant }, i) => {
     const data = blobs[blob] ?? from.fail(`tensor ${i} is in blob ${blob} of ${blobs.length}`);
     const { dtype } = stored.blobs[blob]!;

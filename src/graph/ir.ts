@@ -61,6 +61,7 @@ export class Builder {
 
   input(name: string, type: TensorType): Value {
     if (this.names.has(name)) throw new WaferError('BAD_MODEL', `two values are called "${name}"`);
+    located({ node: `input "${name}"` }, () => checkComputed(type));
     this.names.add(name);
     const value: Value = { name, type };
     this.inputs.push(value);
@@ -92,7 +93,7 @@ export class Builder {
       checkArity(declared, inputs);
       const filled = fillAttrs(declared.attrs, attrs);
       const types = declared.infer(inputs.map((x) => x?.type) as TensorType[], filled);
-      for (const { shape } of types) checkSizes(shape);
+      for (const type of types) checkComputed(type);
       const outputs: Value[] = [];
       const names = types.map(() => this.unique(name));
       const node: Node = { op: declared, name: names[0]!, inputs, outputs, attrs: filled };
@@ -118,6 +119,16 @@ export class Builder {
     }
     return { inputs: this.inputs, outputs, nodes: nodes.reverse() };
   }
+}
+
+/** Throws SHAPE or DTYPE for types that only constants may have, or no tensor at all. */
+function checkComputed(type: TensorType): void {
+  checkSizes(type.shape);
+  if ((type.dtype === 'i8') !== (type.quant !== undefined))
+    throw new WaferError(
+      'DTYPE',
+      `${typeText(type)} ${type.quant ? 'has a quantisation, which i8 alone has' : 'has no quantisation'}`,
+    );
 }
 
 /** Throws ARGUMENT when the number of inputs, or a gap among them, is not what the operator declares. */

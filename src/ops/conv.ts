@@ -178,6 +178,9 @@ function windowDispatches(node: Lowering<ConvAttrs>): Dispatch[] {
   ];
 }
 
+/** Channels whose band is made at a time: about `usual`, all when they are few more. */
+const sliceOf = (channels: number, usual: number): number => (channels <= 1.5 * usual ? channels : usual);
+
 function depthwiseDispatches(node: Lowering<ConvAttrs>): Dispatch[] {
   const { inputs, outputs, dot } = node;
   const [x, w, , , residual] = inputs;
@@ -194,7 +197,8 @@ function depthwiseDispatches(node: Lowering<ConvAttrs>): Dispatch[] {
       args: [w!, block, c, ...kernel, kind],
       rows: panels,
     }));
-    const blocks = blocksOf(node, c, blockBytes(0));
+    const slice = sliceOf(c, 64);
+    const blocks = blocksOf(node, slice, blockBytes(0));
     const scratch = node.scratch(96 + 4 * filled + blocks.bytes);
     const numbers = [kind, x!.type.quant!.zero + 128, ...integerArguments(node)];
     return [
@@ -202,7 +206,7 @@ function depthwiseDispatches(node: Lowering<ConvAttrs>): Dispatch[] {
         kernel: 'i8_depthwise',
         args: [
           ...[x!, outputs[0]!, ...args, packed, integerPanels(node, 1), residual ?? 0, ...numbers],
-          ...[blocks.height, blocks.width, scratch],
+          ...[blocks.height, blocks.width, slice, scratch],
         ],
         rows,
       },
@@ -213,14 +217,15 @@ function depthwiseDispatches(node: Lowering<ConvAttrs>): Dispatch[] {
     args: [w!, block, c, taps, taps, 1],
     rows: panels,
   }));
-  const blocks = blocksOf(node, 4 * c, blockBytes(0));
+  const slice = sliceOf(c, 32);
+  const blocks = blocksOf(node, 4 * slice, blockBytes(0));
   const scratch = node.scratch(144 + 4 * taps + blocks.bytes);
   return [
     {
       kernel: 'f32_depthwise',
       args: [
         ...[x!, outputs[0]!, ...args, packed, biasPanels(node, 1), residual ?? 0],
-        ...[...clampArguments(node), blocks.height, blocks.width, scratch],
+        ...[...clampArguments(node), blocks.height, blocks.width, slice, scratch],
       ],
       rows,
     },

@@ -25,7 +25,9 @@ const failure = (body: () => void): WaferError | undefined => {
 
 describe('inputs', () => {
   const build = new Builder();
-  for (const dtype of ['f32', 'i32', 'i8', 'u8', 'bool'] as const) build.input(dtype, { dtype, shape: [symbol('N'), 3] });
+  const quant = { scale: 1, zero: 0 };
+  for (const dtype of ['f32', 'i32', 'i8', 'u8', 'bool'] as const)
+    build.input(dtype, { dtype, shape: [symbol('N'), 3], ...(dtype === 'i8' && { quant }) });
   const graph = build.finish([]);
   const draw = (seed: number, n: number) => goldenInputs(graph, { seed, bindings: new Map([['N', n]]) });
 

@@ -82,7 +82,7 @@ describe.each(Object.keys(OPS).map((code) => [OPS[Number(code)]!.name, Number(co
     fc.assert(
       fc.property(attempt, ({ types, attrs }) => {
         const build = new Builder();
-        const inputs = types.map((type, i) => type && build.input(`x${i}`, type));
+        const inputs = types.map((type, i) => type && { name: `x${i}`, type });
         try {
           for (const { type } of build.add(op, 'node', inputs, attrs)) {
             const known = type.shape.filter(isStatic);
