@@ -45,33 +45,103 @@ function tileF32(
   }
 }
 
-/** One row of `cols` outputs for the 8 channels (or the last `channels` < 8) at `x`. */
+/** x0 * w0 + x1 * w1 + x2 * w2. */
+@inline
+function columnF32(x0: v128, x1: v128, x2: v128, w0: v128, w1: v128, w2: v128): v128 {
+  return f32x4.add(f32x4.add(f32x4.mul(x0, w0), f32x4.mul(x1, w1)), f32x4.mul(x2, w2));
+}
+
+/**
+ * One row of `cols` outputs of a 3 x 3 kernel for 4 channels. Windows slide over the columns: each column is read once,
+ * for all outputs that need it. Taps' weights are 32 bytes apart; rows of x lie `r1` and `r2` bytes further on.
+ */
+@inline
+function slideF32(
+  stride: i32, cols: i32, x: usize, pixel: usize, r1: usize, r2: usize, w: usize, bias: usize, y: usize, pixelY: usize,
+  residual: usize, lo: v128, hi: v128,
+): void {
+  const w00 = v128.load(w), w01 = v128.load(w, 32), w02 = v128.load(w, 64);
+  const w10 = v128.load(w, 96), w11 = v128.load(w, 128), w12 = v128.load(w, 160);
+  const w20 = v128.load(w, 192), w21 = v128.load(w, 224), w22 = v128.load(w, 256);
+  // Outputs begun: `a` is the next, `b` the one after (which strides of 2 do not begin yet).
+  let x0 = v128.load(x), x1 = v128.load(x + r1), x2 = v128.load(x + r2);
+  let a = f32x4.add(v128.load(bias), columnF32(x0, x1, x2, w00, w10, w20));
+  let b = a;
+  x += pixel;
+  if (stride == 1) {
+    x0 = v128.load(x);
+    x1 = v128.load(x + r1);
+    x2 = v128.load(x + r2);
+    a = f32x4.add(a, columnF32(x0, x1, x2, w01, w11, w21));
+    b = f32x4.add(v128.load(bias), columnF32(x0, x1, x2, w00, w10, w20));
+    x += pixel;
+  }
+  for (; cols > 0; cols--) {
+    if (stride == 2) {
+      a = f32x4.add(a, columnF32(v128.load(x), v128.load(x + r1), v128.load(x + r2), w01, w11, w21));
+      x += pixel;
+    }
+    x0 = v128.load(x);
+    x1 = v128.load(x + r1);
+    x2 = v128.load(x + r2);
+    let sum = f32x4.add(a, columnF32(x0, x1, x2, w02, w12, w22));
+    if (stride == 1) {
+      a = f32x4.add(b, columnF32(x0, x1, x2, w01, w11, w21));
+      b = f32x4.add(v128.load(bias), columnF32(x0, x1, x2, w00, w10, w20));
+    } else a = f32x4.add(v128.load(bias), columnF32(x0, x1, x2, w00, w10, w20));
+    if (residual) {
+      sum = f32x4.add(sum, v128.load(residual));
+      residual += pixelY;
+    }
+    v128.store(y, f32x4.pmin(f32x4.pmax(sum, lo), hi));
+    x += pixel;
+    y += pixelY;
+  }
+}
+
+/**
+ * One row of `cols` outputs for the 8 channels (or the last `channels` < 8) at `x`. `slide`: the stride at which
+ * windows of 3 x 3 slide, their rows `r1` bytes apart and their columns `width`, or 0 for the general way.
+ */
 function rowF32(
-  cols: i32, channels: i32, x: usize, stride: usize, taps: usize, tapsEnd: usize, w: usize, bias: usize,
-  y: usize, pixel: usize, residual: usize, low: f32, high: f32, stage: usize,
+  slide: i32, r1: usize, width: usize, cols: i32, channels: i32, x: usize, stride: usize, taps: usize, tapsEnd: usize,
+  w: usize, bias: usize, y: usize, pixel: usize, residual: usize, low: f32, high: f32, stage: usize,
 ): void {
   const lo = f32x4.splat(low), hi = f32x4.splat(high);
+  if (slide && channels >= 8) {
+    const end = x + 32;
+    for (; x < end; x += 16, w += 16, bias += 16, y += 16) {
+      if (slide == 1) slideF32(1, cols, x, width, r1, r1 << 1, w, bias, y, pixel, residual, lo, hi);
+      else slideF32(2, cols, x, width, r1, r1 << 1, w, bias, y, pixel, residual, lo, hi);
+      if (residual) residual += 16;
+    }
+    return;
+  }
   const ragged = channels < 8;
   const step: usize = ragged ? 32 : pixel, residualStep: usize = residual ? pixel : 0;
-  while (cols >= 4) {
-    tileF32(4, x, stride, taps, tapsEnd, w, bias, ragged ? stage : y, step, residual, residualStep, lo, hi);
-    if (ragged) unstage(stage, 32, y, pixel, 4, <usize>channels << 2);
-    x += stride << 2;
-    y += pixel << 2;
-    residual += residualStep << 2;
-    cols -= 4;
+  while (cols > 0) {
+    let count = 4;
+    if (cols >= 4) {
+      tileF32(4, x, stride, taps, tapsEnd, w, bias, ragged ? stage : y, step, residual, residualStep, lo, hi);
+    } else if (cols >= 2) {
+      count = 2;
+      tileF32(2, x, stride, taps, tapsEnd, w, bias, ragged ? stage : y, step, residual, residualStep, lo, hi);
+    } else {
+      count = 1;
+      tileF32(1, x, stride, taps, tapsEnd, w, bias, ragged ? stage : y, step, residual, residualStep, lo, hi);
+    }
+    if (ragged) unstage(stage, 32, y, pixel, count, <usize>channels << 2);
+    x += <usize>count * stride;
+    y += <usize>count * pixel;
+    residual += <usize>count * residualStep;
+    cols -= count;
   }
-  if (cols & 2) {
-    tileF32(2, x, stride, taps, tapsEnd, w, bias, ragged ? stage : y, step, residual, residualStep, lo, hi);
-    if (ragged) unstage(stage, 32, y, pixel, 2, <usize>channels << 2);
-    x += stride << 1;
-    y += pixel << 1;
-    residual += residualStep << 1;
-  }
-  if (cols & 1) {
-    tileF32(1, x, stride, taps, tapsEnd, w, bias, ragged ? stage : y, step, residual, residualStep, lo, hi);
-    if (ragged) unstage(stage, 32, y, pixel, 1, <usize>channels << 2);
-  }
+}
+
+/** The stride at which `slideF32` and its like can slide, or 0. */
+@inline
+function slideOf(kernelH: i32, kernelW: i32, strideW: i32, dilationW: i32): i32 {
+  return kernelH == 3 && kernelW == 3 && dilationW == 1 && strideW <= 2 ? strideW : 0;
 }
 
 /**
@@ -90,6 +160,7 @@ export function f32_depthwise(
   const stage = scratch, taps = scratch + 128;
   const tapsEnd = taps + (<usize>(kernelH * kernelW) << 2);
   const band = (tapsEnd + 15) & ~15;
+  const slide = slideOf(kernelH, kernelW, strideW, dilationW);
   for (let row = from; row < to; ) {
     const n = row / oh, oy = row % oh;
     const rows = min(blockH, min(to - row, oh - oy));
@@ -110,7 +181,7 @@ export function f32_depthwise(
           for (let r = 0; r < rows; r++) {
             const out = at + <usize>r * ow * pixel + offset;
             rowF32(
-              cols, channels - channel, band + <usize>(r * strideH) * pitch + (<usize>channel << 2),
+              slide, <usize>dilationH * pitch, width, cols, channels - channel, band + <usize>(r * strideH) * pitch + (<usize>channel << 2),
               <usize>strideW * width, taps, tapsEnd, weights + offset * (kernelH * kernelW), bias + offset, y + out,
               pixel, residual ? residual + out : 0, low, high, stage,
             );
@@ -453,7 +524,7 @@ export function i8_depthwise(
   const stage = scratch, taps = scratch + 64, tapsEnd = taps + (<usize>count << 2);
   const band = (tapsEnd + 15) & ~15;
   const panelBytes = <usize>count * (kind == WIDE ? 16 : 8);
-  const slide = kernelH == 3 && kernelW == 3 && dilationW == 1 && strideW <= 2 ? strideW : 0;
+  const slide = slideOf(kernelH, kernelW, strideW, dilationW);
   for (let row = from; row < to; ) {
     const n = row / oh, oy = row % oh;
     const rows = min(blockH, min(to - row, oh - oy));

@@ -198,7 +198,7 @@ function depthwiseDispatches(node: Lowering<ConvAttrs>): Dispatch[] {
       rows: panels,
     }));
     const slice = sliceOf(c, 64);
-    const blocks = blocksOf(node, slice, blockBytes(0));
+    const blocks = blocksOf(node, slice, 2 ** 15);
     const scratch = node.scratch(96 + 4 * filled + blocks.bytes);
     const numbers = [kind, x!.type.quant!.zero + 128, ...integerArguments(node)];
     return [
@@ -218,7 +218,7 @@ function depthwiseDispatches(node: Lowering<ConvAttrs>): Dispatch[] {
     rows: panels,
   }));
   const slice = sliceOf(c, 32);
-  const blocks = blocksOf(node, 4 * slice, blockBytes(0));
+  const blocks = blocksOf(node, 4 * slice, 2 ** 16);
   const scratch = node.scratch(144 + 4 * taps + blocks.bytes);
   return [
     {

@@ -22,8 +22,10 @@ export const op = defineOp({
     mode: oneOf('constant', 'edge', 'reflect'),
     value: float(0),
   },
-  infer([x], { before, after, mode }) {
-    const { shape } = x!;
+  infer([x], { before, after, mode, value }) {
+    const { shape, dtype } = x!;
+    if (mode === 'constant' && !isElement(x!, value))
+      throw new WaferError('VALUE', `${value} is no element of a tensor of type ${dtype}`);
     if (before.length !== shape.length || after.length !== shape.length)
       throw new WaferError('ARGUMENT', `before and after need ${shape.length} entries each`);
     shape.forEach((d, i) => {
@@ -116,6 +118,11 @@ function crop(emit: Emit, x: Ref, before: readonly Dim[], after: readonly Dim[])
 /** One element as the WASM device holds it. */
 const stored = (type: TensorType, value: number) =>
   type.dtype === 'i8' ? Uint8Array.of(level(type, value) + 128) : new DTYPES[type.dtype].array(1).fill(level(type, value));
+
+function isElement(type: TensorType, value: number): boolean {
+  if (type.dtype === 'f32' || type.dtype === 'i8') return true;
+  return type.dtype === 'bool' ? value === 0 || value === 1 : stored(type, value)[0] === value;
+}
 
 const quant = { scale: 0.25, zero: -7 };
 
