@@ -8,6 +8,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { encodeText } from '../src/runtime/wasm/text';
 
 const asc = join(dirname(createRequire(import.meta.url).resolve('assemblyscript/package.json')), 'bin/asc.js');
 
@@ -25,10 +26,10 @@ export async function buildAssembly(): Promise<void> {
   const union = kernels.length ? kernels.map((name) => `  | '${name}'`).join('\n') : '  never';
   const text = `/** Written by scripts/assembly.ts. */\nexport type KernelName =\n${union};\n`;
   writeFileSync('src/ops/kernels.gen.ts', text);
-  const encoded = `export const BASE =\n  '${base!.toString('base64')}';\nexport const RELAXED =\n  '${relaxed!.toString('base64')}';\n`;
+  const encoded = `export const BASE =\n  '${encodeText(base!)}';\nexport const RELAXED =\n  '${encodeText(relaxed!)}';\n`;
   writeFileSync(
     'src/runtime/wasm/binaries.gen.ts',
-    `/** Written by scripts/assembly.ts: the WASM binaries in base64. */\n${encoded}`,
+    `/** Written by scripts/assembly.ts: the WASM binaries, as text.ts encodes them. */\n${encoded}`,
   );
 }
 

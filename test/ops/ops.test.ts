@@ -1,16 +1,16 @@
 /** Every operator's cases on every device that Node has. A test's name is its address: `npx vitest run -t 'ADDRESS'`. */
 import { expect, test } from 'vitest';
 import { elements } from '../../src/core/shape';
-import type { DotKind } from '../../src/ops/define';
 import { NullDevice } from '../../src/runtime/null/device';
 import { Session } from '../../src/runtime/session';
 import { allCases, buildCase, mismatch } from '../support/cases';
-import { baseDevice } from '../support/wasm';
+import { baseDevice, emulatedDevice } from '../support/wasm';
 import { SKIPS } from './skips';
 
-const DEVICES = ['reference', 'wasm-base', 'null-u8', 'null-s8', 'null-i16', 'chromium-base', 'chromium', 'chromium-novnni'];
+const WASM = { 'wasm-base': await baseDevice(), 'wasm-u8': await emulatedDevice('u8'), 'wasm-s8': await emulatedDevice('s8') };
+const NULL = { 'null-u8': 'u8', 'null-s8': 's8', 'null-i16': 'i16' } as const;
+const DEVICES = ['reference', ...Object.keys(WASM), ...Object.keys(NULL), 'chromium-base', 'chromium', 'chromium-novnni'];
 
-const device = await baseDevice();
 const cases = allCases();
 
 /** A test that must fail while its address is in SKIPS. */
@@ -28,16 +28,17 @@ for (const c of cases) {
     expect(want.map((y) => y.length)).toEqual(outputs.map((y) => elements(y.shape)));
   });
 
-  addressed(`${c.address};device=wasm-base`, () => {
-    const built = buildCase(c);
-    const session = new Session(built.graph, device, { guard: true });
-    expect(mismatch(built, c.offline, session.run(built.inputs))).toBeUndefined();
-    // Scratch and resident blocks hold the first run's values now.
-    expect(mismatch(built, c.offline, session.run(built.inputs))).toBeUndefined();
-  });
+  for (const [name, device] of Object.entries(WASM))
+    addressed(`${c.address};device=${name}`, () => {
+      const built = buildCase(c);
+      const session = new Session(built.graph, device, { guard: true });
+      expect(mismatch(built, c.offline, session.run(built.inputs))).toBeUndefined();
+      // Scratch and resident blocks hold the first run's values now.
+      expect(mismatch(built, c.offline, session.run(built.inputs))).toBeUndefined();
+    });
 
-  for (const dot of ['u8', 's8', 'i16'] satisfies DotKind[])
-    addressed(`${c.address};device=null-${dot}`, () => {
+  for (const [name, dot] of Object.entries(NULL))
+    addressed(`${c.address};device=${name}`, () => {
       const built = buildCase(c);
       const device = new NullDevice(dot);
       new Session(built.graph, device).run(built.inputs);

@@ -6,7 +6,7 @@ import { invariant, WaferError } from '../../core/errors';
 import type { DotKind } from '../../ops/define';
 import type { KernelName } from '../../ops/kernels.gen';
 import type { Device, Kernel } from '../device';
-import { probeDot } from './probe';
+import { type Probe, probeDot } from './probe';
 
 /** The two compiled binaries, as bytes. */
 export interface Binaries {
@@ -42,12 +42,17 @@ export class WasmDevice implements Device {
       const probe = build === 'base' ? { dot: 'i16' as const, why: 'the base build was asked for' } : probeDot();
       const chosen = probe.dot === 'i16' ? 'base' : 'relaxed';
       if (build && build !== chosen) throw new WaferError('NO_DEVICE', `the ${build} build cannot be used: ${probe.why}`);
-      const memory = new WebAssembly.Memory({ initial: 1 });
-      const instance = await WebAssembly.instantiate(await compiled(binaries[chosen]), { env: { memory } });
-      return new WasmDevice(chosen, probe.dot, probe.why, memory, instance);
+      return await WasmDevice.of(binaries[chosen], chosen, probe);
     } catch (error) {
       throw explained(error);
     }
+  }
+
+  /** A device on a given binary, whose byte dot is taken to be what `probe` says. */
+  static async of(binary: Uint8Array<ArrayBuffer>, build: 'base' | 'relaxed', { dot, why }: Probe): Promise<WasmDevice> {
+    const memory = new WebAssembly.Memory({ initial: 1 });
+    const instance = await WebAssembly.instantiate(await compiled(binary), { env: { memory } });
+    return new WasmDevice(build, dot, why, memory, instance);
   }
 
   get buffer(): ArrayBuffer {
