@@ -175,10 +175,12 @@ class SumOfSquares {
 }
 
 /**
- * Reductions of stored bytes. fn: 0 mean, rounded half up exactly (n < 2^22), 1 max, 2 min. The zero point is the same
- * on both sides.
+ * Reductions of stored bytes. fn: 0 mean (n < 2^22), 1 max, 2 min. With `multiplier` 0 both sides have one quantisation
+ * and the mean is rounded half up exactly; else the mean with 8 binary places, less `zero`, is requantised.
  */
-export function i8_reduce(fn: i32, x: usize, y: usize, n: i32, inner: i32, from: i32, to: i32): void {
+export function i8_reduce(
+  fn: i32, x: usize, y: usize, n: i32, inner: i32, zero: i32, multiplier: i32, constant: i32, shift: i32, from: i32, to: i32,
+): void {
   const blocks = (inner + COLUMNS - 1) / COLUMNS;
   for (let row = from; row < to; row++) {
     const outer = row / blocks;
@@ -186,26 +188,27 @@ export function i8_reduce(fn: i32, x: usize, y: usize, n: i32, inner: i32, from:
     const source = x + <usize>outer * n * inner + column;
     const target = y + <usize>outer * inner + column;
     const count = min(COLUMNS, inner - column);
-    if (inner == 1) store<u8>(target, bytesRow(fn, source, n));
-    else if (fn == 0) meanColumns(source, target, n, inner, count);
+    if (inner == 1) store<u8>(target, bytesRow(fn, source, n, zero, multiplier, constant, shift));
+    else if (fn == 0) meanColumns(source, target, n, inner, count, zero, multiplier, constant, shift);
     else extremeColumns(fn, source, target, n, inner, count);
   }
 }
 
-function bytesRow(fn: i32, x: usize, n: i32): u32 {
+function bytesRow(fn: i32, x: usize, n: i32, zero: i32, multiplier: i32, constant: i32, shift: i32): u32 {
   let value: u32 = fn == 2 ? 255 : 0;
   for (let i = 0; i < n; i++) {
     const u: u32 = load<u8>(x + i);
     value = fn == 0 ? value + u : fn == 1 ? max(value, u) : min(value, u);
   }
-  return fn == 0 ? roundedMean(value, n) : value;
+  return fn == 0 ? meanByte(value, n, zero, multiplier, constant, shift) : value;
 }
 
-/** floor(sum / n + 1/2). */
-// @ts-ignore: decorator
-@inline
-function roundedMean(sum: u32, n: u32): u32 {
-  return (2 * sum + n) / (2 * n);
+/** The byte of the mean sum / n. */
+function meanByte(sum: u32, n: u32, zero: i32, multiplier: i32, constant: i32, shift: i32): u32 {
+  if (multiplier == 0) return (2 * sum + n) / (2 * n);
+  const whole = sum / n;
+  const fixed = (whole << 8) + (((sum - whole * n) << 8) + (n >> 1)) / n;
+  return max(0, min(255, ((<i32>fixed - zero) * multiplier + constant) >> shift));
 }
 
 function extremeColumns(fn: i32, x: usize, y: usize, n: i32, stride: usize, count: i32): void {
@@ -217,7 +220,9 @@ function extremeColumns(fn: i32, x: usize, y: usize, n: i32, stride: usize, coun
   else storeBytes(y, value, count);
 }
 
-function meanColumns(x: usize, y: usize, n: i32, stride: usize, count: i32): void {
+function meanColumns(
+  x: usize, y: usize, n: i32, stride: usize, count: i32, zero: i32, multiplier: i32, constant: i32, shift: i32,
+): void {
   let t0 = i32x4.splat(0);
   let t1 = i32x4.splat(0);
   let t2 = i32x4.splat(0);
@@ -236,16 +241,18 @@ function meanColumns(x: usize, y: usize, n: i32, stride: usize, count: i32): voi
     t2 = i32x4.add(t2, i32x4.extend_low_i16x8_u(high));
     t3 = i32x4.add(t3, i32x4.extend_high_i16x8_u(high));
   }
-  const words0 = i16x8.narrow_i32x4_s(means(t0, n), means(t1, n));
-  const words1 = i16x8.narrow_i32x4_s(means(t2, n), means(t3, n));
-  const bytes = i8x16.narrow_i16x8_u(words0, words1);
+  t0 = meanBytes(t0, n, zero, multiplier, constant, shift);
+  t1 = meanBytes(t1, n, zero, multiplier, constant, shift);
+  t2 = meanBytes(t2, n, zero, multiplier, constant, shift);
+  t3 = meanBytes(t3, n, zero, multiplier, constant, shift);
+  const bytes = i8x16.narrow_i16x8_u(i16x8.narrow_i32x4_s(t0, t1), i16x8.narrow_i32x4_s(t2, t3));
   if (count == COLUMNS) v128.store(y, bytes);
   else storeBytes(y, bytes, count);
 }
 
-function means(sums: v128, n: i32): v128 {
-  let y = i32x4.splat(roundedMean(i32x4.extract_lane(sums, 0), n));
-  y = i32x4.replace_lane(y, 1, roundedMean(i32x4.extract_lane(sums, 1), n));
-  y = i32x4.replace_lane(y, 2, roundedMean(i32x4.extract_lane(sums, 2), n));
-  return i32x4.replace_lane(y, 3, roundedMean(i32x4.extract_lane(sums, 3), n));
+function meanBytes(sums: v128, n: i32, zero: i32, multiplier: i32, constant: i32, shift: i32): v128 {
+  let y = i32x4.splat(meanByte(i32x4.extract_lane(sums, 0), n, zero, multiplier, constant, shift));
+  y = i32x4.replace_lane(y, 1, meanByte(i32x4.extract_lane(sums, 1), n, zero, multiplier, constant, shift));
+  y = i32x4.replace_lane(y, 2, meanByte(i32x4.extract_lane(sums, 2), n, zero, multiplier, constant, shift));
+  return i32x4.replace_lane(y, 3, meanByte(i32x4.extract_lane(sums, 3), n, zero, multiplier, constant, shift));
 }

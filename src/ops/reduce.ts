@@ -3,12 +3,13 @@
  * which every function here allows. Quantised tensors keep their quantisation.
  */
 import { WaferError } from '../core/errors';
-import { elements, normalizeAxis, type Shape, type StaticShape, stridesOf } from '../core/shape';
+import { elements, normalizeAxis, type Quant, type Shape, type StaticShape, stridesOf } from '../core/shape';
 import {
   type Argument,
   type AttrsOf,
   bool,
   type Case,
+  type CaseInput,
   type Dispatch,
   defineOffline,
   defineOp,
@@ -17,6 +18,7 @@ import {
   ints,
   type OnnxNode,
   oneOf,
+  quant,
   type Ref,
 } from './define';
 import { channelsFirst, channelsLast } from './layout';
@@ -64,13 +66,17 @@ export const op = defineOp({
     /** From the front, in order, without repetition. None reduces nothing. */
     axes: ints(),
     keepdims: bool(true),
+    /** Quantisation of a quantised mean; null for the input's own. */
+    quant: quant(),
   },
-  infer([x], { fn, axes, keepdims }) {
+  infer([x], { fn, axes, keepdims, quant: own }) {
     const { dtype, shape, quant } = x!;
+    if (own && (dtype !== 'i8' || fn !== 'mean'))
+      throw new WaferError('ARGUMENT', 'only a quantised mean has a quantisation of its own');
     if (!(dtype === 'f32' || (dtype === 'i8' && fn in INTEGER))) throw new WaferError('DTYPE', `${fn} does not take ${dtype}`);
     const ordered = axes.every((a, i) => normalizeAxis(a, shape.length) === a && (i === 0 || a > axes[i - 1]!));
     if (!ordered) throw new WaferError('ARGUMENT', `axes are in order from the front, got ${axes.join(', ')}`);
-    return [{ dtype, shape: reducedShape(shape, axes, keepdims), quant }];
+    return [{ dtype, shape: reducedShape(shape, axes, keepdims), quant: own ?? quant }];
   },
   wasm(node) {
     const [x, y] = [node.inputs[0]!, node.outputs[0]!];
@@ -82,7 +88,9 @@ export const op = defineOp({
       const { outer, n, inner } = runs[0]!;
       checkCount(fn, n);
       if (n >= 2 ** 22) throw new WaferError('UNSUPPORTED', `${fn} of ${n} quantised elements`);
-      return [{ kernel: 'i8_reduce', args: [INTEGER[fn]!, x, y, n, inner], rows: outer * Math.ceil(inner / COLUMNS) }];
+      const { zero, multiplier, constant, shift } = requantizedMean(x.type.quant!, node.attrs.quant);
+      const args = [INTEGER[fn]!, x, y, n, inner, zero, multiplier, constant, shift];
+      return [{ kernel: 'i8_reduce', args, rows: outer * Math.ceil(inner / COLUMNS) }];
     }
     let source: Argument = x;
     return runs.map(({ outer, n, inner }, i): Dispatch => {
@@ -97,6 +105,23 @@ export const op = defineOp({
     });
   },
 });
+
+/**
+ * A mean with 8 binary places, as byte * 256, becomes the output's byte: ((mean - zero) * multiplier + constant) >> shift.
+ * All factors fit 31 bits: |mean - zero| < 2^16 and multiplier < 2^14. Multiplier 0 where nothing is to be done.
+ */
+function requantizedMean(from: Quant, to: Quant | null) {
+  if (!to || (to.scale === from.scale && to.zero === from.zero)) return { zero: 0, multiplier: 0, constant: 0, shift: 0 };
+  const ratio = from.scale / to.scale;
+  let shift = 22;
+  while (shift > 1 && ratio * 2 ** (shift - 8) >= 16383) shift--;
+  return {
+    zero: (from.zero + 128) * 256,
+    multiplier: Math.max(1, Math.round(ratio * 2 ** (shift - 8))),
+    constant: (to.zero + 128) * 2 ** shift + 2 ** (shift - 1),
+    shift,
+  };
+}
 
 function reducedShape(shape: Shape, axes: readonly number[], keepdims: boolean): Shape {
   return keepdims ? shape.map((d, i) => (axes.includes(i) ? 1 : d)) : shape.filter((_, i) => !axes.includes(i));
@@ -166,7 +191,7 @@ export const offline = defineOffline(op, {
     GlobalAveragePool: globalPool('mean'),
     GlobalMaxPool: globalPool('max'),
   },
-  reference([x], { fn, axes }) {
+  reference([x], { fn, axes, quant: own }) {
     const { shape, quant } = x!.type;
     const groups = new Map<number, number[]>();
     const target = reducedShape(shape, axes, true) as number[];
@@ -177,15 +202,22 @@ export const offline = defineOffline(op, {
       const index = shape.reduce((s, d, i) => s + (axes.includes(i) ? 0 : (Math.floor(at / from[i]!) % d) * to[i]!), 0);
       groups.get(index)!.push(value);
     });
-    const round =
-      quant && fn === 'mean'
-        ? (value: number[]) => Math.floor((2 * sum(value) + value.length) / (2 * value.length))
-        : FORMULAS[fn];
-    return [Float64Array.from(groups.values(), round)];
+    const formula = quant && fn === 'mean' ? (values: number[]) => meanLevel(values, quant, own) : FORMULAS[fn];
+    return [Float64Array.from(groups.values(), formula)];
   },
   accuracy: { abs: 2e-6, rel: 1e-5 },
   cases: casesOf(),
 });
+
+/** The level of the mean of levels. */
+function meanLevel(levels: readonly number[], from: Quant, to: Quant | null): number {
+  const n = levels.length;
+  const total = levels.reduce((s, level) => s + level + 128, 0);
+  const { zero, multiplier, constant, shift } = requantizedMean(from, to);
+  if (multiplier === 0) return Math.floor((2 * total + n) / (2 * n)) - 128;
+  const fixed = 256 * Math.floor(total / n) + Math.floor((256 * (total % n) + Math.floor(n / 2)) / n);
+  return Math.min(255, Math.max(0, Math.floor(((fixed - zero) * multiplier + constant) / 2 ** shift))) - 128;
+}
 
 /** `axesAsInput`: the opset that made the axes an input. Integers are reduced in floating point. */
 function reduction(fn: ReduceFn, axesAsInput: number): FromOnnx {
@@ -260,7 +292,22 @@ function casesOf(): Case<AttrsOf<typeof op.attrs>>[] {
       { name: `i8 ${fn} of few columns`, inputs: [quantised([2, 3, 5])], attrs: { fn, axes: [1] } },
       { name: `i8 ${fn} of rows`, inputs: [quantised([5, 37])], attrs: { fn, axes: [1] } },
       { name: `i8 ${fn} of many`, inputs: [quantised([1, 40, 40, 18])], attrs: { fn, axes: [1, 2] } },
+      ...(fn === 'mean' ? requantizedCases(quantised) : []),
       { name: `i8 ${fn} of ties`, inputs: [quantised([2, 128], levels)], attrs: { fn, axes: [0] } },
     );
   return list;
+}
+
+/** Means with a quantisation of their own: finer, coarser, at the ends. */
+function requantizedCases(quantised: (shape: number[]) => CaseInput): Case<AttrsOf<typeof op.attrs>>[] {
+  return [
+    { scale: 0.013, zero: -120 },
+    { scale: 0.4, zero: 20 },
+    { scale: 0.001, zero: 127 },
+    { scale: 50, zero: -128 },
+  ].map((quant) => ({
+    name: `i8 mean to scale ${quant.scale}`,
+    inputs: [quantised([2, 7, 9, 21])],
+    attrs: { fn: 'mean' as const, axes: [1, 2], quant },
+  }));
 }

@@ -63,9 +63,10 @@ describe('quantize/range', () => {
 describe('quantize/weights', () => {
   const weights = Float32Array.of(0.5, -1, 0.25, 0.001, 0.002, -0.003, 0, 0, 0);
   const bias = Float32Array.of(1, -0.5, 3);
+  const float = { weights, bias, channels: 3, taps: 1, mean: () => 0 };
   it('multiplier, scale and levels describe the same channel', () => {
     const [inputScale, outputScale, shift] = [0.02, 0.05, 22];
-    const q = quantizeForIntegers(weights, bias, 3, inputScale, outputScale, shift, 2 ** 30);
+    const q = quantizeForIntegers(float, inputScale, outputScale, shift, 2 ** 30);
     for (let c = 0; c < 3; c++) {
       const unit = (q.multiplier[c]! * outputScale) / 2 ** shift;
       expect(q.multiplier[c]).toBeGreaterThanOrEqual(1);
@@ -76,13 +77,27 @@ describe('quantize/weights', () => {
     }
     expect(Math.max(...q.levels.map(Math.abs))).toBe(127);
   });
+  it('errors of the taps of a kernel cancel', () => {
+    const row = Float32Array.of(1, 0.1045, 0.2045, 0.3045, 0.4045, 0.5045, 0.6045, 0.7045, 0.8045);
+    const q = quantizeForFloats({ weights: row, bias: undefined, channels: 1, taps: 9, mean: () => 0 }, 1);
+    const error = q.levels.reduce((sum, level, k) => sum + level * q.scales[0]! - row[k]!, 0);
+    expect(Math.abs(error)).toBeLessThanOrEqual(q.scales[0]! * 0.5001);
+  });
+  it('the bias takes up what rounding does to the mean input', () => {
+    const row = Float32Array.of(1, 0.1045, 0.2045);
+    const mean = (_: number, i: number) => [3, -2, 5][i]!;
+    const q = quantizeForFloats({ weights: row, bias: Float32Array.of(0.5), channels: 1, taps: 1, mean }, 0.001);
+    const real = row.reduce((sum, w, k) => sum + w * mean(0, k), 0.5);
+    const got = q.levels.reduce((sum, level, k) => sum + level * q.scales[0]! * mean(0, k), q.bias[0]! * 0.001 * q.scales[0]!);
+    expect(got).toBeCloseTo(real, 4);
+  });
   it('refuses a multiplier that does not fit', () => {
-    expect(() => quantizeForIntegers(Float32Array.of(1e6), undefined, 1, 1, 1e-6, 22, 2 ** 30)).toThrow(
+    expect(() => quantizeForIntegers({ ...float, weights: Float32Array.of(1e6), channels: 1 }, 1, 1e-6, 22, 2 ** 30)).toThrow(
       expect.objectContaining({ code: 'VALUE' }),
     );
   });
   it('refuses weights that are no numbers', () => {
-    expect(() => quantizeForFloats(Float32Array.of(Number.NaN), undefined, 1, 1)).toThrow(
+    expect(() => quantizeForFloats({ ...float, weights: Float32Array.of(Number.NaN), channels: 1 }, 1)).toThrow(
       expect.objectContaining({ code: 'VALUE' }),
     );
   });

@@ -2,6 +2,8 @@
  * Post-training quantisation to int8: calibrate on samples, choose ranges, lower to integers, and keep the way of
  * choosing ranges that gives the least output error on those samples.
  */
+
+import type { TypedArray } from '../../core/dtype';
 import { located, WaferError } from '../../core/errors';
 import type { Quant } from '../../core/shape';
 import { type Graph, type Node, nodeText, type Value } from '../../graph/ir';
@@ -54,11 +56,11 @@ export async function quantize(
   let done = 0;
   const progress = (what: string) => options.onProgress?.(++done, total, what);
 
-  const { histograms, outputs } = await calibrate(split, regions, samples, engine, () => progress('calibrate'));
+  const { histograms, meanOf, outputs } = await calibrate(split, regions, samples, engine, () => progress('calibrate'));
   let best: { graph: Graph; method: Method; sqnr: number } | undefined;
   const sqnr: Partial<Record<Method, number>> = {};
   for (const method of methods) {
-    const lowered = lowerToIntegers(split, regions, chooseQuants(split, regions, histograms, method));
+    const lowered = lowerToIntegers(split, regions, { quantOf: chooseQuants(split, regions, histograms, method), meanOf });
     const noise = await outputSqnr(lowered, samples, outputs, engine, () => progress(method));
     sqnr[method] = Number(noise.toFixed(2));
     if (!best || noise > best.sqnr) best = { graph: lowered, method, sqnr: noise };
@@ -82,16 +84,21 @@ async function calibrate(graph: Graph, regions: Regions, samples: readonly Sampl
   const watched = new Set<Value>(regions.wanted);
   for (const node of regions.integer.keys()) watched.add(node.outputs[0]!);
   for (const value of watched) if (!value.data) histograms.set(value, new Histogram());
+  const see = (value: Value, data: TypedArray) => {
+    histograms.get(value)?.add(data as Float32Array);
+    means.get(value)?.add(data as Float32Array);
+  };
+  const products = [...regions.integer].filter(([, form]) => form === 'product');
+  const means = new Map<Value, ChannelMean>(products.map(([node]) => [node.inputs[0]!, new ChannelMean(node.inputs[0]!)]));
   const session = await engine.session(graph);
   const outputs: Outputs[] = [];
   try {
     for (const sample of samples) {
-      for (const x of graph.inputs)
-        located({ node: `input "${x.name}"` }, () => histograms.get(x)?.add(sample[x.name]!.data as Float32Array));
+      for (const x of graph.inputs) located({ node: `input "${x.name}"` }, () => see(x, sample[x.name]!.data));
       const result = session.run(sample, {
         observe(node, values) {
           node.outputs.forEach((y, i) => {
-            located({ node: nodeText(node) }, () => histograms.get(y)?.add(values[i]!.data as Float32Array));
+            located({ node: nodeText(node) }, () => see(y, values[i]!.data));
           });
         },
       });
@@ -101,7 +108,27 @@ async function calibrate(graph: Graph, regions: Regions, samples: readonly Sampl
   } finally {
     session.dispose();
   }
-  return { histograms, outputs };
+  return { histograms, outputs, meanOf: (value: Value) => means.get(value)!.mean() };
+}
+
+/** The mean of a value for each index of its last axis. */
+class ChannelMean {
+  private readonly sums: Float64Array;
+  private count = 0;
+
+  constructor({ type }: Value) {
+    this.sums = new Float64Array(type.shape.at(-1) as number);
+  }
+
+  add(data: Float32Array): void {
+    const { sums } = this;
+    for (let at = 0; at < data.length; ) for (let i = 0; i < sums.length; i++) sums[i]! += data[at++]!;
+    this.count += data.length / sums.length;
+  }
+
+  mean(): Float64Array {
+    return this.sums.map((sum) => sum / Math.max(1, this.count));
+  }
 }
 
 const floatOutputs = (result: Record<string, { data: ArrayLike<number> }>): Outputs =>

@@ -10,7 +10,7 @@ import type { Attrs, Step } from '../../ops/define';
 import { evaluateSteps } from '../../ops/steps';
 import { levelOf, quantOf, realOf } from './range';
 import { clampBounds, isClamp, levelInputs, type Regions } from './regions';
-import { quantizeForFloats, quantizeForIntegers } from './weights';
+import { type FloatWeights, quantizeForFloats, quantizeForIntegers } from './weights';
 
 const SHIFT = 22;
 /** With a residual in the sum there are two products to hold, so each gets fewer bits. */
@@ -25,11 +25,17 @@ export function splitActivations(graph: Graph): Graph {
   });
 }
 
-/** Quantisation of each value of the float graph that integer nodes read or write. */
-export type QuantOf = (value: Value) => Quant;
+/** What calibration says of the values of the float graph. */
+export interface Calibration {
+  /** Quantisation of a value that integer nodes read or write. */
+  quantOf(value: Value): Quant;
+  /** Mean of a product's input for each index of the last axis. */
+  meanOf(value: Value): ArrayLike<number>;
+}
 
 /** `graph` must come from `splitActivations`. */
-export function lowerToIntegers(graph: Graph, regions: Regions, quantOfValue: QuantOf): Graph {
+export function lowerToIntegers(graph: Graph, regions: Regions, calibration: Calibration): Graph {
+  const quantOfValue = calibration.quantOf;
   const build = new Builder();
   const uses = countUses(graph);
   const floats = new Map<Value, Value>();
@@ -75,6 +81,8 @@ export function lowerToIntegers(graph: Graph, regions: Regions, quantOfValue: Qu
       const read = new Set(levelInputs(node));
       const inputs = node.inputs.map((x) => x && (read.has(x) ? asLevels(x) : asFloat(x)));
       levels.set(y, build.node(node.op, node.name, inputs, node.attrs));
+    } else if (form === 'mean') {
+      levels.set(y, build.node(node.op, node.name, [asLevels(node.inputs[0]!)], { ...node.attrs, quant: quantOfValue(y) }));
     } else if (form === 'table') {
       const [from, to] = [quantOfValue(node.inputs[0]!), quantOfValue(y)];
       const table = tableOf(build, node, from, to);
@@ -86,9 +94,9 @@ export function lowerToIntegers(graph: Graph, regions: Regions, quantOfValue: Qu
       const reader = soleReader.get(y);
       const lookup = reader && regions.integer.get(reader) === 'table' ? reader : undefined;
       const result = lookup?.outputs[0] ?? y;
-      levels.set(result, integerProduct(build, node, lookup, asLevels, quantOfValue));
+      levels.set(result, integerProduct(build, node, lookup, asLevels, calibration));
       if (lookup) done.add(lookup);
-    } else floats.set(y, floatProduct(build, node, asLevels, asFloat));
+    } else floats.set(y, floatProduct(build, node, asLevels, asFloat, calibration));
   }
   return build.finish(graph.outputs.map(({ name, value }) => ({ name, value: asFloat(value) })));
 }
@@ -138,29 +146,38 @@ function pairAttrs(node: Node, a: Quant, b: Quant, y: Quant): Attrs {
 const geometry = ({ attrs }: Node): Attrs =>
   'strides' in attrs ? { strides: attrs.strides!, pads: attrs.pads!, dilations: attrs.dilations!, group: attrs.group! } : {};
 
+function floatWeights(node: Node, { meanOf }: Calibration): FloatWeights {
+  const [x, w, bias] = node.inputs;
+  const shape = w!.type.shape as readonly number[];
+  const channels = shape[0]!;
+  const depth = shape.at(-1)!;
+  const mean = meanOf(x!);
+  const perGroup = channels / ((node.attrs.group as number | undefined) ?? 1);
+  return {
+    weights: w!.data as Float32Array,
+    bias: bias?.data as Float32Array | undefined,
+    channels,
+    taps: w!.data!.length / channels / depth,
+    mean: (o, i) => mean[Math.floor(o / perGroup) * depth + i]!,
+  };
+}
+
 /** A convolution or matrix product whose result stays in levels; a table that alone reads it is applied on the way out. */
 function integerProduct(
   build: Builder,
   node: Node,
   lookup: Node | undefined,
   asLevels: (x: Value) => Value,
-  quantOfValue: QuantOf,
+  calibration: Calibration,
 ): Value {
+  const quantOfValue = calibration.quantOf;
   const [x, w, bias, , residual] = node.inputs;
   const middle = quantOfValue(node.outputs[0]!);
   const x8 = asLevels(x!);
   const r8 = residual && asLevels(residual);
   const channels = w!.type.shape[0] as number;
   const shift = r8 ? RESIDUAL_SHIFT : SHIFT;
-  const q = quantizeForIntegers(
-    w!.data as Float32Array,
-    bias?.data as Float32Array | undefined,
-    channels,
-    x8.type.quant!.scale,
-    middle.scale,
-    shift,
-    2 ** (r8 ? 29 : 30),
-  );
+  const q = quantizeForIntegers(floatWeights(node, calibration), x8.type.quant!.scale, middle.scale, shift, 2 ** (r8 ? 29 : 30));
   const output = lookup ? quantOfValue(lookup.outputs[0]!) : middle;
   const inputs = [
     x8,
@@ -187,11 +204,17 @@ function integerProduct(
 }
 
 /** A product of levels whose result only float nodes read: no rounding on the way out. */
-function floatProduct(build: Builder, node: Node, asLevels: (x: Value) => Value, asFloat: (x: Value) => Value): Value {
+function floatProduct(
+  build: Builder,
+  node: Node,
+  asLevels: (x: Value) => Value,
+  asFloat: (x: Value) => Value,
+  calibration: Calibration,
+): Value {
   const [x, w, bias, , residual] = node.inputs;
   const x8 = asLevels(x!);
   const channels = w!.type.shape[0] as number;
-  const q = quantizeForFloats(w!.data as Float32Array, bias?.data as Float32Array | undefined, channels, x8.type.quant!.scale);
+  const q = quantizeForFloats(floatWeights(node, calibration), x8.type.quant!.scale);
   const scale = Float32Array.from(q.scales, (s) => s * x8.type.quant!.scale);
   const inputs = [
     x8,

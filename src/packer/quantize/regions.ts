@@ -15,7 +15,9 @@ export type IntegerForm =
   /** A function of one element: a table of 256 entries. */
   | 'table'
   /** Levels are moved, compared or averaged; input and output share one quantisation. */
-  | 'carry';
+  | 'carry'
+  /** The mean over axes, whose range is narrower than its input's. */
+  | 'mean';
 
 /** The integer form of a node of the float graph, or why it has none. */
 export function integerForm(node: Node): { form: IntegerForm } | { why: string } {
@@ -37,9 +39,8 @@ export function integerForm(node: Node): { form: IntegerForm } | { why: string }
     case 'unary':
       return { form: 'table' };
     case 'reduce':
-      return ['mean', 'max'].includes(node.attrs.fn as string)
-        ? { form: 'carry' }
-        : { why: `reduce ${node.attrs.fn} has no integer form` };
+      if (node.attrs.fn === 'mean') return { form: 'mean' };
+      return node.attrs.fn === 'max' ? { form: 'carry' } : { why: `reduce ${node.attrs.fn} has no integer form` };
     case 'pad':
       return node.attrs.mode !== 'constant' || node.attrs.value === 0
         ? { form: 'carry' }
