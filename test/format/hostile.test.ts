@@ -428,19 +428,20 @@ describe('graph', () => {
 });
 
 describe('names', () => {
-  const named = (change: (names: { nodes: string[]; tensors: string[]; origins: [] }) => void): Uint8Array =>
+  const named = (change: (nodes: { name: string; tensors: string[]; outputs: [] }[]) => void): Uint8Array =>
     changed('orig', () => {
-      const { graph } = fullModel();
-      const names = { nodes: graph.nodes.map((n) => n.name), tensors: [], origins: [] } as Parameters<typeof change>[0];
-      change(names);
-      return Sink.of(ORIGINS, names);
+      const nodes = fullModel().graph.nodes.map(({ name }) => ({ name, tensors: [] as string[], outputs: [] as [] }));
+      change(nodes);
+      return Sink.of(ORIGINS, { inputs: [], nodes, tensors: [] });
     });
 
-  it('too few', () => expect(failure(named((n) => n.nodes.pop()))?.message).toMatch('missing or left over'));
-  it('alike', () => expect(failure(named((n) => n.nodes.fill('same')))?.message).toMatch('one name'));
+  it('too few', () => expect(failure(named((nodes) => nodes.pop()))?.message).toMatch('missing or left over'));
+  it('alike', () => expect(failure(named((nodes) => nodes.forEach((n) => (n.name = 'same'))))?.message).toMatch('one name'));
   it('that grow with every name', () => {
     const bomb = changed('orig', () => {
       const to = new Sink();
+      to.uint(0);
+      to.uint(0);
       to.uint(200_000);
       for (let i = 0; i < 200_000; i++) {
         to.uint(2 ** 40);
