@@ -321,6 +321,26 @@ describe('dimensions', () => {
       withShape(8, (to) => sum(to, 4, 1, (i) => to.uint(2 * i)), true),
       /1024 parts/,
     ));
+  it('many great sums take no time', () => {
+    const names = Array.from({ length: 500 }, (_, i) => `s${i}`);
+    const file = crafted((to) => {
+      const dim = () => sum(to, names.length, 1, (i) => to.uint(2 * i));
+      to.write(GRAPH.strings, names);
+      to.uint(1);
+      to.field('text', 'x');
+      for (const n of [0, 1]) to.u8(n);
+      dim();
+      to.u8(0);
+      to.uint(300);
+      for (let i = 0; i < 300; i++) {
+        for (const n of [18, 1, 1]) to.uint(n);
+        dim();
+        for (const n of [1, 1]) to.uint(n);
+      }
+      to.uint(0);
+    });
+    expect(failure(file)).toBeUndefined();
+  });
   it('great coefficients', () =>
     isNot(
       withShape(
