@@ -1,16 +1,15 @@
 /**
  * Finds a Chromium-family browser, or gets one, and launches it headless. Order: the CHROME variable; one that is
  * installed; puppeteer's own download (kept in puppeteer's cache); as root on Debian, apt-get. A browser counts as
- * found only if it answers `--version`: a downloaded one may lack system libraries.
+ * found only if it answers `--version`: a downloaded one may lack system libraries. The packages that do this are loaded
+ * when they are needed, so that the command line starts without them.
  */
 import { execFile, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
-import { Browser as Brand, canDownload, computeExecutablePath, install } from '@puppeteer/browsers';
-import puppeteer, { type Browser } from 'puppeteer-core';
-import { PUPPETEER_REVISIONS } from 'puppeteer-core/internal/revisions.js';
+import type { Browser } from 'puppeteer-core';
 import { WaferError } from '../src/core/errors';
 
 /** Takes one plain line about what is being tried. */
@@ -48,7 +47,8 @@ export interface LaunchOptions {
 
 /** A headless browser that keeps to itself: no background traffic, no first-run pages. The caller closes it. */
 export async function launchBrowser({ args = [], report = onStderr }: LaunchOptions = {}): Promise<Browser> {
-  return puppeteer.launch({
+  const { launch } = await import('puppeteer-core');
+  return launch({
     executablePath: await findBrowser(report),
     headless: true,
     args: [
@@ -95,25 +95,33 @@ async function onSystem(): Promise<string | undefined> {
   return undefined;
 }
 
-const pinned = {
-  browser: Brand.CHROME,
-  buildId: PUPPETEER_REVISIONS.chrome,
-  cacheDir: process.env.PUPPETEER_CACHE_DIR ?? join(homedir(), '.cache', 'puppeteer'),
-};
+/** The version of Chrome that this puppeteer was made for. */
+async function pinned() {
+  const { Browser: Brand } = await import('@puppeteer/browsers');
+  const { PUPPETEER_REVISIONS } = await import('puppeteer-core/internal/revisions.js');
+  return {
+    browser: Brand.CHROME,
+    buildId: PUPPETEER_REVISIONS.chrome,
+    cacheDir: process.env.PUPPETEER_CACHE_DIR ?? join(homedir(), '.cache', 'puppeteer'),
+  };
+}
 
 async function inCache(): Promise<string | undefined> {
-  const path = computeExecutablePath(pinned);
+  const { computeExecutablePath } = await import('@puppeteer/browsers');
+  const path = computeExecutablePath(await pinned());
   return existsSync(path) && (await answers(path)) ? path : undefined;
 }
 
 async function download(report: Report): Promise<string | undefined> {
-  report(`No browser on this machine: downloading Chrome ${pinned.buildId} to ${pinned.cacheDir} ...`);
+  const { canDownload, install } = await import('@puppeteer/browsers');
+  const wanted = await pinned();
+  report(`No browser on this machine: downloading Chrome ${wanted.buildId} to ${wanted.cacheDir} ...`);
   try {
-    if (!(await within(20_000, canDownload(pinned)))) {
+    if (!(await within(20_000, canDownload(wanted)))) {
       report('  the download cannot be reached.');
       return undefined;
     }
-    const { executablePath } = await install(pinned);
+    const { executablePath } = await install(wanted);
     if (await answers(executablePath)) return executablePath;
     report('  downloaded, but it does not run: system libraries are missing.');
   } catch (error) {

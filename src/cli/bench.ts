@@ -5,7 +5,7 @@ import { readWafer } from '../format/reader';
 import { Session } from '../runtime/session';
 import { binaries } from '../runtime/wasm/binaries';
 import { WasmDevice } from '../runtime/wasm/device';
-import { benchInBrowser } from './browser';
+import { benchInBrowser, type Times } from './browser';
 import { positiveInt, readModel, size } from './files';
 import { drawInputs } from './tensors';
 import { bytesText, print, printJson } from './terminal';
@@ -17,17 +17,6 @@ interface Flags {
   runs: number;
   size: Record<string, number>;
   json?: boolean;
-}
-
-/** Milliseconds and bytes. */
-export interface Timing {
-  device: string;
-  median_ms: number;
-  min_ms: number;
-  /** From the file's bytes to a model that can run. */
-  load_ms: number;
-  first_ms: number;
-  peak_bytes: number;
 }
 
 export const benchCommand = (): Command =>
@@ -48,7 +37,12 @@ export const benchCommand = (): Command =>
 async function benchFile(path: string, flags: Flags): Promise<void> {
   const { model, bytes } = await readModel(path);
   const sample = drawInputs(model, flags.size);
-  const timing = flags.browser ? await benchInBrowser(bytes, sample, flags) : await benchHere(bytes, sample, flags);
+  const { runs_ms, ...times } = flags.browser
+    ? await benchInBrowser(bytes, sample, flags)
+    : await benchHere(bytes, sample, flags);
+  const sorted = [...runs_ms].sort((a, b) => a - b);
+  const { device, ...others } = times;
+  const timing = { device, median_ms: sorted[sorted.length >> 1]!, min_ms: sorted[0]!, ...others };
   if (flags.json) return printJson(timing);
   const ms = (value: number) => `${value.toFixed(2)} ms`;
   print(`${path} on ${timing.device}`);
@@ -56,7 +50,7 @@ async function benchFile(path: string, flags: Flags): Promise<void> {
   print(`  load ${ms(timing.load_ms)}, first run ${ms(timing.first_ms)}, memory ${bytesText(timing.peak_bytes)}`);
 }
 
-async function benchHere(bytes: Uint8Array, sample: ReturnType<typeof drawInputs>, flags: Flags): Promise<Timing> {
+async function benchHere(bytes: Uint8Array, sample: ReturnType<typeof drawInputs>, flags: Flags): Promise<Times> {
   if (flags.device === 'webgpu' || flags.threads > 1)
     throw new WaferError('NO_DEVICE', 'in Node, Wafer computes with WASM on one thread', { hint: 'add --browser' });
   const start = performance.now();
@@ -65,7 +59,7 @@ async function benchHere(bytes: Uint8Array, sample: ReturnType<typeof drawInputs
   const loaded = performance.now();
   session.run(sample);
   const first = performance.now();
-  const times = Array.from({ length: flags.runs }, () => {
+  const runs_ms = Array.from({ length: flags.runs }, () => {
     const before = performance.now();
     session.run(sample);
     return performance.now() - before;
@@ -74,14 +68,9 @@ async function benchHere(bytes: Uint8Array, sample: ReturnType<typeof drawInputs
   session.dispose();
   return {
     device: `wasm ${device.build} in Node ${process.versions.node}`,
-    ...spread(times),
     load_ms: loaded - start,
     first_ms: first - loaded,
+    runs_ms,
     peak_bytes: peak,
   };
-}
-
-function spread(times: readonly number[]): { median_ms: number; min_ms: number } {
-  const sorted = [...times].sort((a, b) => a - b);
-  return { median_ms: sorted[sorted.length >> 1]!, min_ms: sorted[0]! };
 }

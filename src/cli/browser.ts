@@ -6,10 +6,20 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { dtypeOf } from '../core/dtype';
 import { WaferError } from '../core/errors';
-import type * as Wafer from '../index';
 import type { Sample } from '../packer/evaluate/engine';
 import { optionalPackage } from '../packer/optional';
-import type { Timing } from './bench';
+import type { load } from '../runtime/load';
+
+/** Milliseconds. */
+export interface Times {
+  device: string;
+  /** From the file's bytes to a model that can run. */
+  load_ms: number;
+  first_ms: number;
+  /** Of each later run. */
+  runs_ms: readonly number[];
+  peak_bytes: number;
+}
 
 interface Options {
   device: 'auto' | 'wasm' | 'webgpu';
@@ -18,7 +28,7 @@ interface Options {
 }
 
 /** Throws NOT_FOUND when there is no browser, or no bundle beside this script. */
-export async function benchInBrowser(file: Uint8Array, sample: Sample, { device, threads, runs }: Options): Promise<Timing> {
+export async function benchInBrowser(file: Uint8Array, sample: Sample, { device, threads, runs }: Options): Promise<Times> {
   await optionalPackage('puppeteer-core', 'bench in a browser');
   const { launchBrowser } = await import('../../scripts/browser');
   const server = await serve(file);
@@ -64,8 +74,8 @@ async function timeInPage(
   specs: { name: string; shape: readonly number[]; dtype: string }[],
   options: { device: Options['device']; threads: number },
   runs: number,
-): Promise<Timing | { error: unknown }> {
-  const { wafer } = globalThis as unknown as { wafer: typeof Wafer };
+): Promise<Times | { error: unknown }> {
+  const { wafer } = globalThis as unknown as { wafer: { load: typeof load } };
   const arrays = { f32: Float32Array, i32: Int32Array, i8: Int8Array, u8: Uint8Array, bool: Uint8Array };
   try {
     const inputs = Object.fromEntries(
@@ -87,15 +97,13 @@ async function timeInPage(
       await model.run(inputs);
       times.push(performance.now() - before);
     }
-    times.sort((a, b) => a - b);
     const { device, build, dot } = await model.explain();
     const { total } = await model.memory();
     return {
       device: `${device} ${build} (dot ${dot})`,
-      median_ms: times[times.length >> 1]!,
-      min_ms: times[0]!,
       load_ms: loaded - start,
       first_ms: first - loaded,
+      runs_ms: times,
       peak_bytes: total,
     };
   } catch (error) {

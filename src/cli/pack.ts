@@ -86,7 +86,7 @@ async function packFile(path: string, flags: Flags): Promise<void> {
     images: (inputs: readonly Value[]) => imageProcessing(flags, inputs),
     ...(flags.postprocess && { postprocessing: { kind: flags.postprocess } }),
     ...(flags.strip && { strip: true }),
-    onStage: (stage) => progress.update(0, 1, stage),
+    onStage: (stage) => progress.stage(stage),
   }).finally(() => progress.end());
   await writeBytes(flags.output, bytes);
   if (flags.json) return printJson({ output: flags.output, ...report });

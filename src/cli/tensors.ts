@@ -6,9 +6,9 @@ import { nearest, WaferError } from '../core/errors';
 import type { WaferModel } from '../format/model';
 import { checkSample, readImageSample } from '../packer/calibration';
 import type { Sample } from '../packer/evaluate/engine';
-import { goldenSample } from '../packer/evaluate/golden';
 import { readNpy } from '../packer/npy';
 import { bindShapes } from '../runtime/bind';
+import { goldenSample } from '../runtime/golden';
 import { readBytes } from './files';
 import { type ImageFlags, imageProcessing } from './images';
 

@@ -51,6 +51,12 @@ export class Progress {
     }
   }
 
+  /** A step whose length is not known. */
+  stage(what: string): void {
+    this.end();
+    this.stream.write(this.live ? `${pc.cyan('░'.repeat(BAR))}      ${what}` : `${what}\n`);
+  }
+
   /** Clears the bar. */
   end(): void {
     if (this.live) this.stream.write('\r\x1b[2K');

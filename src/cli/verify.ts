@@ -4,7 +4,7 @@ import { WaferError } from '../core/errors';
 import { checkGolden } from '../format/golden';
 import { type Verified, verify } from '../format/verify';
 import { wasmEngine } from '../packer/evaluate/engine';
-import { runGolden } from '../packer/evaluate/golden';
+import { runGolden } from '../runtime/golden';
 import { binaries } from '../runtime/wasm/binaries';
 import { readBytes } from './files';
 import { print, printJson } from './terminal';

@@ -36,6 +36,9 @@ export function add(a: Dim, b: Dim): Dim {
   return collect([...termsOf(a), ...termsOf(b)]);
 }
 
+/** The sum of any number of dimensions. */
+export const sum = (dims: readonly Dim[]): Dim => collect(dims.flatMap(termsOf));
+
 export function multiply(a: Dim, b: Dim): Dim {
   if (isStatic(a) && isStatic(b)) return a * b;
   if (termsOf(a).length * termsOf(b).length > MAX_PARTS) throw tooLarge();

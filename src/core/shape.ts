@@ -1,5 +1,5 @@
 /** Shapes: lists of dimensions, outermost first. A scalar has shape []. */
-import { add, type Bindings, type Dim, dimText, evaluate, isStatic, multiply, sameDim } from './dim';
+import { type Bindings, type Dim, dimText, evaluate, isStatic, multiply, sameDim } from './dim';
 import type { DType } from './dtype';
 import { WaferError } from './errors';
 
@@ -80,6 +80,3 @@ export function broadcast(a: Shape, b: Shape): Dim[] {
     return isStatic(p) ? p : isStatic(q) ? q : p;
   });
 }
-
-/** Sum of dimensions, for Concat. */
-export const sumDims = (dims: readonly Dim[]): Dim => dims.reduce<Dim>((n, d) => add(n, d), 0);

@@ -1,5 +1,5 @@
 /** Reads fields (layout.ts) from bytes that may be hostile: nothing is read past the end, and no count is believed that the bytes left could not hold. */
-import { add, type Dim, floorDivide, multiply, symbol } from '../core/dim';
+import { type Dim, floorDivide, multiply, sum, symbol } from '../core/dim';
 import { DTYPES, type DType } from '../core/dtype';
 import { type ErrorDetails, WaferError } from '../core/errors';
 import type { Quant } from '../core/shape';
@@ -199,8 +199,8 @@ export class Cursor {
     const head = this.int();
     if (head % 2 === 0) return head / 2;
     if (head < 0 || depth > MAX_DIM_DEPTH) this.fail('a dimension is malformed or nested too deeply');
-    let sum: Dim = 0;
-    for (let terms = (head - 1) / 2; terms > 0; terms--) {
+    const terms: Dim[] = [];
+    for (let left = (head - 1) / 2; left > 0; left--) {
       let product: Dim = this.int();
       for (let factors = this.count(); factors > 0; factors--) {
         const factor = this.uint();
@@ -209,8 +209,8 @@ export class Cursor {
         else if (by === 0) this.fail('a dimension is divided by zero');
         else product = multiply(product, floorDivide(this.dim(depth + 1), by));
       }
-      sum = add(sum, product);
+      terms.push(product);
     }
-    return sum;
+    return sum(terms);
   }
 }

@@ -60,7 +60,7 @@ export function readWafer(file: Uint8Array): WaferModel {
     'weights',
     within('weights', (from) => readBlobs(stored.blobs, from)),
   );
-  const { graph, values } = need(
+  const { graph, origins } = need(
     'graph',
     within('graph', (from) => readGraph(from, stored, blobs, names)),
   );
@@ -78,23 +78,25 @@ export function readWafer(file: Uint8Array): WaferModel {
     ...(labels && { labels }),
     ...processing,
     goldens: goldens ?? [],
-    ...(names && { origins: originsOf(names, values) }),
+    ...(origins && { origins }),
   };
 }
 
-/** The graph, and its values by their numbers: inputs, then outputs of nodes, then tensors. */
+/** The graph, and its values' origins when there are names. */
 function readGraph(from: Cursor, stored: Stored, blobs: readonly TypedArray[], names: Names | undefined) {
   const build = new Builder();
   from.strings = from.read(GRAPH.strings);
   const inputs = from.read(GRAPH.inputs);
-  distinct([...inputs.map((x) => x.name), ...(names?.nodes ?? []), ...(names?.tensors ?? [])], from);
+  const nodeNames = names?.nodes.map((n) => n.name) ?? [];
+  const tensorNames = names ? [...names.nodes.flatMap((n) => n.tensors), ...names.tensors] : [];
+  distinct([...inputs.map((x) => x.name), ...nodeNames, ...tensorNames], from);
   const values = inputs.map(({ name, type }) => blamed({ offset: from.at }, () => build.input(name, checkedType(type, from))));
   const constants = stored.tensors.map(({ blob, shape, quant }, i) => {
     const data = blobs[blob] ?? from.fail(`tensor ${i} is in blob ${blob} of ${blobs.length}`);
     const { dtype } = stored.blobs[blob]!;
     const type = checkedType({ dtype, shape, ...(quant && { quant }) }, from);
     if (elements(shape) !== data.length) from.fail(`tensor ${i}, ${typeText(type)}, has ${data.length} elements`);
-    return build.constant(names?.tensors[i] ?? `constant.${i}`, type, data);
+    return build.constant(tensorNames[i] ?? `constant.${i}`, type, data);
   });
   const resolve = (ref: number): Value =>
     (ref % 2 ? values[values.length - (ref + 1) / 2] : constants[ref / 2 - 1]) ?? from.fail(`reference ${ref} leads nowhere`);
@@ -105,7 +107,7 @@ function readGraph(from: Cursor, stored: Stored, blobs: readonly TypedArray[], n
     const at = from.at;
     const code = from.uint();
     const op = OPS[code] ?? from.fail(`operator ${code} is unknown`, UPDATE);
-    const name = names?.nodes[i] ?? `${op.name}.${i}`;
+    const name = nodeNames[i] ?? `${op.name}.${i}`;
     values.push(
       ...blamed({ node: nodeText({ op, name }), offset: at }, () => {
         const attrs = readAttrs(from, op.attrs);
@@ -121,11 +123,14 @@ function readGraph(from: Cursor, stored: Stored, blobs: readonly TypedArray[], n
     outputs.map((o) => o.name),
     from,
   );
-  values.push(...constants);
-  const expected = [count, constants.length, values.length];
-  if (names && [names.nodes, names.tensors, names.origins].some(({ length }, i) => length !== expected[i]))
+  const graph = build.finish(outputs);
+  if (!names) return { graph };
+  const listed = [...names.inputs, ...names.nodes.flatMap((n) => n.outputs)];
+  if (nodeNames.length !== count || tensorNames.length !== constants.length || listed.length !== values.length)
     from.fail('names are missing or left over');
-  return { graph: build.finish(outputs), values };
+  const origins = new Map<string, Origin>();
+  listed.forEach((origin, i) => origin && origins.set(values[i]!.name, origin));
+  return { graph, origins };
 }
 
 function readAttrs(from: Cursor, schema: AttrSchema): Attrs {
@@ -186,10 +191,4 @@ function checkedOutput(
   if (stride === 0 || samples?.length !== Math.ceil(elements(shape) / stride))
     return from.fail(`golden output "${name}" has ${stored.samples.length} bytes of samples, one in ${stride}`);
   return { ...stored, samples };
-}
-
-function originsOf(names: Names, values: readonly Value[]): Map<string, Origin> {
-  const origins = new Map<string, Origin>();
-  names.origins.forEach((origin, i) => origin && origins.set(values[i]!.name, origin));
-  return origins;
 }

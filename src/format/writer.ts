@@ -33,7 +33,7 @@ import { Sink } from './sink';
 
 /**
  * The file of a model. Names of nodes and values are written when the model has origins (an empty map will do); origins of
- * values that are not in the graph are left out. Throws VALUE for numbers that no file can hold.
+ * constants and of values that are not in the graph are left out. Throws VALUE for numbers that no file can hold.
  */
 export function writeWafer(model: WaferModel): Uint8Array {
   const { graph, provenance, labels, images, postprocessing, goldens, origins } = model;
@@ -109,11 +109,16 @@ function sameAttr(a: unknown, b: unknown): boolean {
 }
 
 function namesOf(graph: Graph, constants: readonly Value[], origins: ReadonlyMap<string, Origin>): Of<typeof ORIGINS> {
-  const values = [...graph.inputs, ...graph.nodes.flatMap((node) => node.outputs), ...constants];
+  const unnamed = new Set(constants);
+  const originOf = (x: Value) => origins.get(x.name);
   return {
-    nodes: graph.nodes.map((node) => node.name),
-    tensors: constants.map((x) => x.name),
-    origins: values.map((x) => origins.get(x.name)),
+    inputs: graph.inputs.map(originOf),
+    nodes: graph.nodes.map(({ name, inputs, outputs }) => ({
+      tensors: inputs.flatMap((x) => (x && unnamed.delete(x) ? [x.name] : [])),
+      name,
+      outputs: outputs.map(originOf),
+    })),
+    tensors: [...unnamed].map((x) => x.name),
   };
 }
 

@@ -1,8 +1,8 @@
 /** Concat: tensors one after another along an axis. Quantised inputs share one quantisation, so every part is a copy. */
-import { isStatic } from '../core/dim';
+import { isStatic, sum } from '../core/dim';
 import { sizeOf } from '../core/dtype';
 import { WaferError } from '../core/errors';
-import { normalizeAxis, shapeText, stridesOf, sumDims, typeText } from '../core/shape';
+import { normalizeAxis, shapeText, stridesOf, typeText } from '../core/shape';
 import { copyBox } from './box';
 import { defineOffline, defineOp, int } from './define';
 import { position, tabulate } from './indices';
@@ -30,7 +30,7 @@ export const op = defineOp({
         if (isStatic(d)) shape[i] = d;
       });
     }
-    shape[axis] = sumDims(inputs.map((x) => x.shape[axis]!));
+    shape[axis] = sum(inputs.map((x) => x.shape[axis]!));
     return [{ ...first, shape }];
   },
   wasm({ inputs, outputs: [y], attrs: { axis } }) {

@@ -7,7 +7,7 @@
 import { nearest, WaferError } from '../core/errors';
 import type { Step } from './define';
 
-/** Codes of the functions, shared with assembly/steps.ts and stored in files. Append only. */
+/** Codes of the functions, shared with assembly/steps.ts. Files hold the names, so neither ever changes. Append only. */
 export const STEPS = {
   relu: 0,
   clip: 1,

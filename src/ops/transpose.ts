@@ -1,10 +1,12 @@
 /** Transpose: axes in another order. Output axis i is input axis perm[i]. */
+import { type Dim, dimText, exactDivide, multiply } from '../core/dim';
 import { sizeOf } from '../core/dtype';
 import { WaferError } from '../core/errors';
-import { stridesOf } from '../core/shape';
+import { shapeText, stridesOf } from '../core/shape';
 import { copyBox } from './box';
-import { type Case, defineOffline, defineOp, ints } from './define';
+import { type Case, defineOffline, defineOp, type Emit, ints, type OnnxNode } from './define';
 import { position, tabulate } from './indices';
+import { channelsFirst, channelsLast } from './layout';
 
 export const op = defineOp({
   name: 'transpose',
@@ -43,6 +45,29 @@ export const offline = defineOffline(op, {
       const reversed = x.type.shape.map((_, i) => i).reverse();
       return emit('transpose', [x], { perm: n.ints('perm', reversed) });
     },
+    /** Channels [b, b, C] (DCR) or [C, b, b] (CRD) of a pixel become a block of b x b pixels. */
+    DepthToSpace(n, emit) {
+      const { image, block, height, width, batch, channels } = blocks(n, emit);
+      const depth = exactDivide(channels, block * block) ?? n.unsupported(`${dimText(channels)} channels in blocks of ${block}`);
+      const columnsFirst = n.string('mode', 'DCR') === 'CRD';
+      const split = columnsFirst ? [depth, block, block] : [block, block, depth];
+      const apart = emit('reshape', [image], { shape: [batch, height, width, ...split] });
+      const joined = emit('transpose', [apart], { perm: columnsFirst ? [0, 1, 4, 2, 5, 3] : [0, 1, 3, 2, 4, 5] });
+      const shape = [batch, multiply(height, block), multiply(width, block), depth];
+      return channelsFirst(emit, emit('reshape', [joined], { shape }));
+    },
+    SpaceToDepth(n, emit) {
+      const { image, block, height, width, batch, channels } = blocks(n, emit);
+      const [rows, columns] = [height, width].map(
+        (d) => exactDivide(d, block) ?? n.unsupported(`${dimText(d)} in blocks of ${block}`),
+      );
+      const apart = emit('reshape', [image], { shape: [batch, rows!, block, columns!, block, channels] });
+      const joined = emit('transpose', [apart], { perm: [0, 1, 3, 2, 4, 5] });
+      return channelsFirst(
+        emit,
+        emit('reshape', [joined], { shape: [batch, rows!, columns!, multiply(channels, block * block)] }),
+      );
+    },
   },
   reference: ([x], { perm }, [y]) => [
     tabulate(y!.shape, (index) => {
@@ -78,3 +103,11 @@ export const offline = defineOffline(op, {
     permuted([2, 2, 2, 3, 2, 2, 2, 3], [6, 0, 7, 1, 5, 2, 4, 3], 'i8'),
   ],
 });
+
+/** The NHWC image that an ONNX operator on blocks of pixels takes, and its dimensions. */
+function blocks(n: OnnxNode, emit: Emit) {
+  const x = n.input(0);
+  if (x.type.shape.length !== 4) return n.unsupported(`an input of ${shapeText(x.type.shape)}, expected [N,C,H,W]`);
+  const [batch, channels, height, width] = x.type.shape as [Dim, Dim, Dim, Dim];
+  return { image: channelsLast(emit, x), block: n.int('blocksize'), batch, channels, height, width };
+}

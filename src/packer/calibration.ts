@@ -10,9 +10,10 @@ import { located, nearest, WaferError } from '../core/errors';
 import { elements, shapeText, typeText } from '../core/shape';
 import type { ImageProcessing } from '../format/model';
 import type { Value } from '../graph/ir';
+import { imageTensor } from '../runtime/image';
 import type { TensorInput } from '../runtime/session';
 import type { Sample } from './evaluate/engine';
-import { decodeImage, IMAGE_NAMES, imageTensor, resizeImage } from './image';
+import { decodeImage, IMAGE_NAMES } from './image';
 import { type NpyArray, readNpy, readNpz } from './npy';
 
 export interface SampleOptions {
@@ -88,12 +89,14 @@ export async function readImageSample(
   const { shape } = input.type;
   const [height, width] = images.layout === 'nchw' ? [shape[2], shape[3]] : [shape[1], shape[2]];
   const size = (d: typeof height, free: number) => (d !== undefined && isStatic(d) ? d : free);
-  const pixels = resizeImage(
-    decoded,
-    size(width, imageSize?.[0] ?? decoded.width),
-    size(height, imageSize?.[1] ?? decoded.height),
-  );
-  const sample = { [input.name]: imageTensor(pixels, images) };
+  const sample = {
+    [input.name]: imageTensor(
+      decoded,
+      size(height, imageSize?.[1] ?? decoded.height),
+      size(width, imageSize?.[0] ?? decoded.width),
+      images,
+    ),
+  };
   checkSample(sample, inputs);
   return sample;
 }

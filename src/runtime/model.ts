@@ -26,7 +26,7 @@ export class Model {
   readonly labels: readonly string[] | undefined;
   readonly info: ModelInfo;
 
-  /** Use `load`. */
+  /** @internal Use `load`. */
   constructor(
     private readonly engine: Engine | RemoteEngine,
     { inputs, outputs, labels, info }: Description,

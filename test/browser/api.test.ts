@@ -1,5 +1,6 @@
 /** The public API on pages as people write them, on what `npm run build` made, in headless Chromium. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -300,6 +301,46 @@ test('api/capabilities', async () => {
     worker: true,
     webgpu: expect.any(Boolean),
   });
+});
+
+const CONSUMER = `
+import { load, type Model, type Tensor, tensor, WaferError } from 'waferjs';
+const model: Model = await load('x.wafer', { worker: '/w.js', onProgress: ({ phase }) => console.log(phase) });
+const picture = document.createElement('canvas');
+const out: Record<string, Tensor> = await model.run({ x: tensor([1, 2], [1, 2]), y: new Float32Array(3), picture });
+console.log(out.y?.data.length, model.inputs[0]?.shape, (await model.explain()).thread.why);
+await model.dispose().catch((e) => e instanceof WaferError && e.code === 'DISPOSED');
+// @ts-expect-error
+await load('x', { device: 'cuda' });
+// @ts-expect-error
+await model.run({ x: 'text' });
+`;
+
+test.each(['bundler', 'nodenext'])('build/declarations resolve as %s', (resolution) => {
+  const folder = mkdtempSync(join(tmpdir(), 'wafer-'));
+  try {
+    mkdirSync(join(folder, 'node_modules'));
+    symlinkSync(process.cwd(), join(folder, 'node_modules', 'waferjs'), 'junction');
+    writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
+    writeFileSync(join(folder, 'page.ts'), CONSUMER);
+    const compilerOptions = {
+      target: 'es2022',
+      lib: ['es2022', 'dom'],
+      module: resolution === 'bundler' ? 'esnext' : 'nodenext',
+      moduleResolution: resolution,
+      strict: true,
+      noEmit: true,
+      types: [],
+    };
+    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['page.ts'] }));
+    const { stdout } = spawnSync(join('node_modules', '.bin', 'tsc'), ['-p', folder], {
+      encoding: 'utf8',
+      shell: process.platform === 'win32',
+    });
+    expect(stdout).toBe('');
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test('build/bundles leave out what only the packer knows', () => {

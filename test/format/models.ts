@@ -54,7 +54,7 @@ export function fullModel(): WaferModel {
     origins: new Map([
       ['x', { name: 'Input:0' }],
       ['flat.3', { name: 'Relu:😀', perm: [0, 2, 1] }],
-      ['same', { name: 'Relu:😁' }],
+      ['joined', { name: 'Relu:😁' }],
     ]),
   };
 }

@@ -2,13 +2,10 @@
  * Convolutions and matrix products as ONNX says them, against onnxruntime: what the operators' own cases cannot see is
  * whether attributes mean what they mean there.
  */
-import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { expect, test } from 'vitest';
-import { importOnnx } from '../../src/packer/import/onnx/import';
-import { Session } from '../../src/runtime/session';
-import { type AttributeText, floats, type GraphText, node, onnxModel } from '../packer/onnx';
+import { test } from 'vitest';
+import { type AttributeText, floats, type GraphText, node } from '../packer/onnx';
+import { agree } from '../support/onnxruntime';
 import { random, seedOf } from '../support/random';
-import { baseDevice } from '../support/wasm';
 
 const draw = (seed: string, n: number) => {
   const next = random(seedOf(seed));
@@ -17,25 +14,18 @@ const draw = (seed: string, n: number) => {
 
 const size = (dims: readonly number[]) => dims.reduce((a, b) => a * b, 1);
 
-/** Runs `text` here and in onnxruntime on the same inputs and compares all elements. */
-async function compare(text: GraphText, opset: number): Promise<void> {
-  const bytes = onnxModel(text, opset);
-  const inputs = Object.entries(text.inputs ?? {}).map(([name, given]) => {
-    const dims = given as number[];
-    return { name, dims, values: draw(name, size(dims)) };
-  });
-  const reference = await InferenceSession.create(bytes, { logSeverityLevel: 3 });
-  const want = await reference.run(Object.fromEntries(inputs.map((x) => [x.name, new Tensor('float32', x.values, x.dims)])));
-  const session = new Session(importOnnx(bytes).graph, await baseDevice(), { guard: true });
-  const got = session.run(Object.fromEntries(inputs.map((x) => [x.name, { data: x.values, shape: x.dims }])));
-  for (const name of text.outputs) {
-    const [y, z] = [got[name]!, want[name]!];
-    expect(y.shape).toEqual(z.dims);
-    let worst = 0;
-    (z.data as Float32Array).forEach((v, i) => (worst = Math.max(worst, Math.abs(v - y.data[i]!) / (1 + Math.abs(v)))));
-    expect(worst).toBeLessThan(2e-5);
-  }
-}
+/** The model on drawn inputs. */
+const compare = (text: GraphText, opset: number) =>
+  agree(
+    text,
+    opset,
+    Object.fromEntries(
+      Object.entries(text.inputs ?? {}).map(([name, given]) => {
+        const dims = given as number[];
+        return [name, { dims, values: draw(name, size(dims)) }];
+      }),
+    ),
+  );
 
 /** A node on x, w and b of these shapes; w and b are constants unless `computed`. */
 function check(op: string, shapes: number[][], attrs: Record<string, AttributeText> = {}, computed = false) {

@@ -7,9 +7,9 @@ import { basename, join } from 'node:path';
 import { expect, test } from 'vitest';
 import { compare } from '../../src/packer/evaluate/compare';
 import { wasmEngine } from '../../src/packer/evaluate/engine';
-import { goldenSample } from '../../src/packer/evaluate/golden';
 import { loadSource } from '../../src/packer/evaluate/source';
 import { pack } from '../../src/packer/pack';
+import { goldenSample } from '../../src/runtime/golden';
 import { binaries } from '../../src/runtime/wasm/binaries';
 
 const FOLDERS = [

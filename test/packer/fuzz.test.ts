@@ -10,8 +10,10 @@ import { WaferError } from '../../src/core/errors';
 import { readWafer } from '../../src/format/reader';
 import { writeWafer } from '../../src/format/writer';
 import { printGraph } from '../../src/graph/print';
+import { traceOrigins } from '../../src/packer/import/names';
 import { importOnnx } from '../../src/packer/import/onnx/import';
 import { ONNX_PROTO } from '../../src/packer/import/onnx/schema';
+import { declutter } from '../../src/packer/passes/index';
 import { modelOf } from '../format/models';
 import { floats, type GraphText, INT64, integers, node, onnxModel } from './onnx';
 
@@ -107,7 +109,9 @@ const REAL = [
 function failure(bytes: Uint8Array): WaferError | undefined {
   const start = performance.now();
   try {
-    const { graph, origins } = importOnnx(bytes);
+    const imported = importOnnx(bytes);
+    const graph = declutter(imported.graph);
+    const origins = traceOrigins(graph, imported.origins);
     const again = readWafer(writeWafer({ ...modelOf(graph), origins })).graph;
     expect(printGraph(again)).toBe(printGraph(graph));
     return undefined;

@@ -48,6 +48,12 @@ export function evaluateOp(op: Op, inputs: readonly (RefTensor | undefined)[], a
   });
 }
 
+/** What evaluating an operator takes: elements touched, and multiplications. Hostile models ask for any amount. */
+export function workOf(op: Op, inputs: readonly (StaticType | undefined)[], attrs: Attrs, output: StaticType): number {
+  const touched = [output, ...inputs].reduce((n, t) => n + (t ? elements(t.shape) : 0), 0);
+  return touched + (OFFLINE[opCode(op)]!.cost?.(inputs, attrs, [output]).macs ?? 0);
+}
+
 /** Runs a graph; returns every value in it, constants included. Throws ARGUMENT, SHAPE. */
 export function runReference(graph: Graph, inputs: ReadonlyMap<string, RefTensor>): Map<Value, RefTensor> {
   const values = new Map<Value, RefTensor>();

@@ -1,34 +1,34 @@
 /** Constant folding, nodes that change nothing, and nodes that are written twice. */
 import { isStatic } from '../../core/dim';
-import { sizeOf } from '../../core/dtype';
-import { elements, isStaticShape, type StaticShape, type StaticType, sameShape } from '../../core/shape';
+import { isStaticShape, type StaticType, sameShape } from '../../core/shape';
 import type { Graph, Value } from '../../graph/ir';
 import { type Rule, rewrite } from '../../graph/rewrite';
-import type { Attrs, AttrValue, Op } from '../../ops/define';
-import { evaluateOp, fromReference, toReference } from '../evaluate/reference';
+import type { AttrValue } from '../../ops/define';
+import { evaluateOp, fromReference, toReference, workOf } from '../evaluate/reference';
 
-/** Constants larger than this are not made by folding. */
-const MAX_BYTES = 64 * 2 ** 20;
+/** Work (see `workOf`) that one pass may put into constants; what is over stays in the graph. */
+const BUDGET = 2 ** 26;
 
 export function fold(graph: Graph): Graph {
   const seen = new Map<string, readonly Value[]>();
   const numbers = new Map<Value, number>();
-  return rewrite(graph, constant, identity, padding, repeated(seen, numbers));
+  return rewrite(graph, constant(BUDGET), identity, padding, repeated(seen, numbers));
 }
 
-/** The value of `op` on constant inputs; undefined when it is not known offline, or is too large. */
-export function foldConstant(op: Op, inputs: readonly (Value | undefined)[], attrs: Attrs, y: Value): Value['data'] {
-  const known = inputs.length > 0 && inputs.every((x) => !x || x.data) && isStaticShape(y.type.shape);
-  if (!known || elements(y.type.shape as StaticShape) * sizeOf(y.type.dtype) > MAX_BYTES) return undefined;
-  const operands = inputs.map((x) => x && toReference(x.type as StaticType, x.data!));
-  return fromReference(evaluateOp(op, operands, attrs)[0]!);
-}
-
-const constant: Rule = ({ node, inputs, build }) => {
-  const [y] = node.outputs;
-  const data = node.outputs.length === 1 ? foldConstant(node.op, inputs, node.attrs, y!) : undefined;
-  return data && build.constant(y!.name, y!.type, data);
-};
+/** Nodes all of whose inputs are constants. */
+const constant =
+  (budget: number): Rule =>
+  ({ node: { op, attrs, outputs }, inputs, build }) => {
+    const { name, type } = outputs[0]!;
+    if (outputs.length > 1 || !inputs.length || !inputs.every((x) => !x || x.data) || !isStaticShape(type.shape))
+      return undefined;
+    const types = inputs.map((x) => x?.type as StaticType | undefined);
+    const work = workOf(op, types, attrs, type as StaticType);
+    if (work > budget) return undefined;
+    budget -= work;
+    const operands = inputs.map((x) => x && toReference(x.type as StaticType, x.data!));
+    return build.constant(name, type, fromReference(evaluateOp(op, operands, attrs)[0]!));
+  };
 
 /** Nodes whose output is their input. */
 const identity: Rule = ({ node, inputs: [x] }) => {

@@ -6,12 +6,12 @@
 import { type Dim, isStatic, symbol } from '../../../core/dim';
 import type { DType } from '../../../core/dtype';
 import { located, nearest, WaferError } from '../../../core/errors';
-import { elements, isStaticShape, type StaticShape, type StaticType, shapeText } from '../../../core/shape';
+import { elements, isStaticShape, type StaticType, shapeText } from '../../../core/shape';
 import type { Origin } from '../../../format/model';
 import { Builder, type Graph, type Output, type Value } from '../../../graph/ir';
 import type { Attrs, Emit, FromOnnx, Ref } from '../../../ops/define';
-import { OFFLINE, opCode } from '../../../ops/index';
-import { evaluateOp, fromReference, toReference } from '../../evaluate/reference';
+import { OFFLINE } from '../../../ops/index';
+import { evaluateOp, fromReference, toReference, workOf } from '../../evaluate/reference';
 import { renameValues } from '../names';
 import {
   type AttributeProto,
@@ -293,9 +293,7 @@ class Importer {
       const { producer, type } = y;
       if (!inputs.length || !inputs.every((x) => !x || x.data) || !isStaticShape(type.shape)) return y;
       const types = inputs.map((x) => x?.type as StaticType | undefined);
-      const cost = OFFLINE[opCode(producer!.op)]!.cost?.(types, producer!.attrs, [type as StaticType]);
-      const touched = [type, ...types].reduce((n, t) => n + (t ? elements(t.shape as StaticShape) : 0), 0);
-      const work = touched + (cost?.macs ?? 0);
+      const work = workOf(producer!.op, types, producer!.attrs, type as StaticType);
       if (work > this.foldingLeft) return y;
       this.foldingLeft -= work;
       const operands = inputs.map((x) => x && toReference(x.type as StaticType, x.data!));

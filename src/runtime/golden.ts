@@ -1,13 +1,12 @@
-/** Golden runs on this machine. */
-import { evaluateShape } from '../../core/shape';
-import { goldenInputs, type NamedTensor } from '../../format/golden';
-import type { Golden } from '../../format/model';
-import type { Graph } from '../../graph/ir';
-import type { Session } from '../../runtime/session';
-import type { Sample } from './engine';
+/** Golden runs on this device. */
+import { evaluateShape } from '../core/shape';
+import { goldenInputs, type NamedTensor } from '../format/golden';
+import type { Golden } from '../format/model';
+import type { Graph } from '../graph/ir';
+import type { Session, TensorInput } from './session';
 
 /** The inputs of a golden run as a session takes them. */
-export function goldenSample(graph: Graph, golden: Pick<Golden, 'seed' | 'bindings'>): Sample {
+export function goldenSample(graph: Graph, golden: Pick<Golden, 'seed' | 'bindings'>): Record<string, TensorInput> {
   const data = goldenInputs(graph, golden);
   const tensor = (name: string, shape: number[]) => ({ data: data[name]!, shape });
   return Object.fromEntries(
