@@ -27,14 +27,17 @@ const TEXT = 0.3;
 async function main(): Promise<void> {
   const isJson = process.argv.includes('--json');
   const say = (line: string) => process.stderr.write(`${line}\n`);
-  if (!(await installFonts())) throw new WaferError('NOT_FOUND', 'no Chinese font is installed', { hint: 'install fonts-noto-cjk' });
+  if (!(await installFonts()))
+    throw new WaferError('NOT_FOUND', 'no Chinese font is installed', { hint: 'install fonts-noto-cjk' });
   const files = await packOcr('build/demo/models', say);
   const [fp32, int8] = [await models(files, 'fp32'), await models(files, 'int8')];
   const onnx = await onnxModels();
 
   const drawn = drawLines(seeds.evaluation, LINES);
   const browser = await launchBrowser();
-  const [lines, pages] = await Promise.all([renderLines(browser, drawn), renderPages(browser, seeds.evaluation, PAGES)]).finally(() => browser.close());
+  const [lines, pages] = await Promise.all([renderLines(browser, drawn), renderPages(browser, seeds.evaluation, PAGES)]).finally(
+    () => browser.close(),
+  );
   say(`${LINES} lines and ${PAGES} pages drawn`);
 
   let [overlap, union, beyond] = [0, 0, 0];

@@ -119,7 +119,7 @@ function failure(bytes: Uint8Array): WaferError | undefined {
     if (!(error instanceof WaferError)) throw error;
     return error;
   } finally {
-    expect(performance.now() - start).toBeLessThan(5000);
+    expect(performance.now() - start).toBeLessThan(30_000);
   }
 }
 
