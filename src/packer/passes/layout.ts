@@ -6,15 +6,26 @@
  */
 import type { Dim } from '../../core/dim';
 import { sameDim } from '../../core/dim';
-import type { Shape } from '../../core/shape';
+import { type Shape, sameShape } from '../../core/shape';
 import type { Graph, Value } from '../../graph/ir';
 import { type Rule, rewrite, type Site } from '../../graph/rewrite';
 import type { Attrs } from '../../ops/define';
 import { composePerms, invertPerm, transposedName } from '../import/names';
-import { madeBy } from './match';
+import { channelsOf, madeBy } from './match';
 
 export const sinkTransposes = (graph: Graph): Graph =>
-  rewrite(graph, merged, throughElementwise, throughAxes, throughReduce, throughRows, throughReshape, intoGemm, intoMatmul);
+  rewrite(
+    graph,
+    merged,
+    throughElementwise,
+    throughAxes,
+    throughReduce,
+    throughRows,
+    throughReshape,
+    pointwiseFirst,
+    intoGemm,
+    intoMatmul,
+  );
 
 /** What is left once transposes have sunk as far as they go: moves of unit axes are reshapes, and reshapes merge. */
 export const settleMoves = (graph: Graph): Graph => rewrite(graph, unitMoves, reshapes);
@@ -142,6 +153,41 @@ const throughReshape: Rule = ({ node, inputs: [x], emit }) => {
   });
   return emit('transpose', [emit('reshape', [from], { shape }, `${node.name}.wide`)], { perm });
 };
+
+/**
+ * Functions of one element, and per-channel constants along the last axis, move before a reshape: to the product that
+ * made what is reshaped. (A transposed convolution is a product whose channels are dealt out over pixels.)
+ */
+const pointwiseFirst: Rule = ({ node, inputs, only, emit, again, floats }) => {
+  const name = `${node.name}.narrow`;
+  for (const i of [0, 1]) {
+    const reshape = only(i) ? madeBy(inputs[i], 'reshape') : undefined;
+    const from = reshape?.inputs[0];
+    if (!from || from.data) continue;
+    const { shape } = node.outputs[0]!.type;
+    if (node.op.name === 'unary') return emit('reshape', [again([from], {}, name)], { shape });
+    const [channels, wide] = [shape.at(-1), from.type.shape.at(-1)];
+    if (node.op.name !== 'binary' || typeof channels !== 'number' || typeof wide !== 'number') continue;
+    const c = sameShape(shape, inputs[i]!.type.shape) && channelsOf(inputs[1 - i], channels, shape.length);
+    if (!c || !isTail(shape, wide)) continue;
+    const repeated = floats(
+      [wide],
+      Float32Array.from({ length: wide }, (_, k) => c[k % channels]!),
+    );
+    return emit('reshape', [again(i === 0 ? [from, repeated] : [repeated, from], {}, name)], { shape });
+  }
+  return undefined;
+};
+
+/** True when the last axes of `shape` have `size` elements together. */
+function isTail(shape: Shape, size: number): boolean {
+  let product = 1;
+  for (const d of [...shape].reverse()) {
+    if (product >= size || typeof d !== 'number') break;
+    product *= d;
+  }
+  return product === size;
+}
 
 /** Flattening a transposed image before constant weights: the weights are permuted instead. */
 const intoGemm: Rule = ({ node, inputs: [x, w, ...rest], again, build, emit }) => {
