@@ -93,9 +93,8 @@ describe('fuse', () => {
       input %x : f32[N,4,H,W]
       %x@0231 = transpose(%x) {perm=[0,2,3,1]} : f32[N,H,W,4]
       %r@0231 = conv(%x@0231, $c.constant:f32[4,3,3,4], _) {act=[relu] pads=[1,1,1,1]} : f32[N,H,W,4]
-      %d@0231 = conv(%r@0231, $d.constant:f32[4,1,1,4], _) : f32[N,H,W,4]
-      %d = transpose(%d@0231) {perm=[0,3,1,2]} : f32[N,4,H,W]
-      %y = binary(%x, %d) {act=[relu]} : f32[N,4,H,W]
+      %y@0231 = conv(%r@0231, $d.constant:f32[4,1,1,4], _, _, %x@0231) {act=[relu]} : f32[N,H,W,4]
+      %y = transpose(%y@0231) {perm=[0,3,1,2]} : f32[N,4,H,W]
       output y = %y
       "
     `);
@@ -132,9 +131,8 @@ describe('fuse', () => {
     expect(decluttered(text)).toMatchInlineSnapshot(`
       "
       input %x : f32[1,3,6,6]
-      %q = pad(%x) {before=[0,0,0,0] after=[0,0,1,1]} : f32[1,3,7,7]
-      %q@0231 = transpose(%q) {perm=[0,2,3,1]} : f32[1,7,7,3]
-      %y@0231 = conv(%q@0231, $y.constant:f32[4,3,3,3], _) {strides=[2,2]} : f32[1,3,3,4]
+      %x@0231 = transpose(%x) {perm=[0,2,3,1]} : f32[1,6,6,3]
+      %y@0231 = conv(%x@0231, $y.constant:f32[4,3,3,3], _) {strides=[2,2] pads=[0,0,1,1]} : f32[1,3,3,4]
       %y = transpose(%y@0231) {perm=[0,3,1,2]} : f32[1,4,3,3]
       output y = %y
       "
@@ -160,9 +158,9 @@ describe('fuse', () => {
     expect(decluttered(text)).toMatchInlineSnapshot(`
       "
       input %x : f32[1,3,6,6]
-      %t = unary(%x) {steps=[sigmoid,affine(1.5,-0.25)]} : f32[1,3,6,6]
-      %t@0231 = transpose(%t) {perm=[0,2,3,1]} : f32[1,6,6,3]
-      %u@0231 = conv(%t@0231, $c.constant:f32[3,1,1,3], _) {act=[relu,affine(1.5,-0.25)]} : f32[1,6,6,3]
+      %x@0231 = transpose(%x) {perm=[0,2,3,1]} : f32[1,6,6,3]
+      %t@0231.part = unary(%x@0231) {steps=[sigmoid]} : f32[1,6,6,3]
+      %u@0231 = conv(%t@0231.part, $c.constant.2:f32[3,1,1,3], $c.constant.bias:f32[3]) {act=[relu,affine(1.5,-0.25)]} : f32[1,6,6,3]
       %y@0231 = conv(%u@0231, $y.constant:f32[3,3,3,3], _) {pads=[1,1,1,1]} : f32[1,6,6,3]
       %y = transpose(%y@0231) {perm=[0,3,1,2]} : f32[1,3,6,6]
       output y = %y
@@ -408,6 +406,63 @@ describe('layout', () => {
       %c@0231 = conv(%x@0231, $c.constant:f32[3,3,3,2], _) : f32[N,2,2,3]
       %y.flat = reshape(%c@0231) {shape=[N,12]} : f32[N,12]
       %y = gemm(%y.flat, $g.flat:f32[5,12], _) : f32[N,5]
+      output y = %y
+      "
+    `);
+  });
+
+  test('an image as a sequence of pixels is no transpose', () => {
+    const text: GraphText = {
+      inputs: { x: ['N', 3, 'H', 'W'] },
+      outputs: ['y'],
+      initializers: [filled('w', 4, 3, 1, 1), integers('flat', [0, 4, -1]), filled('g', 4, 4)],
+      nodes: [
+        node('Conv', 'x w', 'c'),
+        node('Reshape', 'c flat', 'f'),
+        node('Transpose', 'f', 't', { perm: [0, 2, 1] }),
+        node('MatMul', 't g', 'y'),
+      ],
+    };
+    expect(decluttered(text, { N: 2, H: 2, W: 3 })).toMatchInlineSnapshot(`
+      "
+      input %x : f32[N,3,H,W]
+      %x@0231 = transpose(%x) {perm=[0,2,3,1]} : f32[N,H,W,3]
+      %c@0231 = conv(%x@0231, $c.constant:f32[4,1,1,3], _) : f32[N,H,W,4]
+      %f.wide = reshape(%c@0231) {shape=[N,H*W,4]} : f32[N,H*W,4]
+      %y = gemm(%f.wide, $y.constant:f32[4,4]) : f32[N,H*W,4]
+      output y = %y
+      "
+    `);
+  });
+
+  test('shuffled channels are one transpose', () => {
+    const text: GraphText = {
+      inputs: { x: [1, 3, 4, 4] },
+      outputs: ['y'],
+      initializers: [
+        filled('w', 6, 3, 1, 1),
+        filled('v', 2, 6, 1, 1),
+        integers('split', [1, 2, 3, 4, 4]),
+        integers('join', [1, 6, 4, 4]),
+      ],
+      nodes: [
+        node('Conv', 'x w', 'c'),
+        node('Reshape', 'c split', 's'),
+        node('Transpose', 's', 't', { perm: [0, 2, 1, 3, 4] }),
+        node('Reshape', 't join', 'j'),
+        node('Conv', 'j v', 'y'),
+      ],
+    };
+    expect(decluttered(text)).toMatchInlineSnapshot(`
+      "
+      input %x : f32[1,3,4,4]
+      %x@0231 = transpose(%x) {perm=[0,2,3,1]} : f32[1,4,4,3]
+      %c@0231 = conv(%x@0231, $c.constant:f32[6,1,1,3], _) : f32[1,4,4,6]
+      %s.wide = reshape(%c@0231) {shape=[1,4,4,2,3]} : f32[1,4,4,2,3]
+      %j.ordered = transpose(%s.wide) {perm=[0,1,2,4,3]} : f32[1,4,4,3,2]
+      %j.wide = reshape(%j.ordered) {shape=[1,4,4,6]} : f32[1,4,4,6]
+      %y@0231 = conv(%j.wide, $y.constant:f32[2,1,1,6], _) : f32[1,4,4,2]
+      %y = transpose(%y@0231) {perm=[0,3,1,2]} : f32[1,2,4,4]
       output y = %y
       "
     `);
