@@ -119,6 +119,8 @@ export function i8_maxPool(
   x: usize, y: usize, h: i32, w: i32, c: i32, oh: i32, ow: i32, kh: i32, kw: i32, sh: i32, sw: i32, dh: i32, dw: i32,
   top: i32, left: i32, from: i32, to: i32,
 ): void {
+  const down = dh * w * c;
+  const right = dw * c;
   for (let r = from; r < to; r++) {
     const image = r / oh;
     const iy = (r - image * oh) * sh - top;
@@ -131,7 +133,30 @@ export function i8_maxPool(
       const x0 = firstTap(ix, 0, dw);
       const nx = lastTap(ix, w, dw, kw) - x0;
       const p = line + (ix + x0 * dw) * c;
-      for (let i = 0; i < c; i += 16) {
+      let i = 0;
+      for (; i + 64 <= c; i += 64) {
+        let a = i8x16.splat(0);
+        let b = a;
+        let d = a;
+        let e = a;
+        let t = p + i;
+        for (let ky = ny; ky > 0; ky--) {
+          let tap = t;
+          for (let kx = nx; kx > 0; kx--) {
+            a = i8x16.max_u(a, v128.load(tap));
+            b = i8x16.max_u(b, v128.load(tap, 16));
+            d = i8x16.max_u(d, v128.load(tap, 32));
+            e = i8x16.max_u(e, v128.load(tap, 48));
+            tap += right;
+          }
+          t += down;
+        }
+        v128.store(q + i, a);
+        v128.store(q + i, b, 16);
+        v128.store(q + i, d, 32);
+        v128.store(q + i, e, 48);
+      }
+      for (; i < c; i += 16) {
         if (i + 16 > c && c >= 16) i = c - 16;
         let a = i8x16.splat(0);
         let t = p + i;
@@ -139,9 +164,9 @@ export function i8_maxPool(
           let tap = t;
           for (let kx = nx; kx > 0; kx--) {
             a = i8x16.max_u(a, v128.load(tap));
-            tap += dw * c;
+            tap += right;
           }
-          t += dh * w * c;
+          t += down;
         }
         if (c >= 16) v128.store(q + i, a);
         else storeBytes(q, a, c);
@@ -158,6 +183,8 @@ export function i8_averagePool(
   top: i32, left: i32, countTop: i32, countLeft: i32, countBottom: i32, countRight: i32, zero: i32, from: i32, to: i32,
 ): void {
   const half = i32x4.splat(1 << 21);
+  const down = dh * w * c;
+  const right = dw * c;
   for (let r = from; r < to; r++) {
     const image = r / oh;
     const iy = (r - image * oh) * sh - top;
@@ -185,9 +212,9 @@ export function i8_averagePool(
             const v = i16x8.extend_low_i8x16_u(v128.load64_zero(tap));
             low = i32x4.add(low, i32x4.extend_low_i16x8_u(v));
             high = i32x4.add(high, i32x4.extend_high_i16x8_u(v));
-            tap += dw * c;
+            tap += right;
           }
-          t += dh * w * c;
+          t += down;
         }
         low = i32x4.shr_s(i32x4.add(i32x4.mul(low, multiplier), half), 22);
         high = i32x4.shr_s(i32x4.add(i32x4.mul(high, multiplier), half), 22);

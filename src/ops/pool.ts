@@ -96,6 +96,10 @@ export const offline = defineOffline(op, {
   accuracy: { abs: 1e-6, rel: 1e-6 },
   cost: (_, { kernel }, [y]) => costOf(y!, kernel[0]! * kernel[1]!),
   cases: (['max', 'average'] as const).flatMap((fn) => [
+    {
+      inputs: [{ shape: [1, 5, 4, 83], dtype: 'i8', quant }],
+      attrs: { fn, kernel: [3, 3], strides: [2, 2], pads: [1, 1, 0, 0] },
+    },
     { inputs: [[1, 6, 6, 8]], attrs: { fn, kernel: [2, 2], strides: [2, 2] } },
     { inputs: [[2, 7, 9, 3]], attrs: { fn, kernel: [3, 3], strides: [2, 2], pads: [1, 1, 1, 1] } },
     { inputs: [[1, 7, 9, 21]], attrs: { fn, kernel: [3, 2], strides: [2, 3], pads: [0, 1, 1, 0], ceil: true } },

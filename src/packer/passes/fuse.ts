@@ -10,7 +10,7 @@ import type { Step } from '../../ops/define';
 import { channelsOf, madeBy, stepsOf } from './match';
 import { simplifySteps } from './steps';
 
-export const fuse = (graph: Graph): Graph => rewrite(graph, border, channelwise, scaled, residual, activation);
+export const fuse = (graph: Graph): Graph => rewrite(graph, border, absorbed, channelwise, scaled, residual, activation);
 
 const productOf = (x: Value | undefined): Node | undefined => madeBy(x, 'conv') ?? madeBy(x, 'gemm');
 
@@ -98,6 +98,40 @@ const scaled: Rule = (site) => {
   if (!product || first?.fn !== 'affine') return undefined;
   const channels = product.outputs[0]!.type.shape.at(-1) as number;
   return affineProduct(site, product, new Float32Array(channels).fill(first.a), new Float32Array(channels).fill(first.b), rest);
+};
+
+/**
+ * a * x + b as the last step of what a product reads: a scales the weights, b times their sums joins the bias. Not where
+ * the product sees a border, which is 0 and not b.
+ */
+const absorbed: Rule = ({ node, inputs, only, build, again }) => {
+  const [x, w, bias, ...rest] = inputs;
+  const before = productOf(node.outputs[0]) && only(0) ? x!.producer : undefined;
+  const attribute = before?.op.name === 'unary' ? 'steps' : 'act';
+  const steps = before?.attrs[attribute] as readonly Step[] | undefined;
+  const last = steps?.at(-1);
+  const whole = ((node.attrs.pads ?? []) as number[]).every((p) => p === 0);
+  if (!before || last?.fn !== 'affine' || !whole || !w?.data || w.type.dtype !== 'f32' || (bias && !bias.data)) return undefined;
+  const { a, b } = last;
+  const data = w.data as Float32Array;
+  const channels = w.type.shape[0] as number;
+  const size = data.length / channels;
+  const sums = Float32Array.from({ length: channels }, (_, o) => {
+    const sum = data.subarray(o * size, (o + 1) * size).reduce((s, v) => s + v, 0);
+    return (bias ? bias.data![o]! : 0) + b * sum;
+  });
+  const short = build.node(before.op, `${x!.name}.part`, before.inputs, { ...before.attrs, [attribute]: steps!.slice(0, -1) });
+  const weights = build.constant(
+    w.name,
+    w.type,
+    data.map((v) => v * a),
+  );
+  return again([
+    short,
+    weights,
+    build.constant(bias?.name ?? `${w.name}.bias`, { dtype: 'f32', shape: [channels] }, sums),
+    ...rest,
+  ]);
 };
 
 const residual: Rule = ({ node, inputs, only, emit }) => {

@@ -4,20 +4,33 @@
  *
  * Throughout, transpose by p means: axis i of the result is axis p[i] of the input.
  */
-import type { Dim } from '../../core/dim';
-import { sameDim } from '../../core/dim';
-import type { Shape } from '../../core/shape';
-import type { Graph, Value } from '../../graph/ir';
+import { type Dim, exactDivide, multiply, sameDim } from '../../core/dim';
+import { type Shape, sameShape } from '../../core/shape';
+import type { Graph, Node, Value } from '../../graph/ir';
 import { type Rule, rewrite, type Site } from '../../graph/rewrite';
 import type { Attrs } from '../../ops/define';
 import { composePerms, invertPerm, transposedName } from '../import/names';
-import { madeBy } from './match';
+import { channelsOf, madeBy } from './match';
 
 export const sinkTransposes = (graph: Graph): Graph =>
-  rewrite(graph, merged, throughElementwise, throughAxes, throughReduce, throughRows, throughReshape, intoGemm, intoMatmul);
+  rewrite(
+    graph,
+    merged,
+    throughElementwise(transposesOf(graph)),
+    throughAxes,
+    throughReduce,
+    throughRows,
+    throughReshape,
+    pointwiseFirst,
+    intoGemm,
+    intoMatmul,
+  );
 
-/** What is left once transposes have sunk as far as they go: moves of unit axes are reshapes, and reshapes merge. */
-export const settleMoves = (graph: Graph): Graph => rewrite(graph, unitMoves, reshapes);
+/**
+ * What is left once transposes have sunk as far as they go: those of graph inputs rise to them, over what is done to the
+ * input first; moves of unit axes are reshapes, and reshapes merge.
+ */
+export const settleMoves = (graph: Graph): Graph => rewrite(graph, raised, unitMoves, reshapes);
 
 const permOf = (x: Value | undefined): readonly number[] | undefined =>
   madeBy(x, 'transpose')?.attrs.perm as number[] | undefined;
@@ -56,27 +69,41 @@ const merged: Rule = ({ node, inputs: [x], emit }) => {
 const ELEMENTWISE = new Set(['unary', 'binary', 'select', 'cast', 'quantize', 'dequantize', 'concat']);
 
 /** Operators that look at one element of each input at a time, and concat, which must move its axis besides. */
-const throughElementwise: Rule = (site) => {
-  const { node, inputs } = site;
-  if (!ELEMENTWISE.has(node.op.name)) return undefined;
-  const rank = node.outputs[0]!.type.shape.length;
-  const p = inputs.map(permOf).find((perm) => perm?.length === rank);
-  if (!p) return undefined;
-  const undo = invertPerm(p);
-  const moved = inputs.map((x) => untransposed(site, x!, p, undo));
-  if (moved.some((x) => !x)) return undefined;
-  const attrs = node.op.name === 'concat' ? { axis: p[node.attrs.axis as number]! } : {};
-  return sunk(site, p, moved, attrs);
-};
+const throughElementwise =
+  (transposes: ReadonlySet<string>): Rule =>
+  (site) => {
+    const { node, inputs } = site;
+    if (!ELEMENTWISE.has(node.op.name)) return undefined;
+    const rank = node.outputs[0]!.type.shape.length;
+    const p = inputs.map(permOf).find((perm) => perm?.length === rank);
+    if (!p) return undefined;
+    const undo = invertPerm(p);
+    const moved = inputs.map((x) => untransposed(site, x!, p, undo, transposes));
+    if (moved.some((x) => !x)) return undefined;
+    const attrs = node.op.name === 'concat' ? { axis: p[node.attrs.axis as number]! } : {};
+    return sunk(site, p, moved, attrs);
+  };
 
-/** The value whose transpose by `p` is `x`, where that takes no work in the graph. */
-function untransposed({ emit, build }: Site, x: Value, p: readonly number[], undo: readonly number[]): Value | undefined {
+/** The transposes of a graph, as `name perm`. */
+const transposesOf = (graph: Graph): ReadonlySet<string> =>
+  new Set(graph.nodes.filter((n) => n.op.name === 'transpose').map((n) => transposeKey(n.inputs[0]!, n.attrs.perm as number[])));
+
+const transposeKey = (x: Value, perm: readonly number[]): string => `${x.name} ${perm}`;
+
+/** The value whose transpose by `p` is `x`, where that takes no work in the graph, or work that is done anyway. */
+function untransposed(
+  { emit, build }: Site,
+  x: Value,
+  p: readonly number[],
+  undo: readonly number[],
+  transposes: ReadonlySet<string>,
+): Value | undefined {
   const own = permOf(x);
   if (own?.length === p.length && own.every((axis, i) => axis === p[i])) return sourceOf(x);
   const { shape } = x.type;
   if (shape.length === 0 || (x.data && x.data.length === 1 && shape.length < p.length)) return x;
   const full: Dim[] = [...new Array<Dim>(p.length - shape.length).fill(1), ...shape];
-  if (!x.data && !movesOnlyUnits(full, undo)) return undefined;
+  if (!x.data && !movesOnlyUnits(full, undo) && !transposes.has(transposeKey(x, undo))) return undefined;
   const whole = x.data
     ? build.constant(x.name, { ...x.type, shape: full }, x.data)
     : shape.length === p.length
@@ -122,26 +149,98 @@ const throughRows: Rule = (site) => {
   return p && p.at(-1) === p.length - 1 ? sunk(site, p, [sourceOf(inputs[0]!), ...inputs.slice(1)]) : undefined;
 };
 
-/** Adding and dropping axes of size 1 commutes with a transpose. */
+/**
+ * A reshape that splits and joins axes commutes with a transpose, as long as the axes that it joins lie side by side
+ * before the transpose too. Where they do in another order (shuffled channels), that order is a transpose of its own.
+ */
 const throughReshape: Rule = ({ node, inputs: [x], emit }) => {
   const p = node.op.name === 'reshape' ? permOf(x) : undefined;
   if (!p) return undefined;
   const from = sourceOf(x!);
   const to = node.attrs.shape as Dim[];
   if (movesOnlyUnits(from.type.shape, p)) return emit('reshape', [from], { shape: to });
-  const wide = (shape: Shape) => shape.flatMap((d, axis) => (d === 1 ? [] : [axis]));
-  const [u, v] = [wide(x!.type.shape), wide(to)];
-  if (u.length !== v.length || u.some((axis, i) => !sameDim(x!.type.shape[axis]!, to[v[i]!]!))) return undefined;
-  // The wide axes in the source's order take the places that wide axes have in the target.
-  const order = u.map((_, i) => i).sort((a, b) => p[u[a]!]! - p[u[b]!]!);
+  const groups = matchAxes(x!.type.shape, to)?.map((g) => ({ from: g.from.map((axis) => p[axis]!), to: g.to }));
+  if (!groups) return undefined;
+  const wide = wideAxes(from.type.shape);
+  const inner = p.map((_, axis) => axis);
+  for (const group of groups) {
+    const sorted = [...group.from].sort((i, j) => i - j);
+    if (wide.indexOf(sorted.at(-1)!) - wide.indexOf(sorted[0]!) !== sorted.length - 1) return undefined;
+    sorted.forEach((axis, k) => {
+      inner[axis] = group.from[k]!;
+    });
+  }
+  // The groups in the source's order take the places that wide axes have in the target.
+  const places = wideAxes(to);
+  const order = [...groups].sort((g, h) => Math.min(...g.from) - Math.min(...h.from)).flatMap((g) => g.to);
   const shape = [...to];
   const perm = to.map((_, axis) => axis);
-  order.forEach((j, place) => {
-    shape[v[place]!] = to[v[j]!]!;
-    perm[v[j]!] = v[place]!;
+  order.forEach((axis, k) => {
+    shape[places[k]!] = to[axis]!;
+    perm[axis] = places[k]!;
   });
-  return emit('transpose', [emit('reshape', [from], { shape }, `${node.name}.wide`)], { perm });
+  const isIdentity = (list: readonly number[]) => list.every((axis, i) => axis === i);
+  if (isIdentity(perm) && !isIdentity(inner)) return undefined;
+  const ordered = isIdentity(inner) ? from : emit('transpose', [from], { perm: inner }, `${node.name}.ordered`);
+  return emit('transpose', [emit('reshape', [ordered], { shape }, `${node.name}.wide`)], { perm });
 };
+
+const wideAxes = (shape: Shape): number[] => shape.flatMap((d, axis) => (d === 1 ? [] : [axis]));
+
+/** The least groups of axes that hold the same elements before and after a reshape; axes of size 1 are in none. */
+function matchAxes(from: Shape, to: Shape): { from: number[]; to: number[] }[] | undefined {
+  const [left, right] = [wideAxes(from), wideAxes(to)];
+  const groups: { from: number[]; to: number[] }[] = [];
+  while (left.length && right.length) {
+    const group = { from: [left.shift()!], to: [right.shift()!] };
+    let [p, q] = [from[group.from[0]!]!, to[group.to[0]!]!];
+    while (!sameDim(p, q)) {
+      const joins = exactDivide(q, p) !== undefined;
+      const axis = joins ? left.shift() : exactDivide(p, q) === undefined ? undefined : right.shift();
+      if (axis === undefined) return undefined;
+      (joins ? group.from : group.to).push(axis);
+      if (joins) p = multiply(p, from[axis]!);
+      else q = multiply(q, to[axis]!);
+    }
+    groups.push(group);
+  }
+  return left.length || right.length ? undefined : groups;
+}
+
+/**
+ * Functions of one element, and per-channel constants along the last axis, move before a reshape: to the product that
+ * made what is reshaped. (A transposed convolution is a product whose channels are dealt out over pixels.)
+ */
+const pointwiseFirst: Rule = ({ node, inputs, only, emit, again, floats }) => {
+  const name = `${node.name}.narrow`;
+  for (const i of [0, 1]) {
+    const reshape = only(i) ? madeBy(inputs[i], 'reshape') : undefined;
+    const from = reshape?.inputs[0];
+    if (!from || from.data) continue;
+    const { shape } = node.outputs[0]!.type;
+    if (node.op.name === 'unary') return emit('reshape', [again([from], {}, name)], { shape });
+    const [channels, wide] = [shape.at(-1), from.type.shape.at(-1)];
+    if (node.op.name !== 'binary' || typeof channels !== 'number' || typeof wide !== 'number') continue;
+    const c = sameShape(shape, inputs[i]!.type.shape) && channelsOf(inputs[1 - i], channels, shape.length);
+    if (!c || !isTail(shape, wide)) continue;
+    const repeated = floats(
+      [wide],
+      Float32Array.from({ length: wide }, (_, k) => c[k % channels]!),
+    );
+    return emit('reshape', [again(i === 0 ? [from, repeated] : [repeated, from], {}, name)], { shape });
+  }
+  return undefined;
+};
+
+/** True when the last axes of `shape` have `size` elements together. */
+function isTail(shape: Shape, size: number): boolean {
+  let product = 1;
+  for (const d of [...shape].reverse()) {
+    if (product >= size || typeof d !== 'number') break;
+    product *= d;
+  }
+  return product === size;
+}
 
 /** Flattening a transposed image before constant weights: the weights are permuted instead. */
 const intoGemm: Rule = ({ node, inputs: [x, w, ...rest], again, build, emit }) => {
@@ -167,6 +266,25 @@ const intoMatmul: Rule = ({ node, inputs: [a, b], again }) => {
   const swaps = p.every((axis, i) => axis === (i === last ? last - 1 : i === last - 1 ? last : i));
   return swaps ? again([a, sourceOf(b!)], { transB: !node.attrs.transB }) : undefined;
 };
+
+/** A transpose over a pad or a function of a graph input, that nothing else reads. */
+const raised: Rule = ({ node, inputs: [x], only, build, emit }) => {
+  const before = node.op.name === 'transpose' && only(0) ? x!.producer : undefined;
+  if (!before || !readsInput(before)) return undefined;
+  const perm = node.attrs.perm as number[];
+  const source = before.inputs[0]!;
+  const moved = emit('transpose', [source], { perm }, transposedName(source.name, perm));
+  const lists = (AXIS_LISTS[before.op.name] ?? []).map((name) => [
+    name,
+    perm.map((axis) => (before.attrs[name] as Dim[])[axis]!),
+  ]);
+  return build.node(before.op, node.name, [moved], { ...before.attrs, ...Object.fromEntries(lists) });
+};
+
+/** True when nothing but pads and functions lie between the node and a graph input. */
+function readsInput({ op, inputs: [x] }: Node): boolean {
+  return ['pad', 'unary', 'cast'].includes(op.name) && (x!.producer ? readsInput(x!.producer) : !x!.data);
+}
 
 const unitMoves: Rule = ({ node, inputs: [x], emit }) =>
   node.op.name === 'transpose' && movesOnlyUnits(x!.type.shape, node.attrs.perm as number[])

@@ -2,6 +2,7 @@
  * Functions that exporters spell out in small nodes, recognised as the operators they are: HardSwish, SiLU, GELU, Mish,
  * LeakyReLU, layer normalisation. Each rule looks back from the last node of the spelling; what only it read falls away.
  */
+import { sameShape } from '../../core/shape';
 import type { Graph, Value } from '../../graph/ir';
 import { type Rule, rewrite } from '../../graph/rewrite';
 import type { Step } from '../../ops/define';
@@ -9,7 +10,8 @@ import { step } from '../../ops/steps';
 import { asSteps, binaryOf, channelsOf, madeBy, stepsOf } from './match';
 import { areSteps, near, simplifySteps } from './steps';
 
-export const recognise = (graph: Graph): Graph => rewrite(graph, power, chain, gate, square, leaky, normalise, scaleNorm);
+export const recognise = (graph: Graph): Graph =>
+  rewrite(graph, power, chain, gate, gateWithSkip, square, leaky, normalise, scaleNorm);
 
 /** A unary over a unary that nothing else reads; programs in their shortest form. */
 const chain: Rule = ({ node, inputs: [x], only, emit }) => {
@@ -83,6 +85,20 @@ function tanhGelu(x: Value, gate: { from: Value; steps: readonly Step[] }): { fr
   }
   return undefined;
 }
+
+/** x + x * g = x * (1 + g), which touches x once, where g is smaller: squeeze-and-excitation with a skip. */
+const gateWithSkip: Rule = ({ node, inputs, only, emit }) => {
+  if (node.op.name !== 'binary' || node.attrs.fn !== 'add') return undefined;
+  for (const i of [0, 1]) {
+    const [x, product] = [inputs[1 - i]!, only(i) ? binaryOf(inputs[i], 'mul') : undefined];
+    const g = product?.inputs[0] === x ? product.inputs[1] : product?.inputs[1] === x ? product.inputs[0] : undefined;
+    if (!g || g === x || g.type.dtype !== 'f32' || sameShape(g.type.shape, x.type.shape)) continue;
+    if (!sameShape(node.outputs[0]!.type.shape, x.type.shape)) continue;
+    const more = emit('unary', [g], { steps: [step('affine', 1, 1)] }, `${node.name}.gate`);
+    return emit('binary', [x, more], { fn: 'mul', act: node.attrs.act! });
+  }
+  return undefined;
+};
 
 const square: Rule = ({ node, inputs: [a, b], emit }) =>
   node.op.name === 'binary' && node.attrs.fn === 'mul' && a === b && a!.type.dtype === 'f32'

@@ -2,8 +2,9 @@
  * ONNX operators that are no operators of Wafer: they are answered from shapes, turned into constants, inlined, or
  * rewritten into a few nodes. Operators of Wafer say themselves (in `offline.onnx`) which ONNX nodes they take.
  */
-import { elements, type Shape, sameShape, shapeText } from '../../../core/shape';
+import { elements, normalizeAxis, type Shape, sameShape, shapeText } from '../../../core/shape';
 import type { Emit, OnnxNode, Ref } from '../../../ops/define';
+import { roundHalfEven, step } from '../../../ops/steps';
 import type { Tensor } from './decode';
 import { type Known, knownVector, type ShapeNode } from './shapes';
 
@@ -36,16 +37,19 @@ const perChannel = (emit: Emit, x: Ref, data: readonly number[]): Ref =>
 const affine = (emit: Emit, x: Ref, scale: Ref, shift: Ref): Ref =>
   emit('binary', [emit('binary', [x, scale], { fn: 'mul' }), shift], { fn: 'add' });
 
-/** Scale and zero point of a (de)quantisation, broadcast along `axis` of `x`. */
-function quantParams(n: LoweredNode, emit: Emit): { scale: Ref; zero: Ref } {
+/** Scale and zero point of a (de)quantisation by element of input 0. */
+function quantParams(n: LoweredNode): { scale(i: number): number; zero(i: number): number; perTensor: boolean } {
   const scales = n.numbers(1) ?? n.unsupported('a scale that depends on data');
   const zeros = n.inputs[2] ? (n.numbers(2) ?? n.unsupported('a zero point that depends on data')) : scales.map(() => 0);
-  const rank = n.input(0).type.shape.length;
-  const axis = n.int('axis', 1);
   if (n.has('block_size') && n.int('block_size') !== 0) n.unsupported('blocked quantisation');
-  const shape =
-    scales.length === 1 ? [] : Array.from({ length: rank }, (_, i) => (i === (axis + rank) % rank ? scales.length : 1));
-  return { scale: emit.constant('f32', shape, scales), zero: emit.constant('f32', shape, zeros) };
+  const { shape } = n.input(0).type;
+  const perTensor = scales.length === 1;
+  const axis = perTensor ? 0 : normalizeAxis(n.int('axis', 1), shape.length);
+  if (zeros.length !== scales.length || (!perTensor && scales.length !== shape[axis]))
+    n.unsupported(`${scales.length} scales and ${zeros.length} zero points for ${shapeText(shape)}`);
+  const inner = perTensor ? 1 : (elements(shape.slice(axis + 1)) as number);
+  const channel = (i: number) => Math.floor(i / inner) % scales.length;
+  return { scale: (i) => scales[channel(i)]!, zero: (i) => zeros[channel(i)]!, perTensor };
 }
 
 export const LOWER: Readonly<Record<string, Lower>> = {
@@ -139,21 +143,14 @@ export const LOWER: Readonly<Record<string, Lower>> = {
    */
   QuantizeLinear(n, emit) {
     const x = n.input(0);
-    const { scale, zero } = quantParams(n, emit);
+    const { scale, zero, perTensor } = quantParams(n);
     const [low, high] = n.inputs[2]?.type.dtype === 'i32' ? [-128, 127] : [0, 255];
     if (x.data) {
-      const levels = emit('binary', [emit('binary', [x, scale], { fn: 'div' }), zero], { fn: 'add' });
-      const rounded = emit('unary', [levels], {
-        steps: [
-          { fn: 'round', a: 0, b: 0 },
-          { fn: 'clip', a: low, b: high },
-        ],
-      });
-      return emit('cast', [rounded], { to: 'i32' });
+      const level = (v: number, i: number) => Math.min(high, Math.max(low, roundHalfEven(v / scale(i)) + zero(i)));
+      return emit.constant('i32', x.type.shape as number[], Array.from(x.data, level));
     }
-    if (scale.type.shape.length > 0) n.unsupported('activations quantised per channel');
-    const [s, z] = [scale.data![0]!, zero.data![0]!];
-    const kept = z === low ? emit('unary', [x], { steps: [{ fn: 'clip', a: 0, b: (high - z) * s }] }) : x;
+    if (!perTensor) n.unsupported('activations quantised per channel');
+    const kept = zero(0) === low ? emit('unary', [x], { steps: [step('clip', 0, (high - low) * scale(0))] }) : x;
     n.quantized.add(kept);
     n.note('the quantisation of activations was dropped: the float model is imported');
     return kept;
@@ -162,10 +159,14 @@ export const LOWER: Readonly<Record<string, Lower>> = {
   DequantizeLinear(n, emit) {
     const x = n.content(0);
     if (n.quantized.has(x)) return x;
-    if (!n.input(0).data) n.unsupported('integer activations that no QuantizeLinear makes');
-    const { scale, zero } = quantParams(n, emit);
-    const levels = emit('cast', [n.input(0)], { to: 'f32' });
-    return emit('binary', [emit('binary', [levels, zero], { fn: 'sub' }), scale], { fn: 'mul' });
+    const { data, type } = n.input(0);
+    if (!data) return n.unsupported('integer activations that no QuantizeLinear makes');
+    const { scale, zero } = quantParams(n);
+    return emit.constant(
+      'f32',
+      type.shape as number[],
+      new Float32Array(data).map((q, i) => (q - zero(i)) * scale(i)),
+    );
   },
 };
 
