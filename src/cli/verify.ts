@@ -1,7 +1,7 @@
 /** `wafer verify`: is the file whole, and does this machine compute what it promises? */
 import { Command } from 'commander';
 import { WaferError } from '../core/errors';
-import { checkGolden } from '../format/golden';
+import { checkGolden, F32_TOLERANCE } from '../format/golden';
 import { type Verified, verify } from '../format/verify';
 import { wasmEngine } from '../packer/evaluate/engine';
 import { runGolden } from '../runtime/golden';
@@ -23,7 +23,7 @@ async function verifyFile(path: string, flags: { json?: boolean }): Promise<void
   try {
     verified = verify(bytes);
     const session = await wasmEngine(binaries()).session(verified.model.graph);
-    for (const golden of verified.model.goldens) checkGolden(golden, runGolden(session, golden));
+    for (const golden of verified.model.goldens) checkGolden(golden, runGolden(session, golden), F32_TOLERANCE);
     session.dispose();
   } catch (error) {
     if (!(error instanceof WaferError)) throw error;
@@ -35,5 +35,5 @@ async function verifyFile(path: string, flags: { json?: boolean }): Promise<void
   if (flags.json) return printJson({ sound: !problem, canonical, goldens, ...(problem && { problem }) });
   if (problem) return print(`${path}: ${problem.code}: ${problem.message}`);
   print(`${path}: sound, written by ${canonical ? 'this' : 'another'} version of the format`);
-  print(goldens ? `golden runs: ${goldens}, all bits equal here` : 'golden runs: none in the file');
+  print(goldens ? `golden runs: ${goldens}, as expected here` : 'golden runs: none in the file');
 }

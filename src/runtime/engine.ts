@@ -6,7 +6,7 @@ import { dimText, isStatic } from '../core/dim';
 import type { DType, TypedArray } from '../core/dtype';
 import { WaferError } from '../core/errors';
 import { isStaticShape, type Quant, type StaticShape, shapeText } from '../core/shape';
-import { checkGolden } from '../format/golden';
+import { checkGolden, F32_TOLERANCE } from '../format/golden';
 import type { ImageProcessing, Postprocessing, Provenance, WaferModel } from '../format/model';
 import { readWafer } from '../format/reader';
 import type { Value } from '../graph/ir';
@@ -68,7 +68,7 @@ export class Engine {
   }
 
   /**
-   * Throws BAD_FILE, NO_DEVICE, CSP, MEMORY, and MISMATCH when a golden run gives other bits on this device. A model
+   * Throws BAD_FILE, NO_DEVICE, CSP, MEMORY, and MISMATCH when a golden run gives other results on this device. A model
    * without free dimensions is planned and its weights are packed here.
    */
   static async open(file: Uint8Array, binaries: Binaries, { verify = 'off' }: EngineOptions = {}): Promise<Engine> {
@@ -78,7 +78,8 @@ export class Engine {
     if (shapes.every((entry): entry is [string, StaticShape] => isStaticShape(entry[1])))
       session.prepare(Object.fromEntries(shapes));
     // Integer paths and f32 alike promise the same bits everywhere, so nothing is tolerated.
-    if (verify === 'first-run') for (const golden of model.goldens) checkGolden(golden, runGolden(session, golden));
+    if (verify === 'first-run')
+      for (const golden of model.goldens) checkGolden(golden, runGolden(session, golden), F32_TOLERANCE);
     return new Engine(file.byteLength, model, session);
   }
 

@@ -25,7 +25,7 @@ export interface LoadOptions {
   device?: 'auto' | 'wasm' | 'webgpu';
   /** Only 1 so far. */
   threads?: number;
-  /** Whether the file's golden runs are repeated on this device first; MISMATCH when the bits differ. Default `off`. */
+  /** Whether the file's golden runs are repeated on this device first; MISMATCH when the results differ. Default `off`. */
   verify?: EngineOptions['verify'];
   onProgress?: (progress: Progress) => void;
   /** Ends loading; `load` then rejects with the signal's reason. */

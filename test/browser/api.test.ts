@@ -10,6 +10,7 @@ import type { Browser, Page } from 'puppeteer-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { launchBrowser } from '../../scripts/browser';
 import { symbol } from '../../src/core/dim';
+import { goldenInputs, makeGolden } from '../../src/format/golden';
 import type { WaferModel } from '../../src/format/model';
 import { writeWafer } from '../../src/format/writer';
 import { Builder } from '../../src/graph/ir';
@@ -38,6 +39,16 @@ function imageModel(): WaferModel {
   };
 }
 
+/** A golden run of the relu model, made here; `off` is added to what is expected. */
+function goldenFile(off: number): Uint8Array {
+  const model = reluModel();
+  const golden = { seed: 7, bindings: new Map([['N', 3]]) };
+  const { x } = goldenInputs(model.graph, golden);
+  const y = Float32Array.from(x!, (v) => Math.max(v, 0) + off);
+  const outputs = [{ name: 'y', dtype: 'f32' as const, shape: [3, 4], data: y }];
+  return writeWafer({ ...model, goldens: [makeGolden(golden.seed, golden.bindings, outputs)] });
+}
+
 const dist = (name: string) => readFileSync(join('dist', name));
 const relu = writeWafer(reluModel());
 
@@ -51,6 +62,8 @@ const html = (script: string) => `<!doctype html><title>wafer</title>${script}`;
 const PAGES: Record<string, { type: string; body: string | Uint8Array; csp?: string }> = {
   '/relu.wafer': { type: 'application/octet-stream', body: relu },
   '/cut.wafer': { type: 'application/octet-stream', body: relu.slice(0, relu.length - 9) },
+  '/golden.wafer': { type: 'application/octet-stream', body: goldenFile(0) },
+  '/wrong.wafer': { type: 'application/octet-stream', body: goldenFile(1) },
   '/image.wafer': { type: 'application/octet-stream', body: writeWafer(imageModel()) },
   '/dying.js': { type: 'text/javascript', body: DYING },
   '/script': { type: 'text/html', body: html('<script src="/wafer.min.js"></script>') },
@@ -293,6 +306,15 @@ test('api/pictures', async () => {
     return (await Promise.all([...results, model.run(canvas)])).map(({ y }) => [...y.data]);`,
   );
   for (const y of got) expect(y).toEqual([1, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 1]);
+});
+
+test('api/golden runs are repeated when asked for', async () => {
+  const got = await on(
+    `${origin}/script`,
+    `const code = (...args) => wafer.load(...args).then(() => 'loaded', (e) => e.code);
+    return [await code('/golden.wafer', { verify: 'first-run' }), await code('/wrong.wafer', { verify: 'first-run' }), await code('/wrong.wafer')];`,
+  );
+  expect(got).toEqual(['loaded', 'MISMATCH', 'loaded']);
 });
 
 test('api/capabilities', async () => {
