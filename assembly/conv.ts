@@ -3,7 +3,7 @@
  * image as runs of contiguous pixels. Where windows reach over the border, a band of input rows is first copied to
  * scratch with its border around it; elsewhere the image is read in place.
  */
-import { blockI8, convert, sizeOf, BYTES } from './dot';
+import { blockI8, convert, sizeOf } from './dot';
 import { blockF32, finishBlock } from './gemm';
 import { copyLine } from './line';
 import { applySteps } from './steps';
@@ -140,7 +140,7 @@ export function i8_conv(
   const pitch = <usize>bandW * pixel;
   const stage = scratch, offsets = scratch + 192, runs = offsets + (<usize>(blockH * blockW) << 2);
   const band = (runs + (<usize>(kernelH * kernelW) << 2) + 15) & ~15;
-  const form = kind == BYTES || size == 1 ? band : band + ((<usize>(bandH * bandW * c) + 31) & ~31);
+  const form = size == 1 ? band : band + ((<usize>(bandH * bandW * c) + 31) & ~31);
   windowOffsets(offsets, blockH, blockW, strideH, strideW, pitch, pixel);
   const runCount = runOffsets(runs, kernelH, kernelW, dilationH, dilationW, pitch, pixel, contiguous);
   const runBytes = (<usize>(contiguous ? kernelW * c : groupC) * size + 3) & ~3;

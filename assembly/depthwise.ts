@@ -4,7 +4,8 @@
  */
 import { fillBand, runOffsets } from './conv';
 import { convert, dot, WIDE } from './dot';
-import { finishBlock, storeF32, unstage } from './gemm';
+import { finishBlock, storeF32 } from './gemm';
+import { unstage } from './line';
 import { bound, finishRow } from './requant';
 import { applySteps } from './steps';
 

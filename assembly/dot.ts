@@ -6,7 +6,7 @@
  * SIGNED the same instruction where that operand is signed: activations XOR 0x80, converted block by block
  * WIDE   the exact dot of 16 bits, for every engine: activations extended block by block. All that the base binary has.
  */
-import { unstage } from './gemm';
+import { unstage } from './line';
 import { addend, bound, rescale, storeFloats, storeLevels } from './requant';
 
 export const WIDE = 0;

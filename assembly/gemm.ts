@@ -9,6 +9,7 @@
  * K loop is not unrolled, because the optimiser would chain the sums.
  */
 import { blockI8, convert, sizeOf, BYTES } from './dot';
+import { unstage } from './line';
 import { applyTable } from './requant';
 import { applySteps } from './steps';
 
@@ -71,15 +72,6 @@ function tileF32(
   if (mr > 2) {
     storeF32(c20, c21, y + 2 * pitch, residual + 2 * residualPitch, lo, hi);
     storeF32(c30, c31, y + 3 * pitch, residual + 3 * residualPitch, lo, hi);
-  }
-}
-
-/** Copies the first `bytes` of each of `rows` rows of a staged tile (rows of `stagePitch` bytes) to their place. */
-export function unstage(stage: usize, stagePitch: usize, y: usize, pitch: usize, rows: i32, bytes: usize): void {
-  for (; rows > 0; rows--) {
-    for (let i: usize = 0; i < bytes; i++) store<u8>(y + i, load<u8>(stage + i));
-    stage += stagePitch;
-    y += pitch;
   }
 }
 

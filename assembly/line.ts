@@ -50,3 +50,12 @@ export function storeBytes(y: usize, v: v128, n: usize): void {
   }
   if (n & 1) v128.store8_lane(y, v, 0);
 }
+
+/** Copies the first `bytes` of each of `rows` rows of a staged tile (rows of `stagePitch` bytes) to their place. */
+export function unstage(stage: usize, stagePitch: usize, y: usize, pitch: usize, rows: i32, bytes: usize): void {
+  for (; rows > 0; rows--) {
+    copyLine(y, stage, bytes);
+    stage += stagePitch;
+    y += pitch;
+  }
+}
