@@ -398,6 +398,14 @@ function casesOf(): Case<Attributes>[] {
       ],
       attrs: { fn: 'equal' },
     },
+    {
+      name: 'results as large as an operand',
+      inputs: [
+        [1, 8],
+        [4, 1],
+      ],
+      attrs: { fn: 'greater' },
+    },
     { name: 'activation', inputs: [[3, 1100], [1100]], attrs: { fn: 'add', act: [step('affine', 3, 0.5), step('hardSwish')] } },
     {
       name: 'i32 extremes',

@@ -229,12 +229,13 @@ class Planner {
     return attrs;
   }
 
-  /** The buffer that the output may take over: that of an input which dies here and is as large. */
+  /** The buffer that the output may take over: that of an input which dies here and has as many elements of the same size. */
   private inplaceHost(node: Node, inputs: readonly (Operand | undefined)[], type: StaticType, step: number): Owned | undefined {
     for (const i of node.op.inplace ?? []) {
       const x = inputs[i];
       const buffer = x && this.bufferOf.get(x);
-      if (!buffer || buffer.last > step || buffer.bytes !== bytesOf(type)) continue;
+      if (!buffer || buffer.last > step || buffer.bytes !== bytesOf(type) || sizeOf(x.type.dtype) !== sizeOf(type.dtype))
+        continue;
       if (inputs.some((other) => other && other !== x && this.bufferOf.get(other) === buffer)) continue;
       return buffer;
     }
