@@ -5,7 +5,8 @@
  * program finds it in L1.
  */
 import { power, applySteps } from './steps';
-import { select, splat, storeBytes, storeLanes } from './simd';
+import { storeBytes } from './line';
+import { select, splat, storeLanes } from './simd';
 
 const BLOCK: i32 = 1024;
 

@@ -1,5 +1,6 @@
 /** Between real values and stored bytes (level + 128), and the 256-entry tables that stand for functions of one byte. */
-import { clamp, splat, storeBytes, storeLanes } from './simd';
+import { storeBytes } from './line';
+import { clamp, splat, storeLanes } from './simd';
 
 /** Elements of a row. */
 const BLOCK: i32 = 1024;

@@ -2,7 +2,8 @@
  * Reductions of x [outer, n, inner] to y [outer, inner], in a fixed order. With inner > 1 a row is a block of 16
  * columns, so that the sums of a block stay in registers; with inner = 1 a row is one result.
  */
-import { firstLanes, exp, log, mulAdd, select, splat, storeBytes, storeLanes } from './simd';
+import { storeBytes } from './line';
+import { exp, firstLanes, log, mulAdd, select, splat, storeLanes } from './simd';
 import { rowMax, rowSumExp } from './softmax';
 
 /** Columns of a block. */

@@ -40,26 +40,6 @@ export function storeLanes(y: usize, value: v128, n: i32): void {
   } else v128.store32_lane(y, value, 0);
 }
 
-/** Writes the first n (1..15) bytes. */
-export function storeBytes(y: usize, value: v128, n: i32): void {
-  if (n & 8) {
-    v128.store64_lane(y, value, 0);
-    value = i8x16.shuffle(value, value, 8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15);
-    y += 8;
-  }
-  if (n & 4) {
-    v128.store32_lane(y, value, 0);
-    value = i64x2.shr_u(value, 32);
-    y += 4;
-  }
-  if (n & 2) {
-    v128.store16_lane(y, value, 0);
-    value = i64x2.shr_u(value, 16);
-    y += 2;
-  }
-  if (n & 1) v128.store8_lane(y, value, 0);
-}
-
 /** A mask of the first n lanes (1..4 or more). */
 // @ts-ignore: decorator
 @inline
@@ -127,7 +107,7 @@ export function log1p(x: v128): v128 {
   return f32x4.add(log(u), f32x4.div(lost, u));
 }
 
-/** tanh x, a rational minimax approximation on [-9.02, 9.02]. Within 4 ulp. */
+/** tanh x, a rational minimax approximation on [-9.02, 9.02]. Within 5 ulp. */
 // @ts-ignore: decorator
 @inline
 export function tanh(value: v128): v128 {
@@ -145,7 +125,7 @@ export function tanh(value: v128): v128 {
   return clamp(f32x4.div(f32x4.mul(x, p), q), -1, 1);
 }
 
-/** The error function, a rational minimax approximation where it does not round to 1. Within 4 ulp. */
+/** The error function, a rational minimax approximation where it does not round to 1. Within 5 ulp. */
 // @ts-ignore: decorator
 @inline
 export function erf(value: v128): v128 {

@@ -199,7 +199,7 @@ export function power(x: v128, a: v128): v128 {
   return f32x4.replace_lane(y, 3, Mathf.pow(f32x4.extract_lane(x, 3), f32x4.extract_lane(a, 3)));
 }
 
-/** sin x, or cos x when `cosine` is set. */
+/** sin x, or cos x when `cosine` is set, by the standard library: within 1 ulp up to |x| = 1e12, wrong beyond 1e26. */
 function sine(x: v128, cosine: i32): v128 {
   let y = f32x4.splat(sineOf(f32x4.extract_lane(x, 0), cosine));
   y = f32x4.replace_lane(y, 1, sineOf(f32x4.extract_lane(x, 1), cosine));
