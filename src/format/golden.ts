@@ -7,7 +7,7 @@ import type { Bindings } from '../core/dim';
 import { bytesOf, DTYPES, type DType, type TypedArray } from '../core/dtype';
 import { WaferError } from '../core/errors';
 import { elements, evaluateShape, type StaticShape, sameShape, shapeText } from '../core/shape';
-import type { Graph } from '../graph/ir';
+import type { Value } from '../graph/ir';
 import type { Golden, GoldenOutput } from './model';
 
 /** A tensor by its name. */
@@ -17,6 +17,11 @@ export interface NamedTensor {
   shape: StaticShape;
   /** Row-major. */
   data: TypedArray;
+}
+
+/** What is read of a graph. */
+export interface Inputs {
+  readonly inputs: readonly Pick<Value, 'name' | 'type'>[];
 }
 
 /** mulberry32 (Tommy Ettinger): 32 random bits a call. */
@@ -40,10 +45,10 @@ const DRAW: Readonly<Record<DType, (bits: number) => number>> = {
 };
 
 /** The inputs of a golden run by name, row-major, drawn one after another in the order of the graph's inputs. */
-export function goldenInputs(graph: Graph, golden: Pick<Golden, 'seed' | 'bindings'>): Record<string, TypedArray> {
+export function goldenInputs({ inputs }: Inputs, golden: Pick<Golden, 'seed' | 'bindings'>): Record<string, TypedArray> {
   const next = generator(golden.seed);
   return Object.fromEntries(
-    graph.inputs.map(({ name, type }) => {
+    inputs.map(({ name, type }) => {
       const data = new DTYPES[type.dtype].array(elements(evaluateShape(type.shape, golden.bindings)));
       const draw = DRAW[type.dtype];
       for (let i = 0; i < data.length; i++) data[i] = draw(next());

@@ -1,12 +1,11 @@
 /** Golden runs on this device. */
 import { evaluateShape } from '../core/shape';
-import { goldenInputs, type NamedTensor } from '../format/golden';
+import { goldenInputs, type Inputs, type NamedTensor } from '../format/golden';
 import type { Golden } from '../format/model';
-import type { Graph } from '../graph/ir';
 import type { Session, TensorInput } from './session';
 
 /** The inputs of a golden run as a session takes them. */
-export function goldenSample(graph: Graph, golden: Pick<Golden, 'seed' | 'bindings'>): Record<string, TensorInput> {
+export function goldenSample(graph: Inputs, golden: Pick<Golden, 'seed' | 'bindings'>): Record<string, TensorInput> {
   const data = goldenInputs(graph, golden);
   const tensor = (name: string, shape: number[]) => ({ data: data[name]!, shape });
   return Object.fromEntries(
