@@ -10,7 +10,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import puppeteer, { type Browser } from 'puppeteer-core';
 import { launchBrowser } from '../../scripts/browser';
 
-/** Opens `url` and returns `window.result` once it is set. */
+/** Opens `url` and returns `window.result` once it is set, however long that takes; rejects when the engine is stopped. */
 export type Visit = (url: string) => Promise<unknown>;
 
 export interface Driver {
@@ -19,14 +19,12 @@ export interface Driver {
   start(): Promise<{ visit: Visit; stop(): Promise<void> } | undefined>;
 }
 
-const PATIENCE_MS = 300_000;
-
 const visitor =
   (browser: Browser): Visit =>
   async (url) => {
     const page = await browser.newPage();
     await page.goto(url);
-    await page.waitForFunction('window.result', { timeout: PATIENCE_MS, polling: 200 });
+    await page.waitForFunction('window.result', { timeout: 0, polling: 200 });
     const result = await page.evaluate('window.result');
     await page.close();
     return result;
@@ -74,28 +72,29 @@ export const webkit: Driver = {
       if (value?.error) throw new Error(`WebDriver ${path}: ${value.error} ${value.message ?? ''}`);
       return value;
     };
-    const stop = async () => {
-      for (const child of children.reverse()) child.kill();
+    const stop = () => {
+      for (const child of children.splice(0).reverse()) child.kill();
     };
+    process.once('exit', stop);
     try {
       await answering(() => call('GET', '/status'));
       const session = `/session/${(await call('POST', '/session', { capabilities: {} }))!.sessionId}`;
       return {
         async visit(url) {
           await call('POST', `${session}/url`, { url });
-          for (const start = Date.now(); Date.now() - start < PATIENCE_MS; await pause(200)) {
+          for (;;) {
             const result = await call('POST', `${session}/execute/sync`, { script: 'return window.result || null', args: [] });
             if (result) return result;
+            await pause(200);
           }
-          throw new Error(`no result in ${PATIENCE_MS / 1000} s`);
         },
         async stop() {
           await call('DELETE', session).catch(() => {});
-          await stop();
+          stop();
         },
       };
     } catch (error) {
-      await stop();
+      stop();
       throw error;
     }
   },
