@@ -1,4 +1,4 @@
-/** Tests run in Node; those in test/browser start a browser of their own on what `npm run build` made. */
+/** Tests run in Node; those in test/browser, test/models and test/demo start browsers on what `npm run build` made. */
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({

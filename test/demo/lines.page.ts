@@ -1,0 +1,54 @@
+/** The part of lines.test.ts that runs in the page: the demo's pipeline over the public API. */
+import type { Picture, Tensor } from '../../demo/ocr/picture';
+import { type Models, type Network, readText, type Stage, stages } from '../../demo/ocr/read';
+import type * as Wafer from '../../src/index';
+import { fromBase64, type Sent, send } from '../support/sent';
+
+declare const wafer: typeof Wafer;
+
+export interface PageReading {
+  texts: string[];
+  /** Of each network, in the order in which they ran. */
+  runs: { stage: Stage; input: Sent; output: Sent }[];
+}
+
+let models: Record<Stage, Wafer.Model>;
+
+/** Takes the three files in base64. */
+async function loadModels(files: Record<Stage, string>): Promise<void> {
+  const loaded = await Promise.all(stages.map(async (stage) => [stage, await wafer.load(fromBase64(files[stage]))] as const));
+  models = Object.fromEntries(loaded) as typeof models;
+}
+
+/** Reads a picture file given in base64. */
+async function readPage(file: string): Promise<PageReading> {
+  const runs: PageReading['runs'] = [];
+  const network =
+    (stage: Stage): Network =>
+    async ({ data, shape }) => {
+      const input = { data: data as Float32Array, shape: [...shape] };
+      const [output] = Object.values(await models[stage].run({ x: input }));
+      runs.push({ stage, input: send(input), output: send(output!) });
+      return output as Tensor;
+    };
+  const networks: Models = {
+    detect: network('detect'),
+    classify: network('classify'),
+    recognize: network('recognize'),
+    labels: models.recognize.labels!,
+  };
+  const { lines } = await readText(await decode(fromBase64(file)), networks);
+  return { texts: lines.map(({ reading }) => reading.text), runs };
+}
+
+/** As the demo page gets its pixels. */
+async function decode(file: Uint8Array<ArrayBuffer>): Promise<Picture> {
+  const bitmap = await createImageBitmap(new Blob([file]));
+  const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext('2d')!;
+  context.drawImage(bitmap, 0, 0);
+  return context.getImageData(0, 0, bitmap.width, bitmap.height);
+}
+
+const calls = { loadModels, readPage };
+export type LineCalls = typeof calls;
+Object.assign(globalThis, calls);
