@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Builder } from '../../src/graph/ir';
 import { compare } from '../../src/packer/evaluate/compare';
 import { wasmEngine } from '../../src/packer/evaluate/engine';
+import { Covariance } from '../../src/packer/quantize/covariance';
 import { Histogram } from '../../src/packer/quantize/histogram';
 import { quantize } from '../../src/packer/quantize/index';
 import { chooseRange, levelOf, quantOf, realOf } from '../../src/packer/quantize/range';
@@ -68,7 +69,7 @@ describe('quantize/range', () => {
 describe('quantize/weights', () => {
   const weights = Float32Array.of(0.5, -1, 0.25, 0.001, 0.002, -0.003, 0, 0, 0);
   const bias = Float32Array.of(1, -0.5, 3);
-  const float = { weights, bias, channels: 3, taps: 1, mean: () => 0 };
+  const float = { weights, bias, channels: 3, rows: () => new Covariance(1, 3) };
   it('multiplier, scale and levels describe the same channel', () => {
     const [inputScale, outputScale, shift] = [0.02, 0.05, 22];
     const q = quantizeForIntegers(float, inputScale, outputScale, shift, 2 ** 30);
@@ -82,18 +83,53 @@ describe('quantize/weights', () => {
     }
     expect(Math.max(...q.levels.map(Math.abs))).toBe(127);
   });
-  it('errors of the taps of a kernel cancel', () => {
+  /** Rows of n numbers that are a common one and a hundredth of their own. */
+  const alike = (n: number, mean: number) => {
+    const [rows, draw] = [new Covariance(n, 1), random(3)];
+    for (let i = 0; i < 500; i++) {
+      const common = mean + 2 * draw() - 1;
+      for (let k = 0; k < n; k++) rows.next[k] = common + (2 * draw() - 1) / 100;
+      rows.push();
+    }
+    return rows;
+  };
+  it('errors of weights whose inputs are alike cancel', () => {
     const row = Float32Array.of(1, 0.1045, 0.2045, 0.3045, 0.4045, 0.5045, 0.6045, 0.7045, 0.8045);
-    const q = quantizeForFloats({ weights: row, bias: undefined, channels: 1, taps: 9, mean: () => 0 }, 1);
-    const error = q.levels.reduce((sum, level, k) => sum + level * q.scales[0]! - row[k]!, 0);
-    expect(Math.abs(error)).toBeLessThanOrEqual(q.scales[0]! * 0.5001);
+    const error = (rows: Covariance) => {
+      const q = quantizeForFloats({ weights: row, bias: undefined, channels: 1, rows: () => rows }, 1);
+      return Math.abs(q.levels.reduce((sum, level, k) => sum + level * q.scales[0]! - row[k]!, 0)) / q.scales[0]!;
+    };
+    expect(error(new Covariance(9, 1))).toBeGreaterThan(1);
+    expect(error(alike(9, 0))).toBeLessThan(0.5);
+  });
+  it('rounding with the covariance errs less on the rows it comes from, blocks or not', () => {
+    const [depth, draw] = [600, random(4)];
+    const [rows, seen] = [new Covariance(1, depth), [] as Float32Array[]];
+    const mix = Float32Array.from({ length: 8 * depth }, () => 2 * draw() - 1);
+    for (let i = 0; i < 700; i++) {
+      const factors = Array.from({ length: 8 }, () => 2 * draw() - 1);
+      const row = Float32Array.from({ length: depth }, (_, k) => factors.reduce((sum, f, m) => sum + f * mix[m * depth + k]!, 0));
+      rows.next.set(row);
+      rows.push();
+      seen.push(row);
+    }
+    const weights = Float32Array.from({ length: depth }, () => 2 * draw() - 1);
+    const error = (from: Covariance) => {
+      const q = quantizeForFloats({ weights, bias: undefined, channels: 1, rows: () => from }, 1);
+      const off = weights.map((w, k) => q.levels[k]! * q.scales[0]! - w);
+      return seen.reduce((sum, row) => sum + row.reduce((a, x, k) => a + x * off[k]!, 0) ** 2, 0);
+    };
+    expect(error(rows)).toBeLessThan(error(new Covariance(1, depth)) / 20);
   });
   it('the bias takes up what rounding does to the mean input', () => {
     const row = Float32Array.of(1, 0.1045, 0.2045);
-    const mean = (_: number, i: number) => [3, -2, 5][i]!;
-    const q = quantizeForFloats({ weights: row, bias: Float32Array.of(0.5), channels: 1, taps: 1, mean }, 0.001);
-    const real = row.reduce((sum, w, k) => sum + w * mean(0, k), 0.5);
-    const got = q.levels.reduce((sum, level, k) => sum + level * q.scales[0]! * mean(0, k), q.bias[0]! * 0.001 * q.scales[0]!);
+    const rows = alike(3, 5);
+    const q = quantizeForFloats({ weights: row, bias: Float32Array.of(0.5), channels: 1, rows: () => rows }, 0.001);
+    const real = row.reduce((sum, w, k) => sum + w * rows.mean()[k]!, 0.5);
+    const got = q.levels.reduce(
+      (sum, level, k) => sum + level * q.scales[0]! * rows.mean()[k]!,
+      q.bias[0]! * 0.001 * q.scales[0]!,
+    );
     expect(got).toBeCloseTo(real, 4);
   });
   it('refuses a multiplier that does not fit', () => {

@@ -14,6 +14,7 @@ import { Histogram } from './histogram';
 import { lowerToIntegers, splitActivations } from './lower';
 import { chooseRange, METHODS, type Method, quantOf } from './range';
 import { clampBounds, findRegions, isClamp, levelInputs, type Regions } from './regions';
+import { RowSampler } from './rows';
 
 export { METHODS, type Method } from './range';
 
@@ -56,11 +57,11 @@ export async function quantize(
   let done = 0;
   const progress = (what: string) => options.onProgress?.(++done, total, what);
 
-  const { histograms, meanOf, outputs } = await calibrate(split, regions, samples, engine, () => progress('calibrate'));
+  const { histograms, rowsOf, outputs } = await calibrate(split, regions, samples, engine, () => progress('calibrate'));
   let best: { graph: Graph; method: Method; sqnr: number } | undefined;
   const sqnr: Partial<Record<Method, number>> = {};
   for (const method of methods) {
-    const lowered = lowerToIntegers(split, regions, { quantOf: chooseQuants(split, regions, histograms, method), meanOf });
+    const lowered = lowerToIntegers(split, regions, { quantOf: chooseQuants(split, regions, histograms, method), rowsOf });
     const noise = await outputSqnr(lowered, samples, outputs, engine, () => progress(method));
     sqnr[method] = Number(noise.toFixed(2));
     if (!best || noise > best.sqnr) best = { graph: lowered, method, sqnr: noise };
@@ -78,27 +79,35 @@ export async function quantize(
 
 type Outputs = Record<string, Float32Array>;
 
-/** Runs the float graph over the samples; histograms of the values that will be levels, and the outputs of each sample. */
+/** Rows of each product's input that are looked at, over all samples. */
+const ROWS = 2048;
+
+/**
+ * Runs the float graph over the samples: histograms of the values that will be levels, what products multiply their weights
+ * with, and the outputs of each sample.
+ */
 async function calibrate(graph: Graph, regions: Regions, samples: readonly Sample[], engine: Engine, tick: () => void) {
   const histograms = new Map<Value, Histogram>();
   const watched = new Set<Value>(regions.wanted);
   for (const node of regions.integer.keys()) watched.add(node.outputs[0]!);
   for (const value of watched) if (!value.data) histograms.set(value, new Histogram());
-  const see = (value: Value, data: TypedArray) => {
+  const products = [...regions.integer].filter(([, form]) => form === 'product').map(([node]) => node);
+  const samplers = new Map(products.map((node) => [node, new RowSampler(node)]));
+  const share = Math.ceil(ROWS / samples.length);
+  const see = (value: Value, data: TypedArray, shape: readonly number[]) => {
     histograms.get(value)?.add(data as Float32Array);
-    means.get(value)?.add(data as Float32Array);
+    for (const [node, sampler] of samplers) if (node.inputs[0] === value) sampler.sample(data as Float32Array, shape, share);
   };
-  const products = [...regions.integer].filter(([, form]) => form === 'product');
-  const means = new Map<Value, ChannelMean>(products.map(([node]) => [node.inputs[0]!, new ChannelMean(node.inputs[0]!)]));
   const session = await engine.session(graph);
   const outputs: Outputs[] = [];
   try {
     for (const sample of samples) {
-      for (const x of graph.inputs) located({ node: `input "${x.name}"` }, () => see(x, sample[x.name]!.data));
+      for (const x of graph.inputs)
+        located({ node: `input "${x.name}"` }, () => see(x, sample[x.name]!.data, sample[x.name]!.shape));
       const result = session.run(sample, {
         observe(node, values) {
           node.outputs.forEach((y, i) => {
-            located({ node: nodeText(node) }, () => see(y, values[i]!.data));
+            located({ node: nodeText(node) }, () => see(y, values[i]!.data, values[i]!.shape));
           });
         },
       });
@@ -108,27 +117,11 @@ async function calibrate(graph: Graph, regions: Regions, samples: readonly Sampl
   } finally {
     session.dispose();
   }
-  return { histograms, outputs, meanOf: (value: Value) => means.get(value)!.mean() };
-}
-
-/** The mean of a value for each index of its last axis. */
-class ChannelMean {
-  private readonly sums: Float64Array;
-  private count = 0;
-
-  constructor({ type }: Value) {
-    this.sums = new Float64Array(type.shape.at(-1) as number);
-  }
-
-  add(data: Float32Array): void {
-    const { sums } = this;
-    for (let at = 0; at < data.length; ) for (let i = 0; i < sums.length; i++) sums[i]! += data[at++]!;
-    this.count += data.length / sums.length;
-  }
-
-  mean(): Float64Array {
-    return this.sums.map((sum) => sum / Math.max(1, this.count));
-  }
+  const rowsOf = (product: Node, channel: number) => {
+    const { groups } = samplers.get(product)!;
+    return groups[Math.floor((channel * groups.length) / (product.inputs[1]!.type.shape[0] as number))]!;
+  };
+  return { histograms, outputs, rowsOf };
 }
 
 const floatOutputs = (result: Record<string, { data: ArrayLike<number> }>): Outputs =>

@@ -10,7 +10,7 @@ import type { Attrs, Step } from '../../ops/define';
 import { evaluateSteps } from '../../ops/steps';
 import { levelOf, quantOf, realOf } from './range';
 import { clampBounds, isClamp, levelInputs, type Regions } from './regions';
-import { type FloatWeights, quantizeForFloats, quantizeForIntegers } from './weights';
+import { type FloatWeights, quantizeForFloats, quantizeForIntegers, type Rows } from './weights';
 
 const SHIFT = 22;
 /** With a residual in the sum there are two products to hold, so each gets fewer bits. */
@@ -31,8 +31,8 @@ export function splitActivations(graph: Graph): Graph {
 export interface Calibration {
   /** Quantisation of a value that integer nodes read or write. */
   quantOf(value: Value): Quant;
-  /** Mean of a product's input for each index of the last axis. */
-  meanOf(value: Value): ArrayLike<number>;
+  /** What was seen of the rows that an output channel of a product multiplies with its weights. */
+  rowsOf(product: Node, channel: number): Rows;
 }
 
 /** `graph` must come from `splitActivations`. */
@@ -148,19 +148,13 @@ function pairAttrs(node: Node, a: Quant, b: Quant, y: Quant): Attrs {
 const geometry = ({ attrs }: Node): Attrs =>
   'strides' in attrs ? { strides: attrs.strides!, pads: attrs.pads!, dilations: attrs.dilations!, group: attrs.group! } : {};
 
-function floatWeights(node: Node, { meanOf }: Calibration): FloatWeights {
-  const [x, w, bias] = node.inputs;
-  const shape = w!.type.shape as readonly number[];
-  const channels = shape[0]!;
-  const depth = shape.at(-1)!;
-  const mean = meanOf(x!);
-  const perGroup = channels / ((node.attrs.group as number | undefined) ?? 1);
+function floatWeights(node: Node, { rowsOf }: Calibration): FloatWeights {
+  const [, w, bias] = node.inputs;
   return {
     weights: w!.data as Float32Array,
     bias: bias?.data as Float32Array | undefined,
-    channels,
-    taps: w!.data!.length / channels / depth,
-    mean: (o, i) => mean[Math.floor(o / perGroup) * depth + i]!,
+    channels: w!.type.shape[0] as number,
+    rows: (channel) => rowsOf(node, channel),
   };
 }
 

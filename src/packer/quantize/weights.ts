@@ -2,11 +2,12 @@
  * Weights to int8, per output channel and symmetric, with each channel's scale chosen so that the requantisation
  * multiplier is an exact integer: real = acc * m * 2^-shift * outputScale.
  *
- * Rounding errors are kept from adding up where inputs are alike: the taps of one kernel see neighbouring pixels, so
- * their errors are made to cancel (after SQuant, Guo et al. 2022); what the errors of a channel amount to on the mean
- * input is taken off its bias (Nagel et al. 2019).
+ * Weights are rounded one after the other, and the error of each is made good by those after it, as far as their inputs
+ * are alike (GPTQ, Frantar et al. 2023); what the errors of a channel amount to on the mean input is taken off its bias
+ * (Nagel et al. 2019).
  */
 import { WaferError } from '../../core/errors';
+import type { ColumnBlock } from './covariance';
 
 export interface QuantizedWeights {
   /** [O][K], -127..127. */
@@ -24,15 +25,20 @@ export interface RequantizedWeights extends QuantizedWeights {
 
 /** The weights of a product and what calibration knows of its input. */
 export interface FloatWeights {
-  /** [O][taps][depth]. */
+  /** [O][K]. */
   weights: Float32Array;
   bias: Float32Array | undefined;
   /** O. */
   channels: number;
-  /** Kernel positions that see neighbouring pixels: kernel height * width of a convolution, 1 of a matrix. */
-  taps: number;
-  /** Mean of the input over calibration that weight [o][.][i] is multiplied with. */
-  mean(o: number, i: number): number;
+  /** What calibration saw of the rows that a channel's weights are multiplied with. */
+  rows(channel: number): Rows;
+}
+
+export interface Rows {
+  /** [K]. */
+  mean(): ArrayLike<number>;
+  /** Each of the K columns is in one block. */
+  readonly blocks: readonly ColumnBlock[];
 }
 
 /** Levels beyond which an accumulator could leave i32 are never needed by a real bias. */
@@ -84,12 +90,11 @@ export function quantizeForFloats(float: FloatWeights, inputScale: number): Quan
 }
 
 function quantizeChannels(
-  { weights, bias, channels, taps, mean }: FloatWeights,
+  { weights, bias, channels, rows }: FloatWeights,
   inputScale: number,
   scaleFor: (channel: number, peak: number, bias: number) => number,
 ): QuantizedWeights {
   const size = weights.length / channels;
-  const depth = size / taps;
   const levels = new Int8Array(weights.length);
   const biasLevels = new Int32Array(channels);
   const scales = new Float64Array(channels);
@@ -103,30 +108,28 @@ function quantizeChannels(
       throw new WaferError('VALUE', `output channel ${channel} has weights that are no numbers`);
     const scale = scaleFor(channel, peak, realBias);
     scales[channel] = scale;
-    for (let k = 0; k < size; k++) own[k] = clamp(Math.round(row[k]! / scale), 127);
-    if (taps > 1) for (let i = 0; i < depth; i++) cancelErrors(row, own, scale, i, depth);
+    const seen = rows(channel);
+    for (const block of seen.blocks) roundBlock(row, own, scale, block);
+    const mean = seen.mean();
     let shift = 0;
-    for (let k = 0; k < size; k++) shift += (own[k]! * scale - row[k]!) * mean(channel, k % depth);
+    for (let k = 0; k < size; k++) shift += (own[k]! * scale - row[k]!) * mean[k]!;
     biasLevels[channel] = clamp(Math.round((realBias - shift) / (inputScale * scale)), BIAS_LIMIT);
   }
   return { levels, bias: biasLevels, scales };
 }
 
-/**
- * Rounds the elements `first`, `first + step` … of a row the other way, those nearest to the middle first, until their
- * errors sum to at most half a level.
- */
-function cancelErrors(row: Float32Array, levels: Int8Array, scale: number, first: number, step: number): void {
-  const error = (k: number) => levels[k]! - row[k]! / scale;
-  const elements: number[] = [];
-  let sum = 0;
-  for (let k = first; k < row.length; k += step) {
-    elements.push(k);
-    sum += error(k);
+/** Rounds the columns of a block in turn; the error of each is spread over those after it. */
+function roundBlock(row: Float32Array, levels: Int8Array, scale: number, block: ColumnBlock): void {
+  const { columns } = block;
+  const n = columns.length;
+  const spread = block.spread();
+  const wanted = Float64Array.from(columns, (k) => row[k]! / scale);
+  for (let i = 0; i < n; i++) {
+    const level = clamp(Math.round(wanted[i]!), 127);
+    levels[columns[i]!] = level;
+    const change = level - wanted[i]!;
+    if (change !== 0) for (let j = i + 1; j < n; j++) wanted[j]! += change * spread[i * n + j]!;
   }
-  const sign = Math.sign(sum);
-  elements.sort((a, b) => sign * (error(b) - error(a)));
-  for (const k of elements.slice(0, Math.round(Math.abs(sum)))) levels[k] = clamp(levels[k]! - sign, 127);
 }
 
 const clamp = (x: number, limit: number) => Math.min(limit, Math.max(-limit, x));
