@@ -4,8 +4,9 @@
  * scratch with its border around it; elsewhere the image is read in place.
  */
 import { blockI8, convert, sizeOf } from './dot';
-import { blockF32, finishBlock } from './gemm';
+import { blockF32 } from './gemm';
 import { copyLine } from './line';
+import { PANEL } from './requant';
 import { applySteps } from './steps';
 
 /**
@@ -145,6 +146,7 @@ export function i8_conv(
   const runCount = runOffsets(runs, kernelH, kernelW, dilationH, dilationW, pitch, pixel, contiguous);
   const runBytes = (<usize>(contiguous ? kernelW * c : groupC) * size + 3) & ~3;
   const groupPanels = (groupO + 7) >> 3;
+  const table = shift ? after : 0;
   const groupWeights = (<usize>groupPanels * runCount * runBytes) << 3;
   for (let row = from; row < to; ) {
     const n = row / oh, oy = row % oh;
@@ -165,12 +167,12 @@ export function i8_conv(
       for (let g = 0; g < group; g++) {
         blockI8(
           kind, rows * cols, a + <usize>(g * groupC) * size, offsets, runCount, runs, runBytes,
-          weights + <usize>g * groupWeights, params + ((<usize>g * groupPanels) << 7), shift, offset, low, high,
+          weights + <usize>g * groupWeights, params + <usize>g * groupPanels * PANEL, shift, offset, low, high, table,
           y + pixels * pixelY + <usize>(g * groupO) * sizeY, groupO, pixelY,
           residual ? residual + pixels * o + g * groupO : 0, residual ? o : 0, residualMultiplier, stage,
         );
       }
-      finishBlock(after, shift, y + pixels * pixelY, rows * cols * o);
+      if (after && !shift) applySteps(after, y + pixels * pixelY, rows * cols * o);
     }
     row += rows;
   }

@@ -1,8 +1,15 @@
 /**
  * From i32 sums to levels: y = clamp((clamp(sum, lo, hi) * m + addend + offset) >> shift, low, high), in the form and
- * with the conditions of src/ops/requant.ts. A panel of 8 output channels has one block of parameters: 8 each of bias
- * (the sum's initial value), m, lo and hi. A `shift` of 0 stands for a float output y = sum * m, with m in f32.
+ * with the conditions of src/ops/requant.ts. A panel of 8 output channels has one block of parameters: 8 words each of
+ * bias (the sum's initial value), m, lo and hi, and 8 factors of 16 bits. A `shift` of 0 stands for a float output
+ * y = sum * m, with m in f32.
+ *
+ * With a `table`, what stands for y above is a place in it, and the level is (entry * factor + base) >> places. A table
+ * begins with the words places and base; its entries, of 16 bits, follow at 16.
  */
+
+/** Bytes of a panel's parameters. */
+export const PANEL: usize = 144;
 
 /** The sum before the shift. */
 @inline
@@ -17,12 +24,34 @@ export function addend(residual: usize, multiplier: v128): v128 {
   return i32x4.mul(levels, multiplier);
 }
 
-/** Stores 8 shifted sums. */
+/** Stores 8 shifted sums as levels, or with a `table` the levels that it has for them; `factors`: of the panel. */
 @inline
-export function storeLevels(c0: v128, c1: v128, y: usize, low: v128, high: v128): void {
+export function storeLevels(c0: v128, c1: v128, y: usize, low: v128, high: v128, table: usize, factors: usize): void {
   const words = i16x8.narrow_i32x4_s(c0, c1);
-  const bytes = i8x16.narrow_i16x8_u(words, words);
-  v128.store64_lane(y, i8x16.min_u(i8x16.max_u(bytes, low), high), 0);
+  if (table) lookUp(i16x8.min_s(i16x8.max_s(words, low), high), y, table, factors);
+  else {
+    const bytes = i8x16.narrow_i16x8_u(words, words);
+    v128.store64_lane(y, i8x16.min_u(i8x16.max_u(bytes, low), high), 0);
+  }
+}
+
+function lookUp(at: v128, y: usize, table: usize, factors: usize): void {
+  const entries = table + 16;
+  at = i16x8.shl(at, 1);
+  let found = v128.load16_splat(entries + <usize>i16x8.extract_lane_u(at, 0));
+  found = v128.load16_lane(entries + <usize>i16x8.extract_lane_u(at, 1), found, 1);
+  found = v128.load16_lane(entries + <usize>i16x8.extract_lane_u(at, 2), found, 2);
+  found = v128.load16_lane(entries + <usize>i16x8.extract_lane_u(at, 3), found, 3);
+  found = v128.load16_lane(entries + <usize>i16x8.extract_lane_u(at, 4), found, 4);
+  found = v128.load16_lane(entries + <usize>i16x8.extract_lane_u(at, 5), found, 5);
+  found = v128.load16_lane(entries + <usize>i16x8.extract_lane_u(at, 6), found, 6);
+  found = v128.load16_lane(entries + <usize>i16x8.extract_lane_u(at, 7), found, 7);
+  const factor = v128.load(factors), base = v128.load32_splat(table, 4);
+  const places = load<i32>(table);
+  const c0 = i32x4.shr_s(i32x4.add(i32x4.extmul_low_i16x8_s(found, factor), base), places);
+  const c1 = i32x4.shr_s(i32x4.add(i32x4.extmul_high_i16x8_s(found, factor), base), places);
+  const words = i16x8.narrow_i32x4_s(c0, c1);
+  v128.store64_lane(y, i8x16.narrow_i16x8_u(words, words), 0);
 }
 
 /** Stores 8 sums times their scales, in f32. */
@@ -32,16 +61,16 @@ export function storeFloats(c0: v128, c1: v128, y: usize, m0: v128, m1: v128, lo
   v128.store(y, f32x4.pmin(f32x4.pmax(f32x4.mul(f32x4.convert_i32x4_s(c1), m1), low), high), 16);
 }
 
-/** A bound of the output's kind in every lane. */
+/** A bound of what is stored, or looked up, in every lane. */
 @inline
-export function bound(shift: i32, value: f32): v128 {
-  return shift ? i8x16.splat(<i8><i32>value) : f32x4.splat(value);
+export function bound(shift: i32, table: usize, value: f32): v128 {
+  return shift == 0 ? f32x4.splat(value) : table ? i16x8.splat(<i16><i32>value) : i8x16.splat(<i8><i32>value);
 }
 
 /** The whole epilogue for one row of 8 sums. `offset`, `low` and `high` are in every lane. */
 @inline
 export function finishRow(
-  c0: v128, c1: v128, params: usize, shift: i32, offset: v128, low: v128, high: v128, y: usize,
+  c0: v128, c1: v128, params: usize, shift: i32, offset: v128, low: v128, high: v128, table: usize, y: usize,
   residual: usize, residualMultiplier: i32,
 ): void {
   if (shift == 0) {
@@ -62,19 +91,5 @@ export function finishRow(
     c0 = i32x4.shr_s(c0, shift);
     c1 = i32x4.shr_s(c1, shift);
   }
-  storeLevels(c0, c1, y, low, high);
-}
-
-/** Replaces each of n bytes by what the 256 bytes at `table` have for it. */
-export function applyTable(table: usize, y: usize, n: usize): void {
-  const end = y + n;
-  while (y + 4 <= end) {
-    const b0 = load<u8>(table + load<u8>(y));
-    const b1 = load<u8>(table + load<u8>(y, 1));
-    const b2 = load<u8>(table + load<u8>(y, 2));
-    const b3 = load<u8>(table + load<u8>(y, 3));
-    store<u32>(y, <u32>b0 | (<u32>b1 << 8) | (<u32>b2 << 16) | (<u32>b3 << 24));
-    y += 4;
-  }
-  for (; y < end; y++) store<u8>(y, load<u8>(table + load<u8>(y)));
+  storeLevels(c0, c1, y, low, high, table, params + 128);
 }

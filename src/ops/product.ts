@@ -21,20 +21,22 @@ import {
   type Step,
   steps,
 } from './define';
+import { checkFactors, ENTRY_BITS, entryOf, FINE, FINE_BITS, kernelTable, levelOfEntry } from './fine';
 import { checkRequant, checkSums, offsetOf, type Requant, requantize, saturation } from './requant';
 import { encodeSteps, evaluateSteps, step } from './steps';
 
 /**
  * Float: y = act(x * w + bias + residual). Quantised x and w: with `quant`, y is requantised by `multiplier` (i32) as
- * requant.ts says, then looked up in `table`; without, y = act((x * w + bias) * multiplier) with `multiplier` in f32.
+ * requant.ts says; without, y = act((x * w + bias) * multiplier) with `multiplier` in f32. With a `table`, y is a function
+ * of the requantised sum as fine.ts says.
  */
-export const productInputs = ['x', 'w', 'bias?', 'multiplier?', 'residual?', 'table?'] as const;
+export const productInputs = ['x', 'w', 'bias?', 'multiplier?', 'residual?', 'table?', 'factor?'] as const;
 
 export const productAttrs = {
   act: steps(),
   /** Quantisation of the output; null for a float output. */
   quant: quant(),
-  /** Quantisation of what `table` is looked up with; null without a table. */
+  /** Quantisation of the levels that `table` is made for; null without a table. */
   middle: quant(),
   /** Binary places of the multipliers. */
   shift: int(22),
@@ -42,12 +44,14 @@ export const productAttrs = {
   range: ints(-128, 127),
   /** Residual scale over output scale, with `shift` binary places. */
   residualMultiplier: int(0),
+  /** Binary places of table entry times `factor`, which is 1 where there is none. */
+  factorPlaces: int(ENTRY_BITS),
 };
 export type ProductAttrs = AttrsOf<typeof productAttrs>;
 
 /** The output's type, of `shape` with `channels` last. Throws DTYPE, SHAPE and ARGUMENT for inputs that do not fit. */
 export function productType(inputs: readonly TensorType[], attrs: ProductAttrs, shape: Shape): TensorType {
-  const [x, w, bias, multiplier, residual, table] = inputs as readonly (TensorType | undefined)[];
+  const [x, w, bias, multiplier, residual, table, factor] = inputs as readonly (TensorType | undefined)[];
   const channels = w!.shape.slice(0, 1);
   const y: TensorType = attrs.quant ? { dtype: 'i8', shape, quant: attrs.quant } : { dtype: 'f32', shape };
   const integer = x!.dtype === 'i8';
@@ -60,8 +64,11 @@ export function productType(inputs: readonly TensorType[], attrs: ProductAttrs, 
   expectType('residual', residual, y.dtype, shape);
   if (residual && integer && !residual.quant) throw new WaferError('DTYPE', 'input "residual" needs a quantised i8 tensor');
   if (!attrs.quant && integer && residual) throw new WaferError('ARGUMENT', 'a float output of integers takes no residual');
-  expectType('table', table, 'u8', [256]);
+  expectType('table', table, 'u8', [256, 2]);
   if (table && !attrs.quant) throw new WaferError('ARGUMENT', 'a table needs a quantised output');
+  expectType('factor', factor, 'i32', channels);
+  if (factor && !table) throw new WaferError('ARGUMENT', 'factors need a table');
+  if (!table !== !attrs.middle) throw new WaferError('ARGUMENT', 'a table and "middle" need each other');
   if (attrs.quant && attrs.act.length) throw new WaferError('ARGUMENT', 'a quantised output takes no act; use range or table');
   return y;
 }
@@ -83,6 +90,9 @@ export function constantOf(name: string, operand: Operand): ArrayLike<number> {
   });
 }
 
+/** Of the parameters of a panel: PANEL of assembly/requant.ts in words. */
+const PANEL_WORDS = 36;
+
 /** Panels of 8 output channels, each group of `channels` starting a new one. */
 export const panelCount = (groups: number, channels: number): number => groups * Math.ceil(channels / 8);
 
@@ -103,13 +113,13 @@ export function biasPanels({ inputs: [, w, bias], constant }: Lowering<ProductAt
 export const KIND_CODES: Readonly<Record<DotKind, number>> = { i16: 0, u8: 1, s8: 2 };
 
 /**
- * Parameters of the integer kernels, a block of 32 words for each panel: 8 each of bias, multiplier (or the scale in
- * f32), lo and hi. The bias has the input's zero point multiplied in, as the device's form of the levels needs it.
+ * Parameters of the integer kernels, a block of 36 words for each panel: 8 each of bias, multiplier (or the scale in
+ * f32), lo and hi, and 8 factors of 16 bits. The bias has the input's zero point multiplied in, as the device's form of the levels needs it.
  * Throws VALUE when sums or results could leave 32 bits.
  */
 export function integerPanels(node: Lowering<ProductAttrs>, groups: number): Block {
   const { attrs, inputs, dot, constant } = node;
-  const [x, w, bias, multiplier] = inputs;
+  const [x, w, bias, multiplier, , table, factor] = inputs;
   const zero = x!.type.quant!.zero + (dot === 's8' ? 0 : 128);
   return constant('requant', () => {
     const weights = constantOf('w', w!);
@@ -117,13 +127,21 @@ export function integerPanels(node: Lowering<ProductAttrs>, groups: number): Blo
     const biases = bias && constantOf('bias', bias);
     const outputs = w!.type.shape[0]!;
     const [channels, depth] = [outputs / groups, weights.length / outputs];
-    const words = new Int32Array(32 * panelCount(groups, channels));
+    const words = new Int32Array(PANEL_WORDS * panelCount(groups, channels));
     const floats = new Float32Array(words.buffer);
+    const halves = new Int16Array(words.buffer);
+    const factors = factor && constantOf('factor', factor);
+    if (table) checkFactors(factors, attrs.factorPlaces);
     const requant = attrs.quant && requantOf(attrs, attrs.quant);
-    if (requant) checkRequant(requant, multipliers, attrs.residualMultiplier);
+    if (attrs.quant) {
+      const { zero } = attrs.middle ?? attrs.quant;
+      checkRequant({ ...attrs, zero }, multipliers, attrs.residualMultiplier, attrs.middle ? FINE_BITS : 0);
+    }
     for (let channel = 0; channel < outputs; channel++) {
       const within = channel % channels;
-      const at = 32 * (Math.floor(channel / channels) * Math.ceil(channels / 8) + Math.floor(within / 8)) + (within % 8);
+      const panel = Math.floor(channel / channels) * Math.ceil(channels / 8) + Math.floor(within / 8);
+      const at = PANEL_WORDS * panel + (within % 8);
+      halves[2 * (PANEL_WORDS * panel + 32) + (within % 8)] = factors?.[channel] ?? 1;
       let [sum, size] = [0, 0];
       for (let i = channel * depth; i < (channel + 1) * depth; i++) {
         sum += weights[i]!;
@@ -142,15 +160,15 @@ export function integerPanels(node: Lowering<ProductAttrs>, groups: number): Blo
   });
 }
 
-const requantOf = ({ shift, range, middle }: ProductAttrs, quant: Quant): Requant => ({
-  shift,
-  range,
-  zero: (middle ?? quant).zero,
-});
+/** To levels, or with a table to the finer steps at which it is looked up. */
+function requantOf({ shift, range, middle }: ProductAttrs, quant: Quant): Requant {
+  if (!middle) return { shift, range, zero: quant.zero };
+  return { shift: shift - FINE_BITS, range: range.map((level) => FINE * level), zero: FINE * middle.zero };
+}
 
 /** Arguments of the integer kernels: shift, offset, low, high, residual multiplier, and a table or activation program. */
 export function integerArguments(node: Lowering<ProductAttrs>): (number | Operand | Block)[] {
-  const { attrs, inputs } = node;
+  const { attrs, inputs, constant } = node;
   const [, , , , residual, table] = inputs;
   if (!attrs.quant) {
     const [low, high, program] = clampArguments(node);
@@ -158,9 +176,11 @@ export function integerArguments(node: Lowering<ProductAttrs>): (number | Operan
   }
   // Kernels see levels as bytes: every level is 128 higher.
   const { shift, zero, range } = requantOf(attrs, attrs.quant);
+  const raise = table ? FINE * 128 : 128;
   const factor = residual ? attrs.residualMultiplier : 0;
-  const offset = offsetOf({ shift, zero: zero + 128, range }) - (residual ? factor * (residual.type.quant!.zero + 128) : 0);
-  return [shift, offset, range[0]! + 128, range[1]! + 128, factor, table ?? 0];
+  const offset = offsetOf({ shift, zero: zero + raise, range }) - (residual ? factor * (residual.type.quant!.zero + 128) : 0);
+  const after = table ? constant('table', () => kernelTable(constantOf('table', table), attrs.factorPlaces, attrs.quant!)) : 0;
+  return [shift, offset, range[0]! + raise, range[1]! + raise, factor, after];
 }
 
 /** Bounds that leading clamps of an activation program amount to, and the rest of the program. */
@@ -196,17 +216,16 @@ export function finish(
   channel: number,
   at: number,
 ): number {
-  const [x, , bias, multiplier, residual, table] = inputs;
+  const [x, , bias, multiplier, residual, table, factor] = inputs;
   const value = sum + (bias?.data[channel] ?? 0);
   if (x!.type.dtype === 'f32') return evaluateSteps(attrs.act, value + (residual?.data[at] ?? 0));
   if (!attrs.quant) return evaluateSteps(attrs.act, value * multiplier!.data[channel]!);
   const level = requantize(value, multiplier!.data[channel]!, {
-    shift: attrs.shift,
-    zero: (attrs.middle ?? attrs.quant).zero,
-    range: attrs.range,
+    ...requantOf(attrs, attrs.quant),
     addend: residual ? (residual.data[at]! - residual.type.quant!.zero) * attrs.residualMultiplier : 0,
   });
-  return table ? table.data[level + 128]! - 128 : level;
+  if (!table) return level;
+  return levelOfEntry(entryOf(table.data, level + FINE * 128), factor?.data[channel] ?? 1, attrs.factorPlaces, attrs.quant);
 }
 
 /** Multiply-accumulates of an output of `y` with `depth` products each. */
@@ -240,15 +259,20 @@ export function integerCases<A extends ProductAttrs>(
   const residual: CaseInput = { shape: y, dtype: 'i8', quant: { scale: 0.4, zero: -20 } };
   const table: CaseInput = {
     ...constants,
-    shape: [256],
+    shape: [256, 2],
     dtype: 'u8',
-    data: Array.from({ length: 256 }, (_, i) => (i * 7 + (i >> 3)) & 255),
+    data: Array.from({ length: 512 }, (_, i) => (i * 7 + (i >> 3)) & 255),
   };
+  const factor: CaseInput = { ...constants, shape: [channels], dtype: 'i32', range: [1, 999] };
   const scale: CaseInput = { ...constants, shape: [channels], data: levels.map((v) => v / 16) };
   const given: Case<ProductAttrs>[] = [
     { inputs: [...first, null, multiplier(22)], attrs: { quant } },
     { inputs: [...first, bias, multiplier(20), residual], attrs: { quant, shift: 20, residualMultiplier: 2 ** 20 - 77 } },
     { inputs: [...first, bias, multiplier(17), null, table], attrs: { quant, middle: { scale: 1, zero: 30 }, shift: 17 } },
+    {
+      inputs: [...first, bias, multiplier(20), residual, table, factor],
+      attrs: { quant, middle: { scale: 1, zero: -20 }, range: [-20, 40], shift: 20, residualMultiplier: 77777, factorPlaces: 15 },
+    },
     { inputs: [...first, bias, multiplier(22)], attrs: { quant, range: [-11, 60] } },
     { inputs: [...first, bias, scale], attrs: { act: [step('relu')] } },
     { inputs: [...first, null, scale], attrs: { act: [step('hardSwish')] } },

@@ -40,11 +40,16 @@ export function saturation(multiplier: number, requant: Requant, reach = 0): [nu
   return [Math.max(low, -(2 ** 31)), Math.min(high, 2 ** 31 - 1)];
 }
 
-/** Throws VALUE when kernels could leave 32 bits: see `saturation` for `reach`. */
-export function checkRequant({ shift, zero, range }: Requant, multipliers: ArrayLike<number>, residualMultiplier: number): void {
+/** Throws VALUE when kernels could leave 32 bits. `finer`: bits by which the result is finer than levels. */
+export function checkRequant(
+  { shift, zero, range }: Requant,
+  multipliers: ArrayLike<number>,
+  residualMultiplier: number,
+  finer = 0,
+): void {
   const [low, high] = range as readonly [number, number];
   const integers = [shift, zero, low, high, residualMultiplier].every(Number.isInteger);
-  if (!integers || shift < 1 || shift > 22) fail(`shift ${shift} is not in 1..22`);
+  if (!integers || shift < 1 + finer || shift > 22) fail(`shift ${shift} is not in ${1 + finer}..22`);
   if (!(low >= -128 && low <= zero && zero <= high && high <= 127 && low < high))
     fail(`range [${range}] does not lie in -128..127 around the zero point ${zero}`);
   const largest = residualMultiplier ? 2 ** 29 : 2 ** 30;

@@ -27,14 +27,6 @@ export const op = defineOp({
   },
 });
 
-/** The table of a real function f between two quantisations: levels of f at every level, ties away from minus infinity. */
-export function tableOf(f: (x: number) => number, from: Quant, to: Quant): Uint8Array {
-  return Uint8Array.from({ length: 256 }, (_, i) => {
-    const level = Math.round(f((i - 128 - from.zero) * from.scale) / to.scale) + to.zero;
-    return Math.min(Math.max(level, -128), 127) + 128;
-  });
-}
-
 export const offline = defineOffline(op, {
   onnx: {},
   reference: ([x, table]) => [x!.data.map((level) => table!.data[level + 128]! - 128)],

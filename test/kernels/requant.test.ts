@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest';
 import { WaferError } from '../../src/core/errors';
 import { Builder } from '../../src/graph/ir';
+import { checkFactors, entryOf, FINE, FINE_BITS, levelOfEntry } from '../../src/ops/fine';
 import { checkRequant, checkSums, type Requant, requantize, saturation } from '../../src/ops/requant';
 import { Session } from '../../src/runtime/session';
 import { baseDevice } from '../support/wasm';
@@ -108,4 +109,53 @@ test('requant/what could leave 32 bits is refused', () => {
   refused(() => checkRequant({ ...fine, shift: 20 }, [1], 2 ** 21 + 1));
   checkSums(2 ** 30, 4_000_000);
   refused(() => checkSums(2 ** 30, 5_000_000));
+});
+
+test('requant/entries of a table meet factors at their extremes as fine.ts says', () => {
+  const knots = Uint8Array.from({ length: 512 }, (_, i) => ([-32768, 32767, -1, 0, 129][(i >> 1) % 5]! >> (8 * (i & 1))) & 255);
+  for (const [factor, places] of [
+    [1, 1],
+    [1, 7],
+    [32767, 22],
+    [32767, 15],
+    [257, 9],
+  ] as const)
+    for (const zero of [-128, 0, 127]) {
+      const count = 1 + FINE * 255;
+      const build = new Builder();
+      const x = build.input('x', { dtype: 'i8', shape: [1, 1], quant: { scale: 1, zero: 0 } });
+      const column = (name: string, value: (i: number) => number) =>
+        build.numbers(
+          name,
+          'i32',
+          [count],
+          Array.from({ length: count }, (_, i) => value(i)),
+        );
+      const y = build.node(
+        'gemm',
+        'y',
+        [
+          ...[x, build.numbers('w', 'i8', [count, 1], new Array(count).fill(0)), column('bias', (i) => i - 128 * FINE)],
+          ...[column('multiplier', () => 2), undefined, build.constant('table', { dtype: 'u8', shape: [256, 2] }, knots)],
+          column('factor', () => factor),
+        ],
+        { quant: { scale: 1, zero }, middle: { scale: 1, zero: 0 }, shift: 1 + FINE_BITS, factorPlaces: places },
+      );
+      const session = new Session(build.finish([{ name: 'y', value: y }]), device);
+      const got = session.run({ x: { data: new Int8Array([0]), shape: [1, 1] } }).y!.data;
+      const want = Array.from({ length: count }, (_, i) => levelOfEntry(entryOf(knots, i), factor, places, { scale: 1, zero }));
+      expect(Array.from(got), JSON.stringify({ factor, places, zero })).toEqual(want);
+    }
+});
+
+test('requant/factors that could leave 32 bits are refused', () => {
+  checkFactors(undefined, 7);
+  checkFactors([1, 32767], 22);
+  for (const [factors, places] of [
+    [[0], 7],
+    [[32768], 7],
+    [[1], 0],
+    [[1], 23],
+  ] as const)
+    expect(() => checkFactors(factors, places)).toThrow(WaferError);
 });

@@ -1,10 +1,16 @@
 import { describe, expect, it } from 'vitest';
-import { Builder } from '../../src/graph/ir';
+import { elements } from '../../src/core/shape';
+import { Builder, type Value } from '../../src/graph/ir';
+import { printGraph } from '../../src/graph/print';
+import type { Step } from '../../src/ops/define';
+import { step } from '../../src/ops/steps';
 import { compare } from '../../src/packer/evaluate/compare';
 import { wasmEngine } from '../../src/packer/evaluate/engine';
 import { Covariance } from '../../src/packer/quantize/covariance';
+import { equalize } from '../../src/packer/quantize/equalize';
 import { Histogram } from '../../src/packer/quantize/histogram';
 import { quantize } from '../../src/packer/quantize/index';
+import { splitActivations } from '../../src/packer/quantize/lower';
 import { chooseRange, levelOf, quantOf, realOf } from '../../src/packer/quantize/range';
 import { quantizeForFloats, quantizeForIntegers } from '../../src/packer/quantize/weights';
 import { binaries } from '../../src/runtime/wasm/binaries';
@@ -99,8 +105,8 @@ describe('quantize/weights', () => {
       const q = quantizeForFloats({ weights: row, bias: undefined, channels: 1, rows: () => rows }, 1);
       return Math.abs(q.levels.reduce((sum, level, k) => sum + level * q.scales[0]! - row[k]!, 0)) / q.scales[0]!;
     };
-    expect(error(new Covariance(9, 1))).toBeGreaterThan(1);
-    expect(error(alike(9, 0))).toBeLessThan(0.5);
+    expect(error(new Covariance(9, 1))).toBeGreaterThan(0.7);
+    expect(error(alike(9, 0))).toBeLessThan(0.3);
   });
   it('rounding with the covariance errs less on the rows it comes from, blocks or not', () => {
     const [depth, draw] = [600, random(4)];
@@ -173,5 +179,79 @@ describe('quantize/residual', () => {
   });
   it('is refused where no places are left', async () => {
     await expect(integers(1e7)).rejects.toThrow(expect.objectContaining({ code: 'VALUE' }));
+  });
+});
+
+describe('quantize/equalize', () => {
+  const channels = 6;
+  /** x -> 1x1 convolution whose channels grow -> `act` -> depthwise 3x3. */
+  function graphOf(act: Step[], more?: (build: Builder, middle: Value) => Value) {
+    const [build, draw] = [new Builder(), random(5)];
+    const drawn = (shape: number[], f: (v: number, i: number) => number) =>
+      build.constant(
+        'w',
+        { dtype: 'f32', shape },
+        Float32Array.from({ length: elements(shape) }, (_, i) => f(2 * draw() - 1, i)),
+      );
+    const x = build.input('x', { dtype: 'f32', shape: [1, 8, 8, 4] });
+    const wide = drawn([channels, 1, 1, 4], (v, i) => v * 2 ** Math.floor(i / 4 - 2));
+    const middle = build.node('conv', 'middle', [x, wide, drawn([channels], (v) => v / 10)], { act });
+    const depthwise = drawn([channels, 3, 3, 1], (v) => v);
+    const y = build.node('conv', 'y', [middle, depthwise], { pads: [1, 1, 1, 1], group: channels });
+    const z = build.node('gemm', 'z', [y, drawn([3, channels], (v) => v)]);
+    const outputs = [{ name: 'z', value: z }];
+    if (more) outputs.push({ name: 'more', value: more(build, middle) });
+    const sample = () => ({ x: { data: Float32Array.from({ length: 256 }, () => 2 * draw() - 1), shape: [1, 8, 8, 4] } });
+    return { graph: build.finish(outputs), samples: Array.from({ length: 4 }, sample) };
+  }
+  async function equalized(act: Step[], more?: (build: Builder, middle: Value) => Value) {
+    const { graph, samples } = graphOf(act, more);
+    const engine = wasmEngine(binaries());
+    const before = splitActivations(graph);
+    const after = await equalize(before, samples, engine, () => {});
+    const [a, b] = [await engine.session(before), await engine.session(after)];
+    for (const sample of samples)
+      expect(compare(b.run(sample).z!.data, a.run(sample).z!.data, { abs: 1e-4, rel: 1e-5 }).beyond).toBe(0);
+    return { before: printGraph(before), after: printGraph(after), graph: after, samples, engine };
+  }
+  const ranges = async ({ graph, samples, engine }: Awaited<ReturnType<typeof equalized>>, name: string) => {
+    const highs = new Float32Array(channels);
+    (await engine.session(graph)).run(samples[0]!, {
+      observe(node, [y]) {
+        if (node.name === name) y!.data.forEach((v, i) => (highs[i % channels] = Math.max(highs[i % channels]!, v)));
+      },
+    });
+    return Math.max(...highs) / Math.min(...highs);
+  };
+  it('channels before a depthwise convolution get alike ranges, through a function as a node', async () => {
+    const found = await equalized([step('hardSwish')]);
+    expect(found.after.split('\n').length).toBe(found.before.split('\n').length + 1);
+    expect(found.after).toContain('middle.2.even');
+    expect(await ranges(found, 'middle.2.even')).toBeLessThan((await ranges(found, 'middle.2')) / 5);
+  });
+  it('a product with ReLU takes the factors into its weights', async () => {
+    const found = await equalized([step('relu')]);
+    expect(found.after.split('\n').length).toBe(found.before.split('\n').length);
+    expect(await ranges(found, 'middle.even')).toBeLessThan(3);
+  });
+  it('is left out where a bound, another reader or an output sees the value', async () => {
+    const clipped = await equalized([step('clip', 0, 6)]);
+    expect(clipped.after).toBe(clipped.before);
+    const read = await equalized([step('relu')], (build, middle) =>
+      build.node('unary', 'read', [middle], { steps: [step('abs')] }),
+    );
+    expect(read.after).toBe(read.before);
+    const output = await equalized([step('relu')], (_, middle) => middle);
+    expect(output.after).toBe(output.before);
+  });
+  it('quantised, the scaling is part of the product', async () => {
+    const { graph, samples } = graphOf([step('hardSwish')]);
+    const engine = wasmEngine(binaries());
+    const quantized = (await quantize(graph, samples, engine, { method: 'minmax' })).graph;
+    expect(quantized.nodes.map(({ op }) => op.name)).toEqual(['quantize', 'conv', 'conv', 'gemm']);
+    expect(quantized.nodes[1]!.inputs[6]?.type).toEqual({ dtype: 'i32', shape: [channels] });
+    const [float, integer] = [await engine.session(graph), await engine.session(quantized)];
+    const { sqnr } = compare(integer.run(samples[0]!).z!.data, float.run(samples[0]!).z!.data, { abs: 0, rel: 0 });
+    expect(sqnr).toBeGreaterThan(35);
   });
 });

@@ -10,6 +10,7 @@ import { type Graph, type Node, nodeText, type Value } from '../../graph/ir';
 import type { Step } from '../../ops/define';
 import { evaluateSteps } from '../../ops/steps';
 import type { Engine, Sample } from '../evaluate/engine';
+import { equalize } from './equalize';
 import { Histogram } from './histogram';
 import { lowerToIntegers, splitActivations } from './lower';
 import { chooseRange, METHODS, type Method, quantOf } from './range';
@@ -50,13 +51,13 @@ export async function quantize(
     throw new WaferError('ARGUMENT', 'int8 needs calibration data', {
       hint: 'pass --calibrate with a folder of images or .npy files, or an .npz',
     });
-  const split = splitActivations(graph);
-  const regions = findRegions(split, options.keepFloat);
   const methods = !options.method || options.method === 'auto' ? METHODS : [options.method];
-  const total = samples.length * (1 + methods.length);
+  const total = samples.length * (2 + methods.length);
   let done = 0;
   const progress = (what: string) => options.onProgress?.(++done, total, what);
 
+  const split = await equalize(splitActivations(graph), samples, engine, () => progress('equalise'));
+  const regions = findRegions(split, options.keepFloat);
   const { histograms, rowsOf, outputs } = await calibrate(split, regions, samples, engine, () => progress('calibrate'));
   let best: { graph: Graph; method: Method; sqnr: number } | undefined;
   const sqnr: Partial<Record<Method, number>> = {};
@@ -188,7 +189,7 @@ function trimmed(steps: readonly Step[], low: number, high: number): [number, nu
   const points = 1024;
   const at = (i: number) => low + ((high - low) * i) / points;
   const f = Array.from({ length: points + 1 }, (_, i) => evaluateSteps(steps, at(i)));
-  const tolerance = (Math.max(...f) - Math.min(...f)) / 512;
+  const tolerance = (Math.max(...f) - Math.min(...f)) / 2 ** 14;
   let [first, last] = [0, points];
   while (first < last && Math.abs(f[first + 1]! - f[0]!) <= tolerance) first++;
   while (last > first && Math.abs(f[last - 1]! - f[points]!) <= tolerance) last--;

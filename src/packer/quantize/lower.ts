@@ -4,9 +4,10 @@
  */
 import { WaferError } from '../../core/errors';
 import type { Quant } from '../../core/shape';
-import { Builder, countUses, type Graph, type Node, type Value } from '../../graph/ir';
+import { Builder, countUses, type Graph, type Node, nodeText, type Value } from '../../graph/ir';
 import { rewrite } from '../../graph/rewrite';
 import type { Attrs, Step } from '../../ops/define';
+import { ENTRY_BITS, FINE_BITS } from '../../ops/fine';
 import { evaluateSteps } from '../../ops/steps';
 import { levelOf, quantOf, realOf } from './range';
 import { clampBounds, isClamp, levelInputs, type Regions } from './regions';
@@ -67,6 +68,14 @@ export function lowerToIntegers(graph: Graph, regions: Regions, calibration: Cal
     return value;
   };
 
+  /** What a product's kernel does on the way out: the table that alone reads its result, and a scaling of its channels. */
+  const tailOf = (y: Value): Node[] => {
+    const lookup = soleReader.get(y);
+    if (!lookup || regions.integer.get(lookup) !== 'table') return [];
+    const scaling = soleReader.get(lookup.outputs[0]!);
+    return scaling && regions.integer.has(scaling) && isScaling(scaling) ? [lookup, scaling] : [lookup];
+  };
+
   for (const node of graph.nodes) {
     if (done.has(node)) continue;
     const form = regions.integer.get(node);
@@ -93,11 +102,9 @@ export function lowerToIntegers(graph: Graph, regions: Regions, calibration: Cal
       const [a, b] = node.inputs.map((x) => asLevels(x!));
       levels.set(y, build.node('binary', node.name, [a, b], pairAttrs(node, a!.type.quant!, b!.type.quant!, quantOfValue(y))));
     } else if (regions.wanted.has(y)) {
-      const reader = soleReader.get(y);
-      const lookup = reader && regions.integer.get(reader) === 'table' ? reader : undefined;
-      const result = lookup?.outputs[0] ?? y;
-      levels.set(result, integerProduct(build, node, lookup, asLevels, calibration));
-      if (lookup) done.add(lookup);
+      const after = tailOf(y);
+      levels.set(after.at(-1)?.outputs[0] ?? y, integerProduct(build, node, after, asLevels, calibration));
+      for (const fused of after) done.add(fused);
     } else floats.set(y, floatProduct(build, node, asLevels, asFloat, calibration));
   }
   return build.finish(graph.outputs.map(({ name, value }) => ({ name, value: asFloat(value) })));
@@ -113,11 +120,22 @@ function constantLevels(build: Builder, x: Value): Value {
   );
 }
 
-/** [256]: the byte (level + 128) of f at each byte. */
+/** u8[256]: the byte (level + 128) of f at each byte. */
 function tableOf(build: Builder, node: Node, from: Quant, to: Quant): Value {
   const steps = node.attrs.steps as Step[];
   const table = Uint8Array.from({ length: 256 }, (_, i) => levelOf(evaluateSteps(steps, realOf(i - 128, from)), to) + 128);
   return build.constant(`${node.name}.table`, { dtype: 'u8', shape: [256] }, table);
+}
+
+/** u8[256, 2], as products take it: f at each byte, in units of `unit`. */
+function entriesOf(build: Builder, node: Node, from: Quant, unit: number): Value {
+  const steps = node.attrs.steps as Step[];
+  const entries = Int16Array.from({ length: 256 }, (_, i) => {
+    const entry = Math.round((evaluateSteps(steps, realOf(i - 128, from)) / unit) * 2 ** ENTRY_BITS);
+    return Math.min(Math.max(entry, -32768), 32767);
+  });
+  const bytes = Uint8Array.from({ length: 512 }, (_, i) => entries[i >> 1]! >> (8 * (i & 1)));
+  return build.constant(`${node.name}.table`, { dtype: 'u8', shape: [256, 2] }, bytes);
 }
 
 /** Levels of a clamp's bounds, never crossing the zero point: 0 stays representable. */
@@ -145,6 +163,12 @@ function pairAttrs(node: Node, a: Quant, b: Quant, y: Quant): Attrs {
   return { fn, quant: y, range, shift, multipliers: [multiplier(a), fn === 'sub' ? -multiplier(b) : multiplier(b)] };
 }
 
+/** Whether a node multiplies each element of the last axis by a positive number of its own. */
+function isScaling({ op, attrs, inputs: [, by] }: Node): boolean {
+  if (op.name !== 'binary' || attrs.fn !== 'mul' || (attrs.act as Step[]).length > 0) return false;
+  return by!.data !== undefined && by!.type.shape.length === 1 && by!.data.every((factor) => factor > 0);
+}
+
 const geometry = ({ attrs }: Node): Attrs =>
   'strides' in attrs ? { strides: attrs.strides!, pads: attrs.pads!, dilations: attrs.dilations!, group: attrs.group! } : {};
 
@@ -158,46 +182,66 @@ function floatWeights(node: Node, { rowsOf }: Calibration): FloatWeights {
   };
 }
 
-/** A convolution or matrix product whose result stays in levels; a table that alone reads it is applied on the way out. */
+/** A convolution or matrix product whose result stays in levels, with what `tailOf` found. */
 function integerProduct(
   build: Builder,
   node: Node,
-  lookup: Node | undefined,
+  after: readonly Node[],
   asLevels: (x: Value) => Value,
   calibration: Calibration,
 ): Value {
   const quantOfValue = calibration.quantOf;
+  const [lookup, scaling] = after;
+  const last = after.at(-1) ?? node;
   const [x, w, bias, , residual] = node.inputs;
   const middle = quantOfValue(node.outputs[0]!);
   const x8 = asLevels(x!);
   const r8 = residual && asLevels(residual);
   const channels = w!.type.shape[0] as number;
+  const float = floatWeights(node, calibration);
+  // How far one input's level and the residual's reach, in levels of the sum: where far, all multipliers have fewer places.
+  const reach = ((float.weights.reduce((peak, w) => Math.max(peak, Math.abs(w)), 0) / 127) * x8.type.quant!.scale) / middle.scale;
   const ratio = r8 ? r8.type.quant!.scale / middle.scale : 0;
-  // A residual that reaches far beyond its sum (a ReLU may cut most of it off) leaves fewer places for all multipliers.
-  const shift = r8 ? Math.min(RESIDUAL_SHIFT, RESIDUAL_BITS - Math.ceil(Math.log2(ratio))) : SHIFT;
-  if (shift < 1)
-    throw new WaferError('VALUE', `its residual input has ${ratio.toExponential(1)} times the range of its output`, {
+  const largest = 2 ** (r8 ? 29 : 30);
+  const shift = Math.min(
+    r8 ? RESIDUAL_SHIFT : SHIFT,
+    Math.floor(Math.log2((largest - 2) / reach)),
+    RESIDUAL_BITS - Math.ceil(Math.log2(ratio)),
+  );
+  if (shift < 1 + FINE_BITS)
+    throw new WaferError('VALUE', `its inputs reach ${Math.max(reach, ratio).toExponential(1)} times as far as its output`, {
       hint: 'calibrate with more representative inputs',
-      node: `${node.op.name} "${node.name}"`,
+      node: nodeText(node),
     });
-  const q = quantizeForIntegers(floatWeights(node, calibration), x8.type.quant!.scale, middle.scale, shift, 2 ** (r8 ? 29 : 30));
-  const output = lookup ? quantOfValue(lookup.outputs[0]!) : middle;
+  const q = quantizeForIntegers(float, x8.type.quant!.scale, middle.scale, shift, largest);
+  const output = quantOfValue(last.outputs[0]!);
+  const unit = lookup ? quantOfValue(lookup.outputs[0]!).scale : 0;
+  const factors = scaling && channelFactors(scaling.inputs[1]!.data as Float32Array, unit / output.scale);
   const inputs = [
     x8,
     build.constant(`${w!.name}.i8`, { dtype: 'i8', shape: w!.type.shape }, q.levels),
     build.constant(bias ? `${bias.name}.i32` : `${w!.name}.bias`, { dtype: 'i32', shape: [channels] }, q.bias),
     build.constant(`${w!.name}.multiplier`, { dtype: 'i32', shape: [channels] }, q.multiplier),
     r8,
-    lookup && tableOf(build, lookup, middle, output),
+    lookup && entriesOf(build, lookup, middle, unit),
+    factors && build.constant(`${last.name}.factor`, { dtype: 'i32', shape: [channels] }, factors.data),
   ];
-  return build.node(node.op, (lookup ?? node).name, inputs, {
+  return build.node(node.op, last.name, inputs, {
     ...geometry(node),
     quant: output,
     middle: lookup ? middle : null,
     range: rangeOf(node.attrs.act as Step[], middle),
     shift,
     residualMultiplier: Math.round(ratio * 2 ** shift),
+    ...(factors && { factorPlaces: factors.places }),
   });
+}
+
+/** Factors times `ratio`, with as many binary places as 15 bits hold, for entries that have ENTRY_BITS themselves. */
+function channelFactors(factors: Float32Array, ratio: number): { data: Int32Array; places: number } {
+  const largest = Math.max(...factors) * ratio;
+  const places = Math.min(22, ENTRY_BITS + Math.floor(Math.log2(32767 / largest)));
+  return { places, data: Int32Array.from(factors, (f) => Math.max(1, Math.round(f * ratio * 2 ** (places - ENTRY_BITS)))) };
 }
 
 /** A product of levels whose result only float nodes read: no rounding on the way out. */
