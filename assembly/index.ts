@@ -21,7 +21,7 @@ export { f32_matmul } from './matmul';
 export { cast, f32_binary, f32_compare, f32_select, i32_binary, i32_compare, i8_add, i8_mul, u8_logic, u8_select } from './elementwise';
 export { f32_quantize, i8_dequantize, i8_table } from './quantize';
 export { f32_softmax } from './softmax';
-export { f32_layer_norm } from './norm';
+export { f32_layerNorm } from './layerNorm';
 export { f32_reduce, i8_reduce } from './reduce';
 export { f32_argmax, i8_argmax } from './argmax';
 export { f32_resizeLinear, i8_resizeLinear, linearTable, nearestTable, x8_resizeNearest } from './resize';

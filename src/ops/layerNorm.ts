@@ -19,7 +19,7 @@ export const op = defineOp({
   wasm({ inputs: [x, gamma, beta], outputs: [y], attrs: { epsilon } }) {
     const { shape } = x!.type;
     const args = [x!, y!, shape.at(-1)!, gamma ?? 0, beta ?? 0, epsilon];
-    return [{ kernel: 'f32_layer_norm', args, rows: elements(shape.slice(0, -1)) }];
+    return [{ kernel: 'f32_layerNorm', args, rows: elements(shape.slice(0, -1)) }];
   },
 });
 

@@ -2,7 +2,7 @@
 import { firstLanes, mulAdd, splat, storeLanes, sumLanes } from './simd';
 
 /** y = (x - mean) / sqrt(variance + epsilon) * gamma + beta; gamma and beta have n elements, address 0 leaves one out. */
-export function f32_layer_norm(
+export function f32_layerNorm(
   x: usize, y: usize, n: i32, gamma: usize, beta: usize, epsilon: f32, from: i32, to: i32,
 ): void {
   for (let row = from; row < to; row++) {
