@@ -5,6 +5,7 @@ import * as binary from './binary';
 import * as cast from './cast';
 import * as concat from './concat';
 import * as conv from './conv';
+import * as cumsum from './cumsum';
 import type { Offline, Op } from './define';
 import * as dequantize from './dequantize';
 import * as expand from './expand';
@@ -50,6 +51,7 @@ export const OPS: Readonly<Record<number, Op>> = {
   22: expand.op,
   23: gather.op,
   24: argmax.op,
+  25: cumsum.op,
 };
 
 /** What the packer and the tests know besides, by the same codes. Never named by the runtime, so no bundle carries it. */
@@ -77,6 +79,7 @@ export const OFFLINE: Readonly<Record<number, Offline>> = {
   22: expand.offline,
   23: gather.offline,
   24: argmax.offline,
+  25: cumsum.offline,
 };
 
 const BY_NAME = new Map(Object.entries(OPS).map(([code, op]) => [op.name, { op, code: Number(code) }]));
