@@ -146,7 +146,7 @@ export function i8_conv(
   const runCount = runOffsets(runs, kernelH, kernelW, dilationH, dilationW, pitch, pixel, contiguous);
   const runBytes = (<usize>(contiguous ? kernelW * c : groupC) * size + 3) & ~3;
   const groupPanels = (groupO + 7) >> 3;
-  const table = shift ? after : 0;
+  const curve = shift ? after : 0;
   const groupWeights = (<usize>groupPanels * runCount * runBytes) << 3;
   for (let row = from; row < to; ) {
     const n = row / oh, oy = row % oh;
@@ -167,7 +167,7 @@ export function i8_conv(
       for (let g = 0; g < group; g++) {
         blockI8(
           kind, rows * cols, a + <usize>(g * groupC) * size, offsets, runCount, runs, runBytes,
-          weights + <usize>g * groupWeights, params + <usize>g * groupPanels * PANEL, shift, offset, low, high, table,
+          weights + <usize>g * groupWeights, params + <usize>g * groupPanels * PANEL, shift, offset, low, high, curve,
           y + pixels * pixelY + <usize>(g * groupO) * sizeY, groupO, pixelY,
           residual ? residual + pixels * o + g * groupO : 0, residual ? o : 0, residualMultiplier, stage,
         );

@@ -226,7 +226,7 @@ function interleave(a: usize, b: usize): v128 {
 @inline
 function tileI8(
   relaxed: bool, count: i32, x: usize, stride: usize, taps: usize, tapsEnd: usize, w: usize, params: usize,
-  shift: i32, offset: v128, low: v128, high: v128, table: usize, y: usize, pitch: usize, residual: usize, residualPitch: usize,
+  shift: i32, offset: v128, low: v128, high: v128, curve: usize, y: usize, pitch: usize, residual: usize, residualPitch: usize,
   residualMultiplier: i32,
 ): void {
   let c00 = v128.load(params), c01 = v128.load(params, 16);
@@ -247,10 +247,10 @@ function tileI8(
     w += relaxed ? 32 : 64;
     taps += 16;
   } while (taps < tapsEnd);
-  finishRow(c00, c01, params, shift, offset, low, high, table, y, residual, residualMultiplier);
+  finishRow(c00, c01, params, shift, offset, low, high, curve, y, residual, residualMultiplier);
   if (count > 1) {
     finishRow(
-      c10, c11, params, shift, offset, low, high, table, y + pitch, residual + residualPitch, residualMultiplier,
+      c10, c11, params, shift, offset, low, high, curve, y + pitch, residual + residualPitch, residualMultiplier,
     );
   }
 }
@@ -259,7 +259,7 @@ function tileI8(
 @inline
 function rowI8(
   relaxed: bool, cols: i32, channels: i32, x: usize, stride: usize, taps: usize, tapsEnd: usize, w: usize,
-  params: usize, shift: i32, offset: v128, low: v128, high: v128, table: usize, y: usize, pixel: usize, residual: usize,
+  params: usize, shift: i32, offset: v128, low: v128, high: v128, curve: usize, y: usize, pixel: usize, residual: usize,
   residualPixel: usize, residualMultiplier: i32, stage: usize,
 ): void {
   const ragged = channels < 8;
@@ -269,12 +269,12 @@ function rowI8(
     const count = min(cols, 2);
     if (count == 2) {
       tileI8(
-        relaxed, 2, x, stride, taps, tapsEnd, w, params, shift, offset, low, high, table, ragged ? stage : y, step,
+        relaxed, 2, x, stride, taps, tapsEnd, w, params, shift, offset, low, high, curve, ragged ? stage : y, step,
         residual, residualPixel, residualMultiplier,
       );
     } else {
       tileI8(
-        relaxed, 1, x, stride, taps, tapsEnd, w, params, shift, offset, low, high, table, ragged ? stage : y, step,
+        relaxed, 1, x, stride, taps, tapsEnd, w, params, shift, offset, low, high, curve, ragged ? stage : y, step,
         residual, residualPixel, residualMultiplier,
       );
     }
@@ -293,7 +293,7 @@ function rowI8(
 @inline
 function slideRelaxed(
   stride: i32, cols: i32, x: usize, pixel: usize, r1: usize, r2: usize, w: usize, params: usize, shift: i32,
-  offset: v128, low: v128, high: v128, table: usize, y: usize, pixelY: usize, residual: usize, residualPixel: usize,
+  offset: v128, low: v128, high: v128, curve: usize, y: usize, pixelY: usize, residual: usize, residualPixel: usize,
   residualMultiplier: i32,
 ): void {
   const w00 = v128.load(w), w01 = v128.load(w, 16), w10 = v128.load(w, 32), w11 = v128.load(w, 48);
@@ -337,7 +337,7 @@ function slideRelaxed(
       a0 = dot(true, w00, x0, v128.load(params));
       a1 = dot(true, w01, x1, v128.load(params, 16));
     }
-    finishRow(c0, c1, params, shift, offset, low, high, table, y, residual, residualMultiplier);
+    finishRow(c0, c1, params, shift, offset, low, high, curve, y, residual, residualMultiplier);
     x += pixel;
     y += pixelY;
     residual += residualPixel;
@@ -354,7 +354,7 @@ function addColumn(r01: v128, r2: v128, w01: v128, w2: v128, c: v128): v128 {
 @inline
 function slideWide(
   stride: i32, cols: i32, x: usize, pixel: usize, r1: usize, r2: usize, w: usize, params: usize, shift: i32,
-  offset: v128, low: v128, high: v128, table: usize, y: usize, pixelY: usize, residual: usize, residualPixel: usize,
+  offset: v128, low: v128, high: v128, curve: usize, y: usize, pixelY: usize, residual: usize, residualPixel: usize,
   residualMultiplier: i32,
 ): void {
   let rows = interleave(x, x + r1), row = v128.load8x8_u(x + r2);
@@ -405,7 +405,7 @@ function slideWide(
       a0 = addColumn(x0, z0, v128.load(w), v128.load(w, 32), v128.load(params));
       a1 = addColumn(x1, z1, v128.load(w, 16), v128.load(w, 48), v128.load(params, 16));
     }
-    finishRow(c0, c1, params, shift, offset, low, high, table, y, residual, residualMultiplier);
+    finishRow(c0, c1, params, shift, offset, low, high, curve, y, residual, residualMultiplier);
     x += pixel;
     y += pixelY;
     residual += residualPixel;
@@ -415,23 +415,23 @@ function slideWide(
 /** `slide`: the stride at which windows of 3 x 3 slide, or 0 for the general way. */
 function wideRow(
   slide: i32, r1: usize, width: usize, cols: i32, channels: i32, x: usize, stride: usize, taps: usize, tapsEnd: usize,
-  w: usize, params: usize, shift: i32, offset: i32, low: f32, high: f32, table: usize, y: usize, pixel: usize, residual: usize,
+  w: usize, params: usize, shift: i32, offset: i32, low: f32, high: f32, curve: usize, y: usize, pixel: usize, residual: usize,
   residualPixel: usize, residualMultiplier: i32, stage: usize,
 ): void {
-  const c = i32x4.splat(offset), least = bound(shift, table, low), most = bound(shift, table, high);
+  const c = i32x4.splat(offset), least = bound(shift, curve, low), most = bound(shift, curve, high);
   if (slide == 1 && channels >= 8) {
     slideWide(
-      1, cols, x, width, r1, r1 << 1, w, params, shift, c, least, most, table, y, pixel, residual, residualPixel,
+      1, cols, x, width, r1, r1 << 1, w, params, shift, c, least, most, curve, y, pixel, residual, residualPixel,
       residualMultiplier,
     );
   } else if (slide == 2 && channels >= 8) {
     slideWide(
-      2, cols, x, width, r1, r1 << 1, w, params, shift, c, least, most, table, y, pixel, residual, residualPixel,
+      2, cols, x, width, r1, r1 << 1, w, params, shift, c, least, most, curve, y, pixel, residual, residualPixel,
       residualMultiplier,
     );
   } else {
     rowI8(
-      false, cols, channels, x, stride, taps, tapsEnd, w, params, shift, c, least, most, table, y, pixel, residual,
+      false, cols, channels, x, stride, taps, tapsEnd, w, params, shift, c, least, most, curve, y, pixel, residual,
       residualPixel, residualMultiplier, stage,
     );
   }
@@ -439,23 +439,23 @@ function wideRow(
 
 function relaxedRow(
   slide: i32, r1: usize, width: usize, cols: i32, channels: i32, x: usize, stride: usize, taps: usize, tapsEnd: usize,
-  w: usize, params: usize, shift: i32, offset: i32, low: f32, high: f32, table: usize, y: usize, pixel: usize, residual: usize,
+  w: usize, params: usize, shift: i32, offset: i32, low: f32, high: f32, curve: usize, y: usize, pixel: usize, residual: usize,
   residualPixel: usize, residualMultiplier: i32, stage: usize,
 ): void {
-  const c = i32x4.splat(offset), least = bound(shift, table, low), most = bound(shift, table, high);
+  const c = i32x4.splat(offset), least = bound(shift, curve, low), most = bound(shift, curve, high);
   if (slide == 1 && channels >= 8) {
     slideRelaxed(
-      1, cols, x, width, r1, r1 << 1, w, params, shift, c, least, most, table, y, pixel, residual, residualPixel,
+      1, cols, x, width, r1, r1 << 1, w, params, shift, c, least, most, curve, y, pixel, residual, residualPixel,
       residualMultiplier,
     );
   } else if (slide == 2 && channels >= 8) {
     slideRelaxed(
-      2, cols, x, width, r1, r1 << 1, w, params, shift, c, least, most, table, y, pixel, residual, residualPixel,
+      2, cols, x, width, r1, r1 << 1, w, params, shift, c, least, most, curve, y, pixel, residual, residualPixel,
       residualMultiplier,
     );
   } else {
     rowI8(
-      true, cols, channels, x, stride, taps, tapsEnd, w, params, shift, c, least, most, table, y, pixel, residual,
+      true, cols, channels, x, stride, taps, tapsEnd, w, params, shift, c, least, most, curve, y, pixel, residual,
       residualPixel, residualMultiplier, stage,
     );
   }
@@ -525,7 +525,7 @@ export function i8_depthwise(
   const stage = scratch, taps = scratch + 64, tapsEnd = taps + (<usize>count << 2);
   const band = (tapsEnd + 15) & ~15;
   const panelBytes = <usize>count * (kind == WIDE ? 16 : 8);
-  const table = shift ? after : 0;
+  const curve = shift ? after : 0;
   const slide = slideOf(kernelH, kernelW, strideW, dilationW);
   for (let row = from; row < to; ) {
     const n = row / oh, oy = row % oh;
@@ -554,13 +554,13 @@ export function i8_depthwise(
             if (kind == WIDE) {
               wideRow(
                 slide, <usize>dilationH * pitch, width, cols, channels - channel, at, <usize>strideW * width, taps,
-                tapsEnd, weights + panel * panelBytes, params + panel * PANEL, shift, offset, low, high, table, to,
+                tapsEnd, weights + panel * panelBytes, params + panel * PANEL, shift, offset, low, high, curve, to,
                 pixelY, add, residual ? c : 0, residualMultiplier, stage,
               );
             } else if (ASC_FEATURE_RELAXED_SIMD) {
               relaxedRow(
                 slide, <usize>dilationH * pitch, width, cols, channels - channel, at, <usize>strideW * width, taps,
-                tapsEnd, weights + panel * panelBytes, params + panel * PANEL, shift, offset, low, high, table, to,
+                tapsEnd, weights + panel * panelBytes, params + panel * PANEL, shift, offset, low, high, curve, to,
                 pixelY, add, residual ? c : 0, residualMultiplier, stage,
               );
             }

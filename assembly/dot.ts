@@ -51,7 +51,7 @@ export function dot(relaxed: bool, w: v128, x: v128, c: v128): v128 {
 @inline
 function tile(
   relaxed: bool, mr: i32, a: usize, offsets: usize, runs: i32, runOffsets: usize, runBytes: usize, w: usize,
-  params: usize, shift: i32, offset: v128, low: v128, high: v128, table: usize, y: usize, pitch: usize,
+  params: usize, shift: i32, offset: v128, low: v128, high: v128, curve: usize, y: usize, pitch: usize,
   residual: usize, residualPitch: usize, residualMultiplier: i32,
 ): void {
   let c00 = v128.load(params), c01 = v128.load(params, 16);
@@ -205,15 +205,15 @@ function tile(
       c51 = i32x4.shr_s(c51, shift);
     }
   }
-  storeLevels(c00, c01, y, low, high, table, params + 128);
-  if (mr > 1) storeLevels(c10, c11, y + pitch, low, high, table, params + 128);
+  storeLevels(c00, c01, y, low, high, curve, params + 128);
+  if (mr > 1) storeLevels(c10, c11, y + pitch, low, high, curve, params + 128);
   if (mr > 2) {
-    storeLevels(c20, c21, y + 2 * pitch, low, high, table, params + 128);
-    storeLevels(c30, c31, y + 3 * pitch, low, high, table, params + 128);
+    storeLevels(c20, c21, y + 2 * pitch, low, high, curve, params + 128);
+    storeLevels(c30, c31, y + 3 * pitch, low, high, curve, params + 128);
   }
   if (mr > 4) {
-    storeLevels(c40, c41, y + 4 * pitch, low, high, table, params + 128);
-    storeLevels(c50, c51, y + 5 * pitch, low, high, table, params + 128);
+    storeLevels(c40, c41, y + 4 * pitch, low, high, curve, params + 128);
+    storeLevels(c50, c51, y + 5 * pitch, low, high, curve, params + 128);
   }
 }
 
@@ -221,10 +221,10 @@ function tile(
 @inline
 function block(
   relaxed: bool, height: i32, rows: i32, a: usize, offsets: usize, runs: i32, runOffsets: usize, runBytes: usize,
-  w: usize, params: usize, shift: i32, offset: i32, low: f32, high: f32, table: usize, y: usize, n: i32, pitch: usize,
+  w: usize, params: usize, shift: i32, offset: i32, low: f32, high: f32, curve: usize, y: usize, n: i32, pitch: usize,
   residual: usize, residualPitch: usize, residualMultiplier: i32, stage: usize,
 ): void {
-  const offsets4 = i32x4.splat(offset), least = bound(shift, table, low), most = bound(shift, table, high);
+  const offsets4 = i32x4.splat(offset), least = bound(shift, curve, low), most = bound(shift, curve, high);
   const panelBytes = (<usize>runs * runBytes) << 3;
   const size: usize = shift == 0 ? 4 : 1;
   for (; n > 0; n -= 8) {
@@ -236,25 +236,25 @@ function block(
       let count = height;
       if (left >= height) {
         tile(
-          relaxed, height, a, row, runs, runOffsets, runBytes, w, params, shift, offsets4, least, most, table, out, step,
+          relaxed, height, a, row, runs, runOffsets, runBytes, w, params, shift, offsets4, least, most, curve, out, step,
           add, residualPitch, residualMultiplier,
         );
       } else if (left >= 4) {
         count = 4;
         tile(
-          relaxed, 4, a, row, runs, runOffsets, runBytes, w, params, shift, offsets4, least, most, table, out, step,
+          relaxed, 4, a, row, runs, runOffsets, runBytes, w, params, shift, offsets4, least, most, curve, out, step,
           add, residualPitch, residualMultiplier,
         );
       } else if (left >= 2) {
         count = 2;
         tile(
-          relaxed, 2, a, row, runs, runOffsets, runBytes, w, params, shift, offsets4, least, most, table, out, step,
+          relaxed, 2, a, row, runs, runOffsets, runBytes, w, params, shift, offsets4, least, most, curve, out, step,
           add, residualPitch, residualMultiplier,
         );
       } else {
         count = 1;
         tile(
-          relaxed, 1, a, row, runs, runOffsets, runBytes, w, params, shift, offsets4, least, most, table, out, step,
+          relaxed, 1, a, row, runs, runOffsets, runBytes, w, params, shift, offsets4, least, most, curve, out, step,
           add, residualPitch, residualMultiplier,
         );
       }
@@ -278,18 +278,18 @@ function block(
  */
 export function blockI8(
   kind: i32, rows: i32, a: usize, offsets: usize, runs: i32, runOffsets: usize, runBytes: usize, w: usize,
-  params: usize, shift: i32, offset: i32, low: f32, high: f32, table: usize, y: usize, n: i32, pitch: usize,
+  params: usize, shift: i32, offset: i32, low: f32, high: f32, curve: usize, y: usize, n: i32, pitch: usize,
   residual: usize, residualPitch: usize, residualMultiplier: i32, stage: usize,
 ): void {
   if (runBytes == 0) runs = 0;
   if (kind == WIDE) {
     wideBlock(
-      rows, a, offsets, runs, runOffsets, runBytes, w, params, shift, offset, low, high, table, y, n, pitch, residual,
+      rows, a, offsets, runs, runOffsets, runBytes, w, params, shift, offset, low, high, curve, y, n, pitch, residual,
       residualPitch, residualMultiplier, stage,
     );
   } else if (ASC_FEATURE_RELAXED_SIMD) {
     relaxedBlock(
-      rows, a, offsets, runs, runOffsets, runBytes, w, params, shift, offset, low, high, table, y, n, pitch, residual,
+      rows, a, offsets, runs, runOffsets, runBytes, w, params, shift, offset, low, high, curve, y, n, pitch, residual,
       residualPitch, residualMultiplier, stage,
     );
   }
@@ -297,22 +297,22 @@ export function blockI8(
 
 function wideBlock(
   rows: i32, a: usize, offsets: usize, runs: i32, runOffsets: usize, runBytes: usize, w: usize, params: usize,
-  shift: i32, offset: i32, low: f32, high: f32, table: usize, y: usize, n: i32, pitch: usize, residual: usize, residualPitch: usize,
+  shift: i32, offset: i32, low: f32, high: f32, curve: usize, y: usize, n: i32, pitch: usize, residual: usize, residualPitch: usize,
   residualMultiplier: i32, stage: usize,
 ): void {
   block(
-    false, 4, rows, a, offsets, runs, runOffsets, runBytes, w, params, shift, offset, low, high, table, y, n, pitch, residual,
+    false, 4, rows, a, offsets, runs, runOffsets, runBytes, w, params, shift, offset, low, high, curve, y, n, pitch, residual,
     residualPitch, residualMultiplier, stage,
   );
 }
 
 function relaxedBlock(
   rows: i32, a: usize, offsets: usize, runs: i32, runOffsets: usize, runBytes: usize, w: usize, params: usize,
-  shift: i32, offset: i32, low: f32, high: f32, table: usize, y: usize, n: i32, pitch: usize, residual: usize, residualPitch: usize,
+  shift: i32, offset: i32, low: f32, high: f32, curve: usize, y: usize, n: i32, pitch: usize, residual: usize, residualPitch: usize,
   residualMultiplier: i32, stage: usize,
 ): void {
   block(
-    true, 6, rows, a, offsets, runs, runOffsets, runBytes, w, params, shift, offset, low, high, table, y, n, pitch, residual,
+    true, 6, rows, a, offsets, runs, runOffsets, runBytes, w, params, shift, offset, low, high, curve, y, n, pitch, residual,
     residualPitch, residualMultiplier, stage,
   );
 }

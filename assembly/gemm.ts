@@ -176,8 +176,8 @@ export function f32_gemm(
 }
 
 /**
- * The same on levels, in the arithmetic of requant.ts; `kind` as in dot.ts. `w`: i8_pack of [n][1][k]. `after`: the fine
- * table of an output in levels, or the activation program of a float output; 0 for none. `scratch`: 4 * block + 196 bytes, rounded up to 16, and
+ * The same on levels, in the arithmetic of requant.ts; `kind` as in dot.ts. `w`: i8_pack of [n][1][k]. `after`: the
+ * curve of an output in levels, or the activation program of a float output; 0 for none. `scratch`: 4 * block + 196 bytes, rounded up to 16, and
  * the block of x with 16 elements more, unless the kind is BYTES. Rows: m.
  */
 export function i8_gemm(
@@ -185,7 +185,7 @@ export function i8_gemm(
   low: f32, high: f32, residualMultiplier: i32, after: usize, block: i32, scratch: usize, from: i32, to: i32,
 ): void {
   const stage = scratch, offsets = scratch + 192;
-  const table = shift ? after : 0;
+  const curve = shift ? after : 0;
   const form = (offsets + (<usize>block << 2) + 4 + 15) & ~15;
   const pitch = <usize>k * sizeOf(kind), pitchY = shift ? <usize>n : <usize>n << 2;
   denseOffsets(offsets, block, pitch);
@@ -199,7 +199,7 @@ export function i8_gemm(
     }
     blockI8(
       kind, rows, a, offsets, 1, offsets + (<usize>block << 2), (pitch + 3) & ~3, w, params, shift, offset, low, high,
-      table, at, n, pitchY, residual ? residual + <usize>m * n : 0, residual ? n : 0, residualMultiplier, stage,
+      curve, at, n, pitchY, residual ? residual + <usize>m * n : 0, residual ? n : 0, residualMultiplier, stage,
     );
     if (after && !shift) applySteps(after, at, rows * n);
   }

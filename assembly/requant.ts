@@ -4,8 +4,9 @@
  * bias (the sum's initial value), m, lo and hi, and 8 factors of 16 bits. A `shift` of 0 stands for a float output
  * y = sum * m, with m in f32.
  *
- * With a `table`, what stands for y above is a place in it, and the level is (entry * factor + base) >> places. A table
- * begins with the words places and base; its entries, of 16 bits, follow at 16.
+ * With a `curve` (src/ops/curve.ts), what stands for y above is a place on it, which has an entry of 16 bits, and the level
+ * is (entry * factor + base) >> places. A curve begins with the words places, base, half, zero, offset and drop. Entries of a
+ * table follow at 32; where `half` is not 0 they are computed from the other words instead.
  */
 
 /** Bytes of a panel's parameters. */
@@ -24,19 +25,40 @@ export function addend(residual: usize, multiplier: v128): v128 {
   return i32x4.mul(levels, multiplier);
 }
 
-/** Stores 8 shifted sums as levels, or with a `table` the levels that it has for them; `factors`: of the panel. */
+/** Stores 8 shifted sums as levels, or with a `curve` the levels that it has for them; `factors`: of the panel. */
 @inline
-export function storeLevels(c0: v128, c1: v128, y: usize, low: v128, high: v128, table: usize, factors: usize): void {
+export function storeLevels(c0: v128, c1: v128, y: usize, low: v128, high: v128, curve: usize, factors: usize): void {
   const words = i16x8.narrow_i32x4_s(c0, c1);
-  if (table) lookUp(i16x8.min_s(i16x8.max_s(words, low), high), y, table, factors);
+  if (curve) follow(i16x8.min_s(i16x8.max_s(words, low), high), y, curve, factors);
   else {
     const bytes = i8x16.narrow_i16x8_u(words, words);
     v128.store64_lane(y, i8x16.min_u(i8x16.max_u(bytes, low), high), 0);
   }
 }
 
-function lookUp(at: v128, y: usize, table: usize, factors: usize): void {
-  const entries = table + 16;
+function follow(at: v128, y: usize, curve: usize, factors: usize): void {
+  const entries = load<u32>(curve, 8) ? swish(at, curve) : lookUp(at, curve + 32);
+  const factor = v128.load(factors), base = v128.load32_splat(curve, 4);
+  const places = load<i32>(curve);
+  const c0 = i32x4.shr_s(i32x4.add(i32x4.extmul_low_i16x8_s(entries, factor), base), places);
+  const c1 = i32x4.shr_s(i32x4.add(i32x4.extmul_high_i16x8_s(entries, factor), base), places);
+  const words = i16x8.narrow_i32x4_s(c0, c1);
+  v128.store64_lane(y, i8x16.narrow_i16x8_u(words, words), 0);
+}
+
+/** (q * clamp(q + half, 0, 2 * half) + offset) >> drop, where q is the place from zero. */
+@inline
+function swish(at: v128, curve: usize): v128 {
+  const half = v128.load16_splat(curve, 8), drop = load<i32>(curve, 20);
+  const q = i16x8.sub(at, v128.load16_splat(curve, 12)), offset = v128.load32_splat(curve, 16);
+  const t = i16x8.min_s(i16x8.max_s(i16x8.add(q, half), i16x8.splat(0)), i16x8.add(half, half));
+  const c0 = i32x4.shr_s(i32x4.add(i32x4.extmul_low_i16x8_s(q, t), offset), drop);
+  const c1 = i32x4.shr_s(i32x4.add(i32x4.extmul_high_i16x8_s(q, t), offset), drop);
+  return i16x8.narrow_i32x4_s(c0, c1);
+}
+
+@inline
+function lookUp(at: v128, entries: usize): v128 {
   at = i16x8.shl(at, 1);
   let found = v128.load16_splat(entries + <usize>i16x8.extract_lane_u(at, 0));
   found = v128.load16_lane(entries + <usize>i16x8.extract_lane_u(at, 1), found, 1);
@@ -45,13 +67,7 @@ function lookUp(at: v128, y: usize, table: usize, factors: usize): void {
   found = v128.load16_lane(entries + <usize>i16x8.extract_lane_u(at, 4), found, 4);
   found = v128.load16_lane(entries + <usize>i16x8.extract_lane_u(at, 5), found, 5);
   found = v128.load16_lane(entries + <usize>i16x8.extract_lane_u(at, 6), found, 6);
-  found = v128.load16_lane(entries + <usize>i16x8.extract_lane_u(at, 7), found, 7);
-  const factor = v128.load(factors), base = v128.load32_splat(table, 4);
-  const places = load<i32>(table);
-  const c0 = i32x4.shr_s(i32x4.add(i32x4.extmul_low_i16x8_s(found, factor), base), places);
-  const c1 = i32x4.shr_s(i32x4.add(i32x4.extmul_high_i16x8_s(found, factor), base), places);
-  const words = i16x8.narrow_i32x4_s(c0, c1);
-  v128.store64_lane(y, i8x16.narrow_i16x8_u(words, words), 0);
+  return v128.load16_lane(entries + <usize>i16x8.extract_lane_u(at, 7), found, 7);
 }
 
 /** Stores 8 sums times their scales, in f32. */
@@ -61,16 +77,16 @@ export function storeFloats(c0: v128, c1: v128, y: usize, m0: v128, m1: v128, lo
   v128.store(y, f32x4.pmin(f32x4.pmax(f32x4.mul(f32x4.convert_i32x4_s(c1), m1), low), high), 16);
 }
 
-/** A bound of what is stored, or looked up, in every lane. */
+/** A bound of what is stored, or of places on the curve, in every lane. */
 @inline
-export function bound(shift: i32, table: usize, value: f32): v128 {
-  return shift == 0 ? f32x4.splat(value) : table ? i16x8.splat(<i16><i32>value) : i8x16.splat(<i8><i32>value);
+export function bound(shift: i32, curve: usize, value: f32): v128 {
+  return shift == 0 ? f32x4.splat(value) : curve ? i16x8.splat(<i16><i32>value) : i8x16.splat(<i8><i32>value);
 }
 
 /** The whole epilogue for one row of 8 sums. `offset`, `low` and `high` are in every lane. */
 @inline
 export function finishRow(
-  c0: v128, c1: v128, params: usize, shift: i32, offset: v128, low: v128, high: v128, table: usize, y: usize,
+  c0: v128, c1: v128, params: usize, shift: i32, offset: v128, low: v128, high: v128, curve: usize, y: usize,
   residual: usize, residualMultiplier: i32,
 ): void {
   if (shift == 0) {
@@ -91,5 +107,5 @@ export function finishRow(
     c0 = i32x4.shr_s(c0, shift);
     c1 = i32x4.shr_s(c1, shift);
   }
-  storeLevels(c0, c1, y, low, high, table, params + 128);
+  storeLevels(c0, c1, y, low, high, curve, params + 128);
 }

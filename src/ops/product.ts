@@ -6,6 +6,7 @@ import { isStatic } from '../core/dim';
 import type { DType } from '../core/dtype';
 import { WaferError } from '../core/errors';
 import { type Quant, type Shape, type StaticType, shapeText, type TensorType, typeText } from '../core/shape';
+import { type Curve, checkCurve, ENTRY_BITS, entryOf, FINE, FINE_BITS, kernelCurve, levelOfEntry } from './curve';
 import {
   type AttrsOf,
   type Block,
@@ -21,14 +22,13 @@ import {
   type Step,
   steps,
 } from './define';
-import { checkFactors, ENTRY_BITS, entryOf, FINE, FINE_BITS, kernelTable, levelOfEntry } from './fine';
 import { checkRequant, checkSums, offsetOf, type Requant, requantize, saturation } from './requant';
 import { encodeSteps, evaluateSteps, step } from './steps';
 
 /**
  * Float: y = act(x * w + bias + residual). Quantised x and w: with `quant`, y is requantised by `multiplier` (i32) as
- * requant.ts says; without, y = act((x * w + bias) * multiplier) with `multiplier` in f32. With a `table`, y is a function
- * of the requantised sum as fine.ts says.
+ * requant.ts says; without, y = act((x * w + bias) * multiplier) with `multiplier` in f32. With `middle`, y is a function
+ * of the sum, by `table` or `swish`, as curve.ts says.
  */
 export const productInputs = ['x', 'w', 'bias?', 'multiplier?', 'residual?', 'table?', 'factor?'] as const;
 
@@ -36,15 +36,17 @@ export const productAttrs = {
   act: steps(),
   /** Quantisation of the output; null for a float output. */
   quant: quant(),
-  /** Quantisation of the levels that `table` is made for; null without a table. */
+  /** Quantisation of the sum that a function is applied to; null without one. */
   middle: quant(),
   /** Binary places of the multipliers. */
   shift: int(22),
-  /** Levels to clamp to, before the table. */
+  /** Levels to clamp to, before the function. */
   range: ints(-128, 127),
   /** Residual scale over output scale, with `shift` binary places. */
   residualMultiplier: int(0),
-  /** Binary places of table entry times `factor`, which is 1 where there is none. */
+  /** Hard swish as a function: half, offset and drop of curve.ts. Empty without it. */
+  swish: ints(),
+  /** Binary places of the function's entries times `factor`: one for all channels or one for each, 1 without. */
   factorPlaces: int(ENTRY_BITS),
 };
 export type ProductAttrs = AttrsOf<typeof productAttrs>;
@@ -65,11 +67,13 @@ export function productType(inputs: readonly TensorType[], attrs: ProductAttrs, 
   if (residual && integer && !residual.quant) throw new WaferError('DTYPE', 'input "residual" needs a quantised i8 tensor');
   if (!attrs.quant && integer && residual) throw new WaferError('ARGUMENT', 'a float output of integers takes no residual');
   expectType('table', table, 'u8', [256, 2]);
-  if (table && !attrs.quant) throw new WaferError('ARGUMENT', 'a table needs a quantised output');
-  expectType('factor', factor, 'i32', channels);
-  if (factor && !table) throw new WaferError('ARGUMENT', 'factors need a table');
-  if (!table !== !attrs.middle) throw new WaferError('ARGUMENT', 'a table and "middle" need each other');
-  if (attrs.quant && attrs.act.length) throw new WaferError('ARGUMENT', 'a quantised output takes no act; use range or table');
+  if (attrs.middle && !attrs.quant) throw new WaferError('ARGUMENT', 'a function of levels needs a quantised output');
+  expectType('factor', factor, 'i32', factor?.shape[0] === 1 ? [1] : channels);
+  if (factor && !attrs.middle) throw new WaferError('ARGUMENT', 'factors need a function');
+  if ((table ? 1 : 0) + (attrs.swish.length ? 1 : 0) !== (attrs.middle ? 1 : 0))
+    throw new WaferError('ARGUMENT', '"middle" needs a table or a swish, and these need it');
+  if (attrs.quant && attrs.act.length)
+    throw new WaferError('ARGUMENT', 'a quantised output takes no act; use range, table or swish');
   return y;
 }
 
@@ -131,7 +135,8 @@ export function integerPanels(node: Lowering<ProductAttrs>, groups: number): Blo
     const floats = new Float32Array(words.buffer);
     const halves = new Int16Array(words.buffer);
     const factors = factor && constantOf('factor', factor);
-    if (table) checkFactors(factors, attrs.factorPlaces);
+    const curve = curveOf(attrs, table);
+    if (curve) checkCurve(curve, factors);
     const requant = attrs.quant && requantOf(attrs, attrs.quant);
     if (attrs.quant) {
       const { zero } = attrs.middle ?? attrs.quant;
@@ -141,7 +146,7 @@ export function integerPanels(node: Lowering<ProductAttrs>, groups: number): Blo
       const within = channel % channels;
       const panel = Math.floor(channel / channels) * Math.ceil(channels / 8) + Math.floor(within / 8);
       const at = PANEL_WORDS * panel + (within % 8);
-      halves[2 * (PANEL_WORDS * panel + 32) + (within % 8)] = factors?.[channel] ?? 1;
+      halves[2 * (PANEL_WORDS * panel + 32) + (within % 8)] = factors?.[factors.length > 1 ? channel : 0] ?? 1;
       let [sum, size] = [0, 0];
       for (let i = channel * depth; i < (channel + 1) * depth; i++) {
         sum += weights[i]!;
@@ -160,13 +165,17 @@ export function integerPanels(node: Lowering<ProductAttrs>, groups: number): Blo
   });
 }
 
-/** To levels, or with a table to the finer steps at which it is looked up. */
+function curveOf({ middle, swish, factorPlaces }: ProductAttrs, table: Operand | undefined): Curve | undefined {
+  return middle ? { table: table && constantOf('table', table), swish, middle, places: factorPlaces } : undefined;
+}
+
+/** To levels, or before a function to its places. */
 function requantOf({ shift, range, middle }: ProductAttrs, quant: Quant): Requant {
   if (!middle) return { shift, range, zero: quant.zero };
   return { shift: shift - FINE_BITS, range: range.map((level) => FINE * level), zero: FINE * middle.zero };
 }
 
-/** Arguments of the integer kernels: shift, offset, low, high, residual multiplier, and a table or activation program. */
+/** Arguments of the integer kernels: shift, offset, low, high, residual multiplier, and a curve or activation program. */
 export function integerArguments(node: Lowering<ProductAttrs>): (number | Operand | Block)[] {
   const { attrs, inputs, constant } = node;
   const [, , , , residual, table] = inputs;
@@ -176,10 +185,11 @@ export function integerArguments(node: Lowering<ProductAttrs>): (number | Operan
   }
   // Kernels see levels as bytes: every level is 128 higher.
   const { shift, zero, range } = requantOf(attrs, attrs.quant);
-  const raise = table ? FINE * 128 : 128;
+  const raise = attrs.middle ? FINE * 128 : 128;
   const factor = residual ? attrs.residualMultiplier : 0;
   const offset = offsetOf({ shift, zero: zero + raise, range }) - (residual ? factor * (residual.type.quant!.zero + 128) : 0);
-  const after = table ? constant('table', () => kernelTable(constantOf('table', table), attrs.factorPlaces, attrs.quant!)) : 0;
+  const curve = curveOf(attrs, table);
+  const after = curve ? constant('curve', () => kernelCurve(curve, attrs.quant!)) : 0;
   return [shift, offset, range[0]! + raise, range[1]! + raise, factor, after];
 }
 
@@ -224,8 +234,10 @@ export function finish(
     ...requantOf(attrs, attrs.quant),
     addend: residual ? (residual.data[at]! - residual.type.quant!.zero) * attrs.residualMultiplier : 0,
   });
-  if (!table) return level;
-  return levelOfEntry(entryOf(table.data, level + FINE * 128), factor?.data[channel] ?? 1, attrs.factorPlaces, attrs.quant);
+  const { middle, swish, factorPlaces: places } = attrs;
+  if (!middle) return level;
+  const entry = entryOf({ table: table?.data, swish, middle, places }, level + FINE * 128);
+  return levelOfEntry(entry, factor?.data[factor.data.length > 1 ? channel : 0] ?? 1, places, attrs.quant);
 }
 
 /** Multiply-accumulates of an output of `y` with `depth` products each. */
@@ -272,6 +284,10 @@ export function integerCases<A extends ProductAttrs>(
     {
       inputs: [...first, bias, multiplier(20), residual, table, factor],
       attrs: { quant, middle: { scale: 1, zero: -20 }, range: [-20, 40], shift: 20, residualMultiplier: 77777, factorPlaces: 15 },
+    },
+    {
+      inputs: [...first, bias, multiplier(19), null, null, factor],
+      attrs: { quant, middle: { scale: 1, zero: -30 }, shift: 19, swish: [500, -70000, 7], factorPlaces: 14 },
     },
     { inputs: [...first, bias, multiplier(22)], attrs: { quant, range: [-11, 60] } },
     { inputs: [...first, bias, scale], attrs: { act: [step('relu')] } },

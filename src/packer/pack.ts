@@ -11,10 +11,9 @@ import type { Golden, ImageProcessing, Postprocessing, WaferModel } from '../for
 import { readWafer } from '../format/reader';
 import { writeWafer } from '../format/writer';
 import type { Graph, Value } from '../graph/ir';
-import { bindShapes } from '../runtime/bind';
 import { runGolden } from '../runtime/golden';
 import { binaries } from '../runtime/wasm/binaries';
-import { type Engine, type Sample, wasmEngine } from './evaluate/engine';
+import { bindingsOf, type Engine, type Sample, wasmEngine } from './evaluate/engine';
 import { traceOrigins } from './import/names';
 import { type ImportOptions, importOnnx } from './import/onnx/import';
 import { declutter } from './passes/index';
@@ -70,7 +69,7 @@ export async function pack(onnx: Uint8Array, options: PackOptions): Promise<Pack
     bindings = bindingsOf(graph, samples[0]!);
     recipe.push(`int8 ${quantized.method}, ${samples.length} samples`);
     for (const { node, why } of quantized.floatNodes) recipe.push(`float ${node}: ${why}`);
-    metrics.sqnr_db = quantized.sqnr[quantized.method]!;
+    metrics.sqnr_db = quantized.outputSqnr;
   }
 
   onStage?.('golden run');
@@ -95,9 +94,6 @@ export async function pack(onnx: Uint8Array, options: PackOptions): Promise<Pack
     report: { sourceBytes: onnx.length, bytes: bytes.length, notes, ...(quantized && { quantize: quantized }) },
   };
 }
-
-const bindingsOf = (graph: Graph, sample: Sample): Bindings =>
-  bindShapes(graph.inputs.map(({ name, type }) => ({ name, declared: type.shape, given: [...sample[name]!.shape] })));
 
 const GOLDEN_SEED = 1;
 

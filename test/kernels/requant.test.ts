@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { WaferError } from '../../src/core/errors';
 import { Builder } from '../../src/graph/ir';
-import { checkFactors, entryOf, FINE, FINE_BITS, levelOfEntry } from '../../src/ops/fine';
+import { type Curve, checkCurve, entryOf, FINE, FINE_BITS, levelOfEntry, MOST_HALF } from '../../src/ops/curve';
 import { checkRequant, checkSums, type Requant, requantize, saturation } from '../../src/ops/requant';
 import { Session } from '../../src/runtime/session';
 import { baseDevice } from '../support/wasm';
@@ -111,51 +111,60 @@ test('requant/what could leave 32 bits is refused', () => {
   refused(() => checkSums(2 ** 30, 5_000_000));
 });
 
-test('requant/entries of a table meet factors at their extremes as fine.ts says', () => {
-  const knots = Uint8Array.from({ length: 512 }, (_, i) => ([-32768, 32767, -1, 0, 129][(i >> 1) % 5]! >> (8 * (i & 1))) & 255);
-  for (const [factor, places] of [
+test('requant/curves at their extremes are what curve.ts says', () => {
+  const table = Uint8Array.from({ length: 512 }, (_, i) => ([-32768, 32767, -1, 0, 129][(i >> 1) % 5]! >> (8 * (i & 1))) & 255);
+  const swishes = [[], [1, 0, 1], [MOST_HALF, 2 ** 30, 15], [MOST_HALF, -(2 ** 30), 1], [525, 77, 7], [3000, -5, 31]];
+  const factors = [
     [1, 1],
     [1, 7],
     [32767, 22],
     [32767, 15],
     [257, 9],
-  ] as const)
-    for (const zero of [-128, 0, 127]) {
-      const count = 1 + FINE * 255;
-      const build = new Builder();
-      const x = build.input('x', { dtype: 'i8', shape: [1, 1], quant: { scale: 1, zero: 0 } });
-      const column = (name: string, value: (i: number) => number) =>
-        build.numbers(
-          name,
-          'i32',
-          [count],
-          Array.from({ length: count }, (_, i) => value(i)),
-        );
-      const y = build.node(
-        'gemm',
-        'y',
-        [
-          ...[x, build.numbers('w', 'i8', [count, 1], new Array(count).fill(0)), column('bias', (i) => i - 128 * FINE)],
-          ...[column('multiplier', () => 2), undefined, build.constant('table', { dtype: 'u8', shape: [256, 2] }, knots)],
-          column('factor', () => factor),
-        ],
-        { quant: { scale: 1, zero }, middle: { scale: 1, zero: 0 }, shift: 1 + FINE_BITS, factorPlaces: places },
-      );
-      const session = new Session(build.finish([{ name: 'y', value: y }]), device);
-      const got = session.run({ x: { data: new Int8Array([0]), shape: [1, 1] } }).y!.data;
-      const want = Array.from({ length: count }, (_, i) => levelOfEntry(entryOf(knots, i), factor, places, { scale: 1, zero }));
-      expect(Array.from(got), JSON.stringify({ factor, places, zero })).toEqual(want);
-    }
+  ] as const;
+  const count = 1 + FINE * 255;
+  for (const swish of swishes)
+    for (const [factor, places] of factors)
+      for (const [zero, from] of [
+        [-128, 0],
+        [0, -128],
+        [127, 127],
+      ] as const) {
+        const build = new Builder();
+        const x = build.input('x', { dtype: 'i8', shape: [1, 1], quant: { scale: 1, zero: 0 } });
+        const column = (name: string, value: (i: number) => number) =>
+          build.numbers(
+            name,
+            'i32',
+            [count],
+            Array.from({ length: count }, (_, i) => value(i)),
+          );
+        const middle = { scale: 1, zero: from };
+        const inputs = [
+          ...[x, build.numbers('w', 'i8', [count, 1], new Array(count).fill(0))],
+          ...[column('bias', (i) => i - FINE * (128 + from)), column('multiplier', () => 2), undefined],
+          ...[swish.length ? undefined : build.constant('table', { dtype: 'u8', shape: [256, 2] }, table)],
+          build.numbers('factor', 'i32', [1], [factor]),
+        ];
+        const attrs = { quant: { scale: 1, zero }, middle, shift: 1 + FINE_BITS, swish, factorPlaces: places };
+        const session = new Session(build.finish([{ name: 'y', value: build.node('gemm', 'y', inputs, attrs) }]), device);
+        const got = session.run({ x: { data: new Int8Array([0]), shape: [1, 1] } }).y!.data;
+        const curve: Curve = { table: swish.length ? undefined : table, swish, middle, places };
+        const want = Array.from({ length: count }, (_, i) => levelOfEntry(entryOf(curve, i), factor, places, { scale: 1, zero }));
+        expect(Array.from(got), JSON.stringify({ swish, factor, places, zero })).toEqual(want);
+      }
 });
 
-test('requant/factors that could leave 32 bits are refused', () => {
-  checkFactors(undefined, 7);
-  checkFactors([1, 32767], 22);
-  for (const [factors, places] of [
-    [[0], 7],
-    [[32768], 7],
-    [[1], 0],
-    [[1], 23],
-  ] as const)
-    expect(() => checkFactors(factors, places)).toThrow(WaferError);
+test('requant/curves that could leave 16 or 32 bits are refused', () => {
+  const middle = { scale: 1, zero: 0 };
+  const table = { table: new Uint8Array(512), swish: [], middle, places: 7 };
+  const swish = { table: undefined, swish: [525, 77, 7], middle, places: 7 };
+  const refused = (curve: Curve, factors?: number[]) => expect(() => checkCurve(curve, factors)).toThrow(WaferError);
+  checkCurve(table, undefined);
+  checkCurve({ ...swish, places: 22 }, [1, 32767]);
+  refused(table, [0]);
+  refused(table, [32768]);
+  refused({ ...table, places: 0 });
+  refused({ ...table, places: 23 });
+  for (const numbers of [[], [0, 0, 1], [MOST_HALF + 1, 0, 1], [1, 2 ** 30 + 1, 1], [1, 0, 0], [1, 0, 32], [1.5, 0, 1]])
+    refused({ ...swish, swish: numbers });
 });

@@ -250,8 +250,49 @@ describe('quantize/equalize', () => {
     const quantized = (await quantize(graph, samples, engine, { method: 'minmax' })).graph;
     expect(quantized.nodes.map(({ op }) => op.name)).toEqual(['quantize', 'conv', 'conv', 'gemm']);
     expect(quantized.nodes[1]!.inputs[6]?.type).toEqual({ dtype: 'i32', shape: [channels] });
+    expect(quantized.nodes[1]!.attrs.swish).toHaveLength(3);
     const [float, integer] = [await engine.session(graph), await engine.session(quantized)];
     const { sqnr } = compare(integer.run(samples[0]!).z!.data, float.run(samples[0]!).z!.data, { abs: 0, rel: 0 });
     expect(sqnr).toBeGreaterThan(35);
+  });
+});
+
+describe('quantize/leading layers', () => {
+  /** Four thin layers, of which the second looks at what the first makes smallest, then two of `width` channels. */
+  async function report(width: number) {
+    const [build, draw, engine] = [new Builder(), random(6), wasmEngine(binaries())];
+    const conv = (name: string, x: Value, o: number, kernel: number, scale: (o: number, i: number) => number) => {
+      const depth = x.type.shape[3] as number;
+      const shape = [o, kernel, kernel, depth];
+      const data = Float32Array.from({ length: elements(shape) }, (_, at) => {
+        const channel = Math.floor(at / (kernel * kernel * depth));
+        return (2 * draw() - 1) * scale(channel, at % depth);
+      });
+      const pads = [1, 1, 1, 1].map(() => (kernel - 1) / 2);
+      return build.node('conv', name, [x, build.constant('w', { dtype: 'f32', shape }, data)], { pads, act: [step('relu')] });
+    };
+    const x = build.input('x', { dtype: 'f32', shape: [1, 12, 12, 3] });
+    let y = conv('stem', x, 4, 1, (o) => 10 ** -o);
+    y = conv('second', y, 4, 1, (_, i) => 10 ** i);
+    y = conv('third', y, 4, 1, () => 1);
+    y = conv('fourth', y, 4, 1, () => 1);
+    y = conv('wide', y, width, 3, () => 0.2);
+    const graph = build.finish([{ name: 'y', value: conv('last', y, width, 3, () => 0.1) }]);
+    const sample = () => ({ x: { data: Float32Array.from({ length: 432 }, () => 2 * draw() - 1), shape: [1, 12, 12, 3] } });
+    return (await quantize(graph, [sample(), sample(), sample()], engine)).report;
+  }
+  it('stay float where that is cheap and brings much', async () => {
+    const { sqnr, outputSqnr, floatNodes } = await report(48);
+    expect(floatNodes.filter(({ why }) => why.includes('first layers')).map(({ node }) => node)).toEqual([
+      'conv "stem"',
+      'conv "second"',
+      'conv "third"',
+      'conv "fourth"',
+    ]);
+    expect(outputSqnr).toBeGreaterThanOrEqual(Math.max(...Object.values(sqnr)) + 3);
+  });
+  it('are int8 where they are much of the network', async () => {
+    const { floatNodes } = await report(4);
+    expect(floatNodes).toEqual([]);
   });
 });

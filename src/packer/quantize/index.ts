@@ -9,7 +9,8 @@ import type { Quant } from '../../core/shape';
 import { type Graph, type Node, nodeText, type Value } from '../../graph/ir';
 import type { Step } from '../../ops/define';
 import { evaluateSteps } from '../../ops/steps';
-import type { Engine, Sample } from '../evaluate/engine';
+import { countMacs } from '../evaluate/cost';
+import { bindingsOf, type Engine, type Sample } from '../evaluate/engine';
 import { equalize } from './equalize';
 import { Histogram } from './histogram';
 import { lowerToIntegers, splitActivations } from './lower';
@@ -31,6 +32,8 @@ export interface QuantizeReport {
   method: Method;
   /** Signal to noise of the outputs against the float graph, in dB over all samples, by method tried. */
   sqnr: Partial<Record<Method, number>>;
+  /** The same of the result. */
+  outputSqnr: number;
   integerNodes: number;
   /** Node name and reason. */
   floatNodes: readonly { node: string; why: string }[];
@@ -52,30 +55,68 @@ export async function quantize(
       hint: 'pass --calibrate with a folder of images or .npy files, or an .npz',
     });
   const methods = !options.method || options.method === 'auto' ? METHODS : [options.method];
-  const total = samples.length * (2 + methods.length);
+  const total = samples.length * (3 + methods.length);
   let done = 0;
   const progress = (what: string) => options.onProgress?.(++done, total, what);
 
   const split = await equalize(splitActivations(graph), samples, engine, () => progress('equalise'));
-  const regions = findRegions(split, options.keepFloat);
+  const kept = (node: Node) => (options.keepFloat?.(node) ? 'kept float on request' : undefined);
+  const regions = findRegions(split, kept);
   const { histograms, rowsOf, outputs } = await calibrate(split, regions, samples, engine, () => progress('calibrate'));
-  let best: { graph: Graph; method: Method; sqnr: number } | undefined;
-  const sqnr: Partial<Record<Method, number>> = {};
-  for (const method of methods) {
-    const lowered = lowerToIntegers(split, regions, { quantOf: chooseQuants(split, regions, histograms, method), rowsOf });
-    const noise = await outputSqnr(lowered, samples, outputs, engine, () => progress(method));
-    sqnr[method] = Number(noise.toFixed(2));
-    if (!best || noise > best.sqnr) best = { graph: lowered, method, sqnr: noise };
-  }
+  const attempt = async (regions: Regions, method: Method, what: string): Promise<Attempt> => {
+    const quantOf = chooseQuants(split, regions, histograms, method);
+    const lowered = lowerToIntegers(split, regions, { quantOf, rowsOf });
+    return { graph: lowered, method, regions, sqnr: await outputSqnr(lowered, samples, outputs, engine, () => progress(what)) };
+  };
+  const attempts: Attempt[] = [];
+  for (const method of methods) attempts.push(await attempt(regions, method, method));
+  const best = attempts.reduce((a, b) => (b.sqnr > a.sqnr ? b : a));
+  const leading = leadingProducts(split, regions, samples[0]!);
+  const lighter = findRegions(split, (node) => kept(node) ?? (leading.has(node) ? LEADING_REASON : undefined));
+  const relieved = leading.size > 0 ? await attempt(lighter, best.method, 'leading layers in float') : best;
+  const chosen = relieved.sqnr >= best.sqnr + LEADING_GAIN ? relieved : best;
   return {
-    graph: best!.graph,
+    graph: chosen.graph,
     report: {
-      method: best!.method,
-      sqnr,
-      integerNodes: regions.integer.size,
-      floatNodes: [...regions.float].map(([node, why]) => ({ node: nodeText(node), why })),
+      method: chosen.method,
+      sqnr: Object.fromEntries(attempts.map(({ method, sqnr }) => [method, Number(sqnr.toFixed(2))])),
+      outputSqnr: Number(chosen.sqnr.toFixed(2)),
+      integerNodes: chosen.regions.integer.size,
+      floatNodes: [...chosen.regions.float].map(([node, why]) => ({ node: nodeText(node), why })),
     },
   };
+}
+
+/** One way to lower the graph. */
+interface Attempt {
+  graph: Graph;
+  method: Method;
+  regions: Regions;
+  /** Of the outputs, in dB. */
+  sqnr: number;
+}
+
+/** The first layers see the raw input and hand their noise to all others: they stay float where that is cheap and helps. */
+const LEADING = 4;
+/** dB that it must bring. */
+const LEADING_GAIN = 3;
+const LEADING_REASON = `in int8 the first layers would cost the outputs more than ${LEADING_GAIN} dB`;
+/** Shares of the network's weights and of its work that it may keep in f32. */
+const LEADING_WEIGHTS = 0.01;
+const LEADING_WORK = 0.06;
+
+/** The first products, none where they are much of the network. */
+function leadingProducts(graph: Graph, { integer }: Regions, sample: Sample): Set<Node> {
+  const products = [...integer].filter(([, form]) => form === 'product').map(([node]) => node);
+  const first = products.slice(0, LEADING);
+  const macs = countMacs(graph, bindingsOf(graph, sample));
+  const share = (of: (node: Node) => number) => {
+    const sum = (nodes: readonly Node[]) => nodes.reduce((total, node) => total + of(node), 0);
+    return sum(first) / sum(products);
+  };
+  const isCheap =
+    share((node) => node.inputs[1]!.data!.length) <= LEADING_WEIGHTS && share((node) => macs.get(node)!) <= LEADING_WORK;
+  return new Set(isCheap ? first : []);
 }
 
 type Outputs = Record<string, Float32Array>;

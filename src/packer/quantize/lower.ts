@@ -6,10 +6,10 @@ import { WaferError } from '../../core/errors';
 import type { Quant } from '../../core/shape';
 import { Builder, countUses, type Graph, type Node, nodeText, type Value } from '../../graph/ir';
 import { rewrite } from '../../graph/rewrite';
+import { FINE_BITS } from '../../ops/curve';
 import type { Attrs, Step } from '../../ops/define';
-import { ENTRY_BITS, FINE_BITS } from '../../ops/fine';
-import { evaluateSteps } from '../../ops/steps';
-import { levelOf, quantOf, realOf } from './range';
+import { curveOf, factorsOf, tableOf } from './curves';
+import { levelOf, quantOf } from './range';
 import { clampBounds, isClamp, levelInputs, type Regions } from './regions';
 import { type FloatWeights, quantizeForFloats, quantizeForIntegers, type Rows } from './weights';
 
@@ -120,24 +120,6 @@ function constantLevels(build: Builder, x: Value): Value {
   );
 }
 
-/** u8[256]: the byte (level + 128) of f at each byte. */
-function tableOf(build: Builder, node: Node, from: Quant, to: Quant): Value {
-  const steps = node.attrs.steps as Step[];
-  const table = Uint8Array.from({ length: 256 }, (_, i) => levelOf(evaluateSteps(steps, realOf(i - 128, from)), to) + 128);
-  return build.constant(`${node.name}.table`, { dtype: 'u8', shape: [256] }, table);
-}
-
-/** u8[256, 2], as products take it: f at each byte, in units of `unit`. */
-function entriesOf(build: Builder, node: Node, from: Quant, unit: number): Value {
-  const steps = node.attrs.steps as Step[];
-  const entries = Int16Array.from({ length: 256 }, (_, i) => {
-    const entry = Math.round((evaluateSteps(steps, realOf(i - 128, from)) / unit) * 2 ** ENTRY_BITS);
-    return Math.min(Math.max(entry, -32768), 32767);
-  });
-  const bytes = Uint8Array.from({ length: 512 }, (_, i) => entries[i >> 1]! >> (8 * (i & 1)));
-  return build.constant(`${node.name}.table`, { dtype: 'u8', shape: [256, 2] }, bytes);
-}
-
 /** Levels of a clamp's bounds, never crossing the zero point: 0 stays representable. */
 function rangeOf(act: readonly Step[], quant: Quant): [number, number] {
   const [low, high] = clampBounds(act);
@@ -215,16 +197,16 @@ function integerProduct(
     });
   const q = quantizeForIntegers(float, x8.type.quant!.scale, middle.scale, shift, largest);
   const output = quantOfValue(last.outputs[0]!);
-  const unit = lookup ? quantOfValue(lookup.outputs[0]!).scale : 0;
-  const factors = scaling && channelFactors(scaling.inputs[1]!.data as Float32Array, unit / output.scale);
+  const curve = lookup && curveOf(build, lookup, middle, quantOfValue(lookup.outputs[0]!));
+  const factors = curve && factorsOf(scaling?.inputs[1]?.data ?? [1], curve.unit / output.scale);
   const inputs = [
     x8,
     build.constant(`${w!.name}.i8`, { dtype: 'i8', shape: w!.type.shape }, q.levels),
     build.constant(bias ? `${bias.name}.i32` : `${w!.name}.bias`, { dtype: 'i32', shape: [channels] }, q.bias),
     build.constant(`${w!.name}.multiplier`, { dtype: 'i32', shape: [channels] }, q.multiplier),
     r8,
-    lookup && entriesOf(build, lookup, middle, unit),
-    factors && build.constant(`${last.name}.factor`, { dtype: 'i32', shape: [channels] }, factors.data),
+    curve?.table,
+    factors && build.constant(`${last.name}.factor`, { dtype: 'i32', shape: [factors.data.length] }, factors.data),
   ];
   return build.node(node.op, last.name, inputs, {
     ...geometry(node),
@@ -233,15 +215,9 @@ function integerProduct(
     range: rangeOf(node.attrs.act as Step[], middle),
     shift,
     residualMultiplier: Math.round(ratio * 2 ** shift),
+    ...(curve?.swish && { swish: curve.swish }),
     ...(factors && { factorPlaces: factors.places }),
   });
-}
-
-/** Factors times `ratio`, with as many binary places as 15 bits hold, for entries that have ENTRY_BITS themselves. */
-function channelFactors(factors: Float32Array, ratio: number): { data: Int32Array; places: number } {
-  const largest = Math.max(...factors) * ratio;
-  const places = Math.min(22, ENTRY_BITS + Math.floor(Math.log2(32767 / largest)));
-  return { places, data: Int32Array.from(factors, (f) => Math.max(1, Math.round(f * ratio * 2 ** (places - ENTRY_BITS)))) };
 }
 
 /** A product of levels whose result only float nodes read: no rounding on the way out. */

@@ -84,12 +84,14 @@ export interface Regions {
   readonly float: ReadonlyMap<Node, string>;
 }
 
-export function findRegions(graph: Graph, keepFloat: (node: Node) => boolean = () => false): Regions {
+/** @param kept why a node that could be integer is to stay float; undefined for others. */
+export function findRegions(graph: Graph, kept: (node: Node) => string | undefined): Regions {
   const forms = new Map<Node, IntegerForm>();
   const float = new Map<Node, string>();
   for (const node of graph.nodes) {
     const found = integerForm(node);
-    if (keepFloat(node)) float.set(node, 'kept float on request');
+    const why = kept(node);
+    if (why) float.set(node, why);
     else if ('why' in found) float.set(node, found.why);
     else forms.set(node, found.form);
   }
