@@ -6,7 +6,7 @@ import { fillBand, runOffsets } from './conv';
 import { convert, dot, WIDE } from './dot';
 import { storeF32 } from './gemm';
 import { unstage } from './line';
-import { bound, finishRow, PANEL } from './requant';
+import { bound, finishRow, follow, PANEL } from './requant';
 import { applySteps } from './steps';
 
 /** 8 channels of `count` (1, 2 or 4) neighbouring outputs, whose windows start `stride` bytes apart. */
@@ -262,7 +262,7 @@ function rowI8(
   params: usize, shift: i32, offset: v128, low: v128, high: v128, curve: usize, y: usize, pixel: usize, residual: usize,
   residualPixel: usize, residualMultiplier: i32, stage: usize,
 ): void {
-  const ragged = channels < 8;
+  const ragged = channels < 8 && !curve;
   const size: usize = shift ? 1 : 4;
   const step = ragged ? size << 3 : pixel;
   while (cols > 0) {
@@ -416,49 +416,53 @@ function slideWide(
 function wideRow(
   slide: i32, r1: usize, width: usize, cols: i32, channels: i32, x: usize, stride: usize, taps: usize, tapsEnd: usize,
   w: usize, params: usize, shift: i32, offset: i32, low: f32, high: f32, curve: usize, y: usize, pixel: usize, residual: usize,
-  residualPixel: usize, residualMultiplier: i32, stage: usize,
+  residualPixel: usize, residualMultiplier: i32, stage: usize, places: usize,
 ): void {
+  const to = curve ? places : y, step: usize = curve ? 16 : pixel;
   const c = i32x4.splat(offset), least = bound(shift, curve, low), most = bound(shift, curve, high);
   if (slide == 1 && channels >= 8) {
     slideWide(
-      1, cols, x, width, r1, r1 << 1, w, params, shift, c, least, most, curve, y, pixel, residual, residualPixel,
+      1, cols, x, width, r1, r1 << 1, w, params, shift, c, least, most, curve, to, step, residual, residualPixel,
       residualMultiplier,
     );
   } else if (slide == 2 && channels >= 8) {
     slideWide(
-      2, cols, x, width, r1, r1 << 1, w, params, shift, c, least, most, curve, y, pixel, residual, residualPixel,
+      2, cols, x, width, r1, r1 << 1, w, params, shift, c, least, most, curve, to, step, residual, residualPixel,
       residualMultiplier,
     );
   } else {
     rowI8(
-      false, cols, channels, x, stride, taps, tapsEnd, w, params, shift, c, least, most, curve, y, pixel, residual,
+      false, cols, channels, x, stride, taps, tapsEnd, w, params, shift, c, least, most, curve, to, step, residual,
       residualPixel, residualMultiplier, stage,
     );
   }
+  if (curve) follow(places, cols, y, pixel, channels, curve, params + 128);
 }
 
 function relaxedRow(
   slide: i32, r1: usize, width: usize, cols: i32, channels: i32, x: usize, stride: usize, taps: usize, tapsEnd: usize,
   w: usize, params: usize, shift: i32, offset: i32, low: f32, high: f32, curve: usize, y: usize, pixel: usize, residual: usize,
-  residualPixel: usize, residualMultiplier: i32, stage: usize,
+  residualPixel: usize, residualMultiplier: i32, stage: usize, places: usize,
 ): void {
+  const to = curve ? places : y, step: usize = curve ? 16 : pixel;
   const c = i32x4.splat(offset), least = bound(shift, curve, low), most = bound(shift, curve, high);
   if (slide == 1 && channels >= 8) {
     slideRelaxed(
-      1, cols, x, width, r1, r1 << 1, w, params, shift, c, least, most, curve, y, pixel, residual, residualPixel,
+      1, cols, x, width, r1, r1 << 1, w, params, shift, c, least, most, curve, to, step, residual, residualPixel,
       residualMultiplier,
     );
   } else if (slide == 2 && channels >= 8) {
     slideRelaxed(
-      2, cols, x, width, r1, r1 << 1, w, params, shift, c, least, most, curve, y, pixel, residual, residualPixel,
+      2, cols, x, width, r1, r1 << 1, w, params, shift, c, least, most, curve, to, step, residual, residualPixel,
       residualMultiplier,
     );
   } else {
     rowI8(
-      true, cols, channels, x, stride, taps, tapsEnd, w, params, shift, c, least, most, curve, y, pixel, residual,
+      true, cols, channels, x, stride, taps, tapsEnd, w, params, shift, c, least, most, curve, to, step, residual,
       residualPixel, residualMultiplier, stage,
     );
   }
+  if (curve) follow(places, cols, y, pixel, channels, curve, params + 128);
 }
 
 /** Taps of a kernel in fours, column by column; the columns of kernels 3 high are filled up to 4. */
@@ -510,8 +514,8 @@ export function i8_packDepthwise(
 
 /**
  * The same on levels, in the arithmetic of requant.ts; `kind` as in dot.ts, `after` as in i8_gemm, `zero`: the byte that
- * the border holds. `weights`: of i8_packDepthwise. `scratch`: 64 bytes, 4 for each tap with what fills them up to fours,
- * rounded up to 16, and the band with 16 bytes more.
+ * the border holds. `weights`: of i8_packDepthwise. `scratch`: 64 bytes, 16 * blockW, 4 for each tap with what fills
+ * them up to fours, rounded up to 16, and the band with 16 bytes more.
  */
 export function i8_depthwise(
   x: usize, y: usize, h: i32, w: i32, c: i32, oh: i32, ow: i32, kernelH: i32, kernelW: i32, strideH: i32, strideW: i32,
@@ -522,7 +526,7 @@ export function i8_depthwise(
   const sizeY: usize = shift ? 1 : 4, pixelY = <usize>c * sizeY;
   const bandW = (blockW - 1) * strideW + (kernelW - 1) * dilationW + 1;
   const count = tapCount(kernelH, kernelW);
-  const stage = scratch, taps = scratch + 64, tapsEnd = taps + (<usize>count << 2);
+  const stage = scratch, places = scratch + 64, taps = places + (<usize>blockW << 4), tapsEnd = taps + (<usize>count << 2);
   const band = (tapsEnd + 15) & ~15;
   const panelBytes = <usize>count * (kind == WIDE ? 16 : 8);
   const curve = shift ? after : 0;
@@ -555,13 +559,13 @@ export function i8_depthwise(
               wideRow(
                 slide, <usize>dilationH * pitch, width, cols, channels - channel, at, <usize>strideW * width, taps,
                 tapsEnd, weights + panel * panelBytes, params + panel * PANEL, shift, offset, low, high, curve, to,
-                pixelY, add, residual ? c : 0, residualMultiplier, stage,
+                pixelY, add, residual ? c : 0, residualMultiplier, stage, places,
               );
             } else if (ASC_FEATURE_RELAXED_SIMD) {
               relaxedRow(
                 slide, <usize>dilationH * pitch, width, cols, channels - channel, at, <usize>strideW * width, taps,
                 tapsEnd, weights + panel * panelBytes, params + panel * PANEL, shift, offset, low, high, curve, to,
-                pixelY, add, residual ? c : 0, residualMultiplier, stage,
+                pixelY, add, residual ? c : 0, residualMultiplier, stage, places,
               );
             }
           }

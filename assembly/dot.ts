@@ -7,7 +7,7 @@
  * WIDE   the exact dot of 16 bits, for every engine: activations extended block by block. All that the base binary has.
  */
 import { unstage } from './line';
-import { addend, bound, PANEL, rescale, storeFloats, storeLevels } from './requant';
+import { addend, bound, follow, PANEL, rescale, storeFloats, storeLevels } from './requant';
 
 export const WIDE = 0;
 export const BYTES = 1;
@@ -205,15 +205,15 @@ function tile(
       c51 = i32x4.shr_s(c51, shift);
     }
   }
-  storeLevels(c00, c01, y, low, high, curve, params + 128);
-  if (mr > 1) storeLevels(c10, c11, y + pitch, low, high, curve, params + 128);
+  storeLevels(c00, c01, y, low, high, curve);
+  if (mr > 1) storeLevels(c10, c11, y + pitch, low, high, curve);
   if (mr > 2) {
-    storeLevels(c20, c21, y + 2 * pitch, low, high, curve, params + 128);
-    storeLevels(c30, c31, y + 3 * pitch, low, high, curve, params + 128);
+    storeLevels(c20, c21, y + 2 * pitch, low, high, curve);
+    storeLevels(c30, c31, y + 3 * pitch, low, high, curve);
   }
   if (mr > 4) {
-    storeLevels(c40, c41, y + 4 * pitch, low, high, curve, params + 128);
-    storeLevels(c50, c51, y + 5 * pitch, low, high, curve, params + 128);
+    storeLevels(c40, c41, y + 4 * pitch, low, high, curve);
+    storeLevels(c50, c51, y + 5 * pitch, low, high, curve);
   }
 }
 
@@ -229,10 +229,11 @@ function block(
   const size: usize = shift == 0 ? 4 : 1;
   for (; n > 0; n -= 8) {
     const ragged = n < 8;
-    const step = ragged ? size << 3 : pitch;
+    const staged = ragged || curve != 0;
+    const step = curve ? 16 : ragged ? size << 3 : pitch;
     let at = y, add = residual, row = offsets, left = rows;
     while (left > 0) {
-      const out = ragged ? stage : at;
+      const out = staged ? stage : at;
       let count = height;
       if (left >= height) {
         tile(
@@ -258,7 +259,8 @@ function block(
           add, residualPitch, residualMultiplier,
         );
       }
-      if (ragged) unstage(stage, step, at, pitch, count, <usize>n * size);
+      if (curve) follow(stage, count, at, pitch, n, curve, params + 128);
+      else if (ragged) unstage(stage, step, at, pitch, count, <usize>n * size);
       at += <usize>count * pitch;
       add += <usize>count * residualPitch;
       row += <usize>count << 2;

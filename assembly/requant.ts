@@ -5,9 +5,10 @@
  * y = sum * m, with m in f32.
  *
  * With a `curve` (src/ops/curve.ts), what stands for y above is a place on it, which has an entry of 16 bits, and the level
- * is (entry * factor + base) >> places. A curve begins with the words places, base, half, zero, offset and drop. Entries of a
- * table follow at 32; where `half` is not 0 they are computed from the other words instead.
+ * is entry * factor * 2^-15 + zero. A curve begins with the words half, zero's place, scale, offset and zero. Entries of a
+ * table follow at 32, one for 4 places; where `half` is not 0 they are computed instead.
  */
+import { storeBytes } from './line';
 
 /** Bytes of a panel's parameters. */
 export const PANEL: usize = 144;
@@ -25,41 +26,43 @@ export function addend(residual: usize, multiplier: v128): v128 {
   return i32x4.mul(levels, multiplier);
 }
 
-/** Stores 8 shifted sums as levels, or with a `curve` the levels that it has for them; `factors`: of the panel. */
+/** Stores 8 shifted sums as levels, or before a curve as places of 16 bits, which `follow` makes levels of. */
 @inline
-export function storeLevels(c0: v128, c1: v128, y: usize, low: v128, high: v128, curve: usize, factors: usize): void {
+export function storeLevels(c0: v128, c1: v128, y: usize, low: v128, high: v128, curve: usize): void {
   const words = i16x8.narrow_i32x4_s(c0, c1);
-  if (curve) follow(i16x8.min_s(i16x8.max_s(words, low), high), y, curve, factors);
+  if (curve) v128.store(y, i16x8.min_s(i16x8.max_s(words, low), high));
   else {
     const bytes = i8x16.narrow_i16x8_u(words, words);
     v128.store64_lane(y, i8x16.min_u(i8x16.max_u(bytes, low), high), 0);
   }
 }
 
-function follow(at: v128, y: usize, curve: usize, factors: usize): void {
-  const entries = load<u32>(curve, 8) ? swish(at, curve) : lookUp(at, curve + 32);
-  const factor = v128.load(factors), base = v128.load32_splat(curve, 4);
-  const places = load<i32>(curve);
-  const c0 = i32x4.shr_s(i32x4.add(i32x4.extmul_low_i16x8_s(entries, factor), base), places);
-  const c1 = i32x4.shr_s(i32x4.add(i32x4.extmul_high_i16x8_s(entries, factor), base), places);
-  const words = i16x8.narrow_i32x4_s(c0, c1);
-  v128.store64_lane(y, i8x16.narrow_i16x8_u(words, words), 0);
+/** Levels of `rows` rows of 8 places for the first `channels` channels of a panel; `factors`: the panel's. */
+export function follow(
+  places: usize, rows: i32, y: usize, pitch: usize, channels: i32, curve: usize, factors: usize,
+): void {
+  const half = v128.load16_splat(curve), origin = v128.load16_splat(curve, 4);
+  const scale = v128.load16_splat(curve, 8), offset = v128.load16_splat(curve, 12), zero = v128.load16_splat(curve, 16);
+  const whole = i16x8.add(half, half), factor = v128.load(factors), computed = load<i32>(curve) != 0;
+  for (; rows > 0; rows--) {
+    let entries: v128;
+    if (computed) {
+      const q = i16x8.sub(v128.load(places), origin);
+      const t = i16x8.min_s(i16x8.max_s(i16x8.add(q, half), i16x8.splat(0)), whole);
+      entries = i16x8.add_sat_s(i16x8.q15mulr_sat_s(q, i16x8.mul(t, scale)), offset);
+    } else entries = lookUp(v128.load(places), curve + 32);
+    const words = i16x8.add_sat_s(i16x8.q15mulr_sat_s(entries, factor), zero);
+    const bytes = i8x16.narrow_i16x8_u(words, words);
+    if (channels >= 8) v128.store64_lane(y, bytes, 0);
+    else storeBytes(y, bytes, channels);
+    places += 16;
+    y += pitch;
+  }
 }
 
-/** (q * clamp(q + half, 0, 2 * half) + offset) >> drop, where q is the place from zero. */
 @inline
-function swish(at: v128, curve: usize): v128 {
-  const half = v128.load16_splat(curve, 8), drop = load<i32>(curve, 20);
-  const q = i16x8.sub(at, v128.load16_splat(curve, 12)), offset = v128.load32_splat(curve, 16);
-  const t = i16x8.min_s(i16x8.max_s(i16x8.add(q, half), i16x8.splat(0)), i16x8.add(half, half));
-  const c0 = i32x4.shr_s(i32x4.add(i32x4.extmul_low_i16x8_s(q, t), offset), drop);
-  const c1 = i32x4.shr_s(i32x4.add(i32x4.extmul_high_i16x8_s(q, t), offset), drop);
-  return i16x8.narrow_i32x4_s(c0, c1);
-}
-
-@inline
-function lookUp(at: v128, entries: usize): v128 {
-  at = i16x8.shl(at, 1);
+function lookUp(place: v128, entries: usize): v128 {
+  const at = i16x8.shl(i16x8.shr_u(place, 2), 1);
   let found = v128.load16_splat(entries + <usize>i16x8.extract_lane_u(at, 0));
   found = v128.load16_lane(entries + <usize>i16x8.extract_lane_u(at, 1), found, 1);
   found = v128.load16_lane(entries + <usize>i16x8.extract_lane_u(at, 2), found, 2);
@@ -107,5 +110,5 @@ export function finishRow(
     c0 = i32x4.shr_s(c0, shift);
     c1 = i32x4.shr_s(c1, shift);
   }
-  storeLevels(c0, c1, y, low, high, curve, params + 128);
+  storeLevels(c0, c1, y, low, high, curve);
 }

@@ -199,7 +199,7 @@ function depthwiseDispatches(node: Lowering<ConvAttrs>): Dispatch[] {
     }));
     const slice = sliceOf(c, 64);
     const blocks = blocksOf(node, slice, 2 ** 15);
-    const scratch = node.scratch(96 + 4 * filled + blocks.bytes);
+    const scratch = node.scratch(96 + 16 * blocks.width + 4 * filled + blocks.bytes);
     const numbers = [kind, x!.type.quant!.zero + 128, ...integerArguments(node)];
     return [
       {

@@ -6,7 +6,7 @@ import { isStatic } from '../core/dim';
 import type { DType } from '../core/dtype';
 import { WaferError } from '../core/errors';
 import { type Quant, type Shape, type StaticType, shapeText, type TensorType, typeText } from '../core/shape';
-import { type Curve, checkCurve, ENTRY_BITS, entryOf, FINE, FINE_BITS, kernelCurve, levelOfEntry } from './curve';
+import { type Curve, checkCurve, entryOf, FINE, FINE_BITS, kernelCurve, levelOfEntry } from './curve';
 import {
   type AttrsOf,
   type Block,
@@ -44,10 +44,8 @@ export const productAttrs = {
   range: ints(-128, 127),
   /** Residual scale over output scale, with `shift` binary places. */
   residualMultiplier: int(0),
-  /** Hard swish as a function: half, offset and drop of curve.ts. Empty without it. */
+  /** Hard swish as a function: half, scale and offset of curve.ts. Empty without it. */
   swish: ints(),
-  /** Binary places of the function's entries times `factor`: one for all channels or one for each, 1 without. */
-  factorPlaces: int(ENTRY_BITS),
 };
 export type ProductAttrs = AttrsOf<typeof productAttrs>;
 
@@ -69,7 +67,7 @@ export function productType(inputs: readonly TensorType[], attrs: ProductAttrs, 
   expectType('table', table, 'u8', [256, 2]);
   if (attrs.middle && !attrs.quant) throw new WaferError('ARGUMENT', 'a function of levels needs a quantised output');
   expectType('factor', factor, 'i32', factor?.shape[0] === 1 ? [1] : channels);
-  if (factor && !attrs.middle) throw new WaferError('ARGUMENT', 'factors need a function');
+  if (!factor !== !attrs.middle) throw new WaferError('ARGUMENT', 'a function and factors need each other');
   if ((table ? 1 : 0) + (attrs.swish.length ? 1 : 0) !== (attrs.middle ? 1 : 0))
     throw new WaferError('ARGUMENT', '"middle" needs a table or a swish, and these need it');
   if (attrs.quant && attrs.act.length)
@@ -136,7 +134,7 @@ export function integerPanels(node: Lowering<ProductAttrs>, groups: number): Blo
     const halves = new Int16Array(words.buffer);
     const factors = factor && constantOf('factor', factor);
     const curve = curveOf(attrs, table);
-    if (curve) checkCurve(curve, factors);
+    if (curve) checkCurve(curve, factors!);
     const requant = attrs.quant && requantOf(attrs, attrs.quant);
     if (attrs.quant) {
       const { zero } = attrs.middle ?? attrs.quant;
@@ -146,7 +144,7 @@ export function integerPanels(node: Lowering<ProductAttrs>, groups: number): Blo
       const within = channel % channels;
       const panel = Math.floor(channel / channels) * Math.ceil(channels / 8) + Math.floor(within / 8);
       const at = PANEL_WORDS * panel + (within % 8);
-      halves[2 * (PANEL_WORDS * panel + 32) + (within % 8)] = factors?.[factors.length > 1 ? channel : 0] ?? 1;
+      halves[2 * (PANEL_WORDS * panel + 32) + (within % 8)] = factors?.[factors.length > 1 ? channel : 0] ?? 0;
       let [sum, size] = [0, 0];
       for (let i = channel * depth; i < (channel + 1) * depth; i++) {
         sum += weights[i]!;
@@ -165,8 +163,8 @@ export function integerPanels(node: Lowering<ProductAttrs>, groups: number): Blo
   });
 }
 
-function curveOf({ middle, swish, factorPlaces }: ProductAttrs, table: Operand | undefined): Curve | undefined {
-  return middle ? { table: table && constantOf('table', table), swish, middle, places: factorPlaces } : undefined;
+function curveOf({ middle, swish }: ProductAttrs, table: Operand | undefined): Curve | undefined {
+  return middle ? { table: table && constantOf('table', table), swish, middle } : undefined;
 }
 
 /** To levels, or before a function to its places. */
@@ -234,10 +232,10 @@ export function finish(
     ...requantOf(attrs, attrs.quant),
     addend: residual ? (residual.data[at]! - residual.type.quant!.zero) * attrs.residualMultiplier : 0,
   });
-  const { middle, swish, factorPlaces: places } = attrs;
+  const { middle, swish } = attrs;
   if (!middle) return level;
-  const entry = entryOf({ table: table?.data, swish, middle, places }, level + FINE * 128);
-  return levelOfEntry(entry, factor?.data[factor.data.length > 1 ? channel : 0] ?? 1, places, attrs.quant);
+  const entry = entryOf({ table: table?.data, swish, middle }, level + FINE * 128);
+  return levelOfEntry(entry, factor!.data[factor!.data.length > 1 ? channel : 0]!, attrs.quant);
 }
 
 /** Multiply-accumulates of an output of `y` with `depth` products each. */
@@ -276,18 +274,19 @@ export function integerCases<A extends ProductAttrs>(
     data: Array.from({ length: 512 }, (_, i) => (i * 7 + (i >> 3)) & 255),
   };
   const factor: CaseInput = { ...constants, shape: [channels], dtype: 'i32', range: [1, 999] };
+  const one: CaseInput = { ...constants, shape: [1], dtype: 'i32', data: [256] };
   const scale: CaseInput = { ...constants, shape: [channels], data: levels.map((v) => v / 16) };
   const given: Case<ProductAttrs>[] = [
     { inputs: [...first, null, multiplier(22)], attrs: { quant } },
     { inputs: [...first, bias, multiplier(20), residual], attrs: { quant, shift: 20, residualMultiplier: 2 ** 20 - 77 } },
-    { inputs: [...first, bias, multiplier(17), null, table], attrs: { quant, middle: { scale: 1, zero: 30 }, shift: 17 } },
+    { inputs: [...first, bias, multiplier(17), null, table, one], attrs: { quant, middle: { scale: 1, zero: 30 }, shift: 17 } },
     {
       inputs: [...first, bias, multiplier(20), residual, table, factor],
-      attrs: { quant, middle: { scale: 1, zero: -20 }, range: [-20, 40], shift: 20, residualMultiplier: 77777, factorPlaces: 15 },
+      attrs: { quant, middle: { scale: 1, zero: -20 }, range: [-20, 40], shift: 20, residualMultiplier: 77777 },
     },
     {
       inputs: [...first, bias, multiplier(19), null, null, factor],
-      attrs: { quant, middle: { scale: 1, zero: -30 }, shift: 19, swish: [500, -70000, 7], factorPlaces: 14 },
+      attrs: { quant, middle: { scale: 1, zero: -30 }, shift: 19, swish: [2000, 8, -700] },
     },
     { inputs: [...first, bias, multiplier(22)], attrs: { quant, range: [-11, 60] } },
     { inputs: [...first, bias, scale], attrs: { act: [step('relu')] } },

@@ -8,7 +8,7 @@ import { Builder, countUses, type Graph, type Node, nodeText, type Value } from 
 import { rewrite } from '../../graph/rewrite';
 import { FINE_BITS } from '../../ops/curve';
 import type { Attrs, Step } from '../../ops/define';
-import { curveOf, factorsOf, tableOf } from './curves';
+import { curveOf, tableOf } from './curves';
 import { levelOf, quantOf } from './range';
 import { clampBounds, isClamp, levelInputs, type Regions } from './regions';
 import { type FloatWeights, quantizeForFloats, quantizeForIntegers, type Rows } from './weights';
@@ -190,15 +190,15 @@ function integerProduct(
     Math.floor(Math.log2((largest - 2) / reach)),
     RESIDUAL_BITS - Math.ceil(Math.log2(ratio)),
   );
-  if (shift < 1 + FINE_BITS)
+  if (shift < 1 + (lookup ? FINE_BITS : 0))
     throw new WaferError('VALUE', `its inputs reach ${Math.max(reach, ratio).toExponential(1)} times as far as its output`, {
       hint: 'calibrate with more representative inputs',
       node: nodeText(node),
     });
   const q = quantizeForIntegers(float, x8.type.quant!.scale, middle.scale, shift, largest);
   const output = quantOfValue(last.outputs[0]!);
-  const curve = lookup && curveOf(build, lookup, middle, quantOfValue(lookup.outputs[0]!));
-  const factors = curve && factorsOf(scaling?.inputs[1]?.data ?? [1], curve.unit / output.scale);
+  const curve =
+    lookup && curveOf(build, lookup, scaling?.inputs[1]?.data ?? [1], middle, quantOfValue(lookup.outputs[0]!), output);
   const inputs = [
     x8,
     build.constant(`${w!.name}.i8`, { dtype: 'i8', shape: w!.type.shape }, q.levels),
@@ -206,7 +206,7 @@ function integerProduct(
     build.constant(`${w!.name}.multiplier`, { dtype: 'i32', shape: [channels] }, q.multiplier),
     r8,
     curve?.table,
-    factors && build.constant(`${last.name}.factor`, { dtype: 'i32', shape: [factors.data.length] }, factors.data),
+    curve?.factor,
   ];
   return build.node(node.op, last.name, inputs, {
     ...geometry(node),
@@ -216,7 +216,6 @@ function integerProduct(
     shift,
     residualMultiplier: Math.round(ratio * 2 ** shift),
     ...(curve?.swish && { swish: curve.swish }),
-    ...(factors && { factorPlaces: factors.places }),
   });
 }
 
