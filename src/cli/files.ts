@@ -40,7 +40,8 @@ export async function writeBytes(path: string, bytes: Uint8Array): Promise<void>
     await makeFolder(dirname(path));
     await writeFile(path, bytes);
   } catch (error) {
-    throw new WaferError('NOT_FOUND', `"${path}" cannot be written: ${reason(error)}`, { hint: 'choose another place' });
+    const why = (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'its folder cannot be made' : reason(error);
+    throw new WaferError('NOT_FOUND', `"${path}" cannot be written: ${why}`, { hint: 'choose another place' });
   }
 }
 

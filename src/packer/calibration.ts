@@ -74,6 +74,10 @@ async function readSample(file: string, inputs: readonly Value[], options: Sampl
       });
     return splitSamples(new Map([[inputs[0]!.name, readNpy(bytes)]]), inputs);
   }
+  if (!IMAGE_NAMES.test(file))
+    throw new WaferError('ARGUMENT', 'samples are images, .npy or .npz files', {
+      hint: 'pass one of these, or a folder of them',
+    });
   return [await readImageSample(bytes, basename(file), inputs, options)];
 }
 

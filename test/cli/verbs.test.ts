@@ -172,6 +172,11 @@ describe('cli: bad input is one line, a hint and code 2', () => {
     ['text as model', /BAD_MODEL/, ['pack', 'text.onnx', '-o', 'x.wafer']],
     ['int8 without samples', /ARGUMENT: --int8 needs calibration/, ['pack', onnx, '-o', 'x.wafer', '--int8']],
     ['missing samples', /NOT_FOUND/, ['pack', onnx, '-o', 'x.wafer', '--int8', '--calibrate', 'nowhere']],
+    [
+      'samples of no known kind',
+      /ARGUMENT: .*samples are images/,
+      ['pack', onnx, '-o', 'x.wafer', '--int8', '--calibrate', at('bytes.txt')],
+    ],
     ['samples of a wrong shape', /SHAPE/, ['pack', onnx, '-o', 'x.wafer', '--int8', '--calibrate', 'wide.npy']],
     ['samples that are NaN', /VALUE/, ['pack', onnx, '-o', 'x.wafer', '--int8', '--calibrate', 'nan.npy']],
     ['pictures for a model of sound', /ARGUMENT/, ['pack', onnx, '-o', 'x.wafer', '--image-mean', '1']],
