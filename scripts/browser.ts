@@ -48,8 +48,9 @@ export interface LaunchOptions {
 /** A headless browser that keeps to itself: no background traffic, no first-run pages. The caller closes it. */
 export async function launchBrowser({ args = [], report = onStderr }: LaunchOptions = {}): Promise<Browser> {
   const { launch } = await import('puppeteer-core');
+  const executablePath = await findBrowser(report);
   return launch({
-    executablePath: await findBrowser(report),
+    executablePath,
     headless: true,
     args: [
       // The sandbox refuses to start as root.
@@ -61,6 +62,10 @@ export async function launchBrowser({ args = [], report = onStderr }: LaunchOpti
       '--disable-sync',
       ...args,
     ],
+  }).catch((error: Error) => {
+    throw new WaferError('NOT_FOUND', `${executablePath} does not start as a browser: ${error.message.split('\n')[0]}`, {
+      hint: 'set CHROME to the path of another browser',
+    });
   });
 }
 

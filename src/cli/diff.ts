@@ -4,7 +4,7 @@ import pc from 'picocolors';
 import { diffModels } from '../packer/evaluate/diff';
 import { wasmEngine } from '../packer/evaluate/engine';
 import { binaries } from '../runtime/wasm/binaries';
-import { named, nonNegative, readBytes, readModel, size } from './files';
+import { anyNumber, named, nonNegative, readBytes, readModel, size } from './files';
 import { imageOptions } from './images';
 import { drawInputs, type InputFlags, readInputs } from './tensors';
 import { print, printJson, printTable } from './terminal';
@@ -31,7 +31,7 @@ export const diffCommand = (): Command =>
       .option('--size <name=n>', 'size of a free dimension, for drawn inputs (repeat for each)', size, {})
       .option('--rel <x>', 'tolerance relative to the source', nonNegative, 1e-3)
       .option('--abs <x>', 'tolerance besides', nonNegative, 1e-4)
-      .option('--sqnr <dB>', `signal to noise that int8 files are held to instead (default: ${INT8_SQNR})`, Number),
+      .option('--sqnr <dB>', `signal to noise that int8 files are held to instead (default: ${INT8_SQNR})`, anyNumber),
   )
     .addHelpText(
       'after',

@@ -9,7 +9,7 @@ import { readSamples } from '../packer/calibration';
 import type { ImportOptions } from '../packer/import/onnx/import';
 import { pack } from '../packer/pack';
 import { METHODS } from '../packer/quantize/index';
-import { named, positiveInt, readBytes, writeBytes } from './files';
+import { checkOutput, named, numberList, positiveInt, readBytes, writeBytes } from './files';
 import { type ImageFlags, imageOptions, imageProcessing } from './images';
 import { bytesText, Progress, print, printJson } from './terminal';
 
@@ -57,12 +57,8 @@ async function packFile(path: string, flags: Flags): Promise<void> {
     throw new WaferError('ARGUMENT', '--int8 needs calibration data', { hint: 'add --calibrate with a folder of real inputs' });
   if (flags.calibrate && !flags.int8) throw new WaferError('ARGUMENT', '--calibrate is for --int8', { hint: 'add --int8' });
   const onnx = await readBytes(path);
-  const labels =
-    flags.labels &&
-    new TextDecoder()
-      .decode(await readBytes(flags.labels))
-      .replace(/\r?\n$/, '')
-      .split(/\r?\n/);
+  await checkOutput(flags.output, path);
+  const labels = flags.labels && (await readLabels(flags.labels));
   const progress = new Progress();
   const onProgress = (done: number, total: number, what: string) => progress.update(done, total, what);
   const { bytes, report } = await pack(onnx, {
@@ -99,15 +95,28 @@ async function packFile(path: string, flags: Flags): Promise<void> {
   print(`${flags.output}: ${bytesText(report.bytes)}, ${percent} % of ${bytesText(report.sourceBytes)}`);
 }
 
+/** Class names, one a line. Throws NOT_FOUND, BAD_FILE. */
+async function readLabels(path: string): Promise<string[]> {
+  const bytes = await readBytes(path);
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    if (text.trim()) return text.replace(/\r?\n$/, '').split(/\r?\n/);
+  } catch {}
+  throw new WaferError('BAD_FILE', `"${path}" ${bytes.length ? 'is no UTF-8 text' : 'is empty'}`, {
+    hint: '--labels takes a text file with one class name a line',
+  });
+}
+
 /** `1,3,H,W` (or with x between numbers) is a shape, `value:0.5,1` a value. Throws ARGUMENT. */
 function inputOption(name: string, text: string): NonNullable<ImportOptions['inputs']>[string] {
   if (text.startsWith('value:')) {
-    const value = text.slice('value:'.length).split(',').map(Number);
-    if (value.some((v) => !Number.isFinite(v)))
+    try {
+      return { value: numberList(text.slice('value:'.length)) };
+    } catch {
       throw new WaferError('ARGUMENT', `"${text}" is no value for input "${name}"`, {
         hint: `as in --input ${name}=value:16000`,
       });
-    return { value };
+    }
   }
   const parts = /^\d+(x\d+)+$/.test(text) ? text.split('x') : text.split(',');
   const shape = parts.filter(Boolean).map((part) => (/^\d+$/.test(part) ? Number(part) : part));

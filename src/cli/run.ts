@@ -52,7 +52,9 @@ async function runFile(path: string, flags: Flags): Promise<void> {
   const written: Record<string, string> = {};
   if (flags.output)
     for (const [name, tensor] of Object.entries(outputs)) {
-      written[name] = join(flags.output, `${fileName(name)}.npy`);
+      const path = join(flags.output, `${fileName(name)}.npy`);
+      const taken = Object.values(written).includes(path);
+      written[name] = taken ? join(flags.output, `${fileName(name)}.${Object.keys(written).length}.npy`) : path;
       await writeBytes(written[name]!, writeNpy(tensor));
     }
   const summary = Object.entries(outputs).map(([name, tensor]) => ({ name, ...describe(tensor), file: written[name] }));

@@ -42,7 +42,7 @@ export function drawInputs(model: WaferModel, sizes: Readonly<Record<string, num
   for (const name of Object.keys(sizes))
     if (!free.includes(name)) {
       const near = nearest(name, free);
-      const hint = near ? `did you mean "${near}"?` : `free are ${free.join(', ') || 'none'}`;
+      const hint = near ? `did you mean "${near}"?` : free.length ? `free are ${free.join(', ')}` : 'all its sizes are fixed';
       throw new WaferError('ARGUMENT', `the model has no free dimension "${name}"`, { hint });
     }
   const missing = free.find((name) => !bindings.has(name));

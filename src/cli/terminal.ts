@@ -2,7 +2,17 @@
 import pc from 'picocolors';
 import { WaferError } from '../core/errors';
 
+// A reader that has seen enough, as in `| head`, is no failure.
+for (const stream of [process.stdout, process.stderr])
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    process.exit();
+  });
+
 export const print = (line = ''): void => void process.stdout.write(`${line}\n`);
+
+/** Text from files without what a terminal would obey. */
+const plainText = (text: string): string => text.replace(/\p{Cc}/gu, '\ufffd');
 
 /** Maps become objects, typed arrays lists, and errors their message. */
 export function printJson(value: unknown): void {
@@ -13,11 +23,11 @@ export function printJson(value: unknown): void {
 
 /** Columns as wide as their widest cell; numbers to the right. The first row is the heading. */
 export function printTable(rows: readonly (readonly (string | number)[])[]): void {
-  const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => String(row[i] ?? '').length)));
+  const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => plainText(String(row[i] ?? '')).length)));
   rows.forEach((row, r) => {
     const cells = widths.map((width, i) => {
       const right = rows.some((other, k) => k > 0 && typeof other[i] === 'number');
-      const text = String(row[i] ?? '');
+      const text = plainText(String(row[i] ?? ''));
       return right ? text.padStart(width) : text.padEnd(width);
     });
     const line = cells.join('  ').trimEnd();
@@ -68,7 +78,7 @@ export class Progress {
 export function printError(error: unknown): void {
   const known = error instanceof WaferError;
   const [first, ...hint] = (error instanceof Error ? error.message : String(error)).split('\n');
-  process.stderr.write(`${pc.red('error')} ${known ? `${error.code}: ` : ''}${first}\n`);
-  for (const line of hint) process.stderr.write(`${line}\n`);
+  process.stderr.write(`${pc.red('error')} ${known ? `${error.code}: ` : ''}${plainText(first!)}\n`);
+  for (const line of hint) process.stderr.write(`${plainText(line)}\n`);
   if (error instanceof Error && (!known || process.env.WAFER_DEBUG)) process.stderr.write(`${error.stack}\n`);
 }

@@ -26,11 +26,22 @@ export const sizeOf = (dtype: DType): number => DTYPES[dtype].bytes;
 /** An array's elements as bytes, little-endian as on every machine that runs browsers: a view. */
 export const bytesOf = (array: ArrayBufferView): Uint8Array => new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
 
+/** Zeros. Throws MEMORY where so many cannot be had. */
+export function allocate(dtype: DType, elements: number): TypedArray {
+  try {
+    return new DTYPES[dtype].array(elements);
+  } catch {
+    throw new WaferError('MEMORY', `no memory for ${elements} elements of type ${dtype}`);
+  }
+}
+
 /** The dtype that a typed array carries by itself; `bool` is never inferred. Throws DTYPE for arrays Wafer does not take. */
 export function dtypeOf(array: ArrayBufferView): DType {
   if (array instanceof Float32Array) return 'f32';
   if (array instanceof Int32Array) return 'i32';
   if (array instanceof Int8Array) return 'i8';
   if (array instanceof Uint8Array || array instanceof Uint8ClampedArray) return 'u8';
-  throw new WaferError('DTYPE', `expected a Float32Array, Int32Array, Int8Array or Uint8Array, got ${array.constructor.name}`);
+  throw new WaferError('DTYPE', `expected a Float32Array, Int32Array, Int8Array or Uint8Array, got ${array.constructor.name}`, {
+    hint: 'convert it, as in Float32Array.from(data)',
+  });
 }

@@ -32,6 +32,23 @@ export type ErrorCode =
   /** Computed values are not the ones that were expected (golden vectors, accuracy gates). */
   | 'MISMATCH';
 
+/** What a user can do where the one who throws knows nothing better. */
+const HINTS: Readonly<Record<ErrorCode, string>> = {
+  BAD_FILE: 'fetch or make the file again',
+  BAD_MODEL: 'export the model again; onnx.checker.check_model says more',
+  UNSUPPORTED: 'simplifying the model (onnxsim), or exporting it differently, may help',
+  SHAPE: 'wafer inspect, and model.inputs in a page, say what the model takes',
+  DTYPE: 'wafer inspect, and model.inputs in a page, say what the model takes',
+  ARGUMENT: 'the README shows what can be passed, and so does wafer help',
+  VALUE: 'look for NaN, infinities and zero scales in what was passed',
+  NOT_FOUND: 'is the path or address right, and may it be read?',
+  NO_DEVICE: 'use a current browser',
+  CSP: "allow 'wasm-unsafe-eval' in script-src",
+  MEMORY: 'use smaller inputs, or dispose of models that are no longer needed',
+  DISPOSED: 'load the model again',
+  MISMATCH: 'try another device, and report it',
+};
+
 export interface ErrorDetails {
   /** What the user can do about it. */
   hint?: string | undefined;
@@ -44,21 +61,24 @@ export interface ErrorDetails {
 /** Every error that a user of Wafer can cause: *where, what is wrong, expected and got*, and a hint on what to do. */
 export class WaferError extends Error {
   readonly code: ErrorCode;
-  readonly hint: string | undefined;
+  readonly hint: string;
   readonly node: string | undefined;
   readonly offset: number | undefined;
   /** The message before node, offset and hint were added; `at` builds on it. */
   private readonly what: string;
+  /** The hint, when it is more than what the code says by itself; `at` may add one otherwise. */
+  private readonly ownHint: string | undefined;
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     const where = details.node ? `${details.node}: ` : '';
     const byte = details.offset === undefined ? '' : ` (byte ${details.offset})`;
-    const hint = details.hint ? `\n  hint: ${details.hint}` : '';
-    super(`${where}${message}${byte}${hint}`);
+    const hint = details.hint ?? HINTS[code];
+    super(`${where}${message}${byte}\n  hint: ${hint}`);
     this.name = 'WaferError';
     this.code = code;
     this.what = message;
-    this.hint = details.hint;
+    this.hint = hint;
+    this.ownHint = details.hint;
     this.node = details.node;
     this.offset = details.offset;
   }
@@ -66,7 +86,7 @@ export class WaferError extends Error {
   /** The same error with *where* added; what is already known stays. The graph walker calls this, operators do not. */
   at(where: ErrorDetails): WaferError {
     return new WaferError(this.code, this.what, {
-      hint: this.hint ?? where.hint,
+      hint: this.ownHint ?? where.hint,
       node: this.node ?? where.node,
       offset: this.offset ?? where.offset,
     });

@@ -48,6 +48,12 @@ export function checkSizes(shape: Shape): void {
     throw new WaferError('SHAPE', `${shapeText(shape)} is no shape, or too large a one`);
 }
 
+/** Throws ARGUMENT for what is no list of sizes. */
+export function checkShape(shape: unknown): asserts shape is readonly number[] {
+  if (!Array.isArray(shape) || !shape.every((d) => Number.isSafeInteger(d) && d >= 0))
+    throw new WaferError('ARGUMENT', 'a shape is an array of integers that are not negative', { hint: 'as in [1, 3, 224, 224]' });
+}
+
 export const evaluateShape = (shape: Shape, bindings: Bindings): number[] => shape.map((d) => evaluate(d, bindings));
 
 /** Row-major strides in elements. */

@@ -4,7 +4,7 @@
  */
 import { crc32 } from '../core/crc';
 import type { Bindings } from '../core/dim';
-import { bytesOf, DTYPES, type DType, type TypedArray } from '../core/dtype';
+import { allocate, bytesOf, type DType, type TypedArray } from '../core/dtype';
 import { WaferError } from '../core/errors';
 import { elements, evaluateShape, type StaticShape, sameShape, shapeText } from '../core/shape';
 import type { Value } from '../graph/ir';
@@ -44,12 +44,12 @@ const DRAW: Readonly<Record<DType, (bits: number) => number>> = {
   bool: (bits) => bits >>> 31,
 };
 
-/** The inputs of a golden run by name, row-major, drawn one after another in the order of the graph's inputs. */
+/** The inputs of a golden run by name, row-major, drawn one after another in the order of the graph's inputs. Throws MEMORY. */
 export function goldenInputs({ inputs }: Inputs, golden: Pick<Golden, 'seed' | 'bindings'>): Record<string, TypedArray> {
   const next = generator(golden.seed);
   return Object.fromEntries(
     inputs.map(({ name, type }) => {
-      const data = new DTYPES[type.dtype].array(elements(evaluateShape(type.shape, golden.bindings)));
+      const data = allocate(type.dtype, elements(evaluateShape(type.shape, golden.bindings)));
       const draw = DRAW[type.dtype];
       for (let i = 0; i < data.length; i++) data[i] = draw(next());
       return [name, data];

@@ -3,6 +3,9 @@ import { crc32 } from '../core/crc';
 import { badFile, CUT_SHORT, Cursor, UPDATE } from './cursor';
 import { alignUp, HEADER_BYTES, MAGIC, MAX_SECTION_BYTES, ROW_BYTES, type SectionName, TAGS, VERSION } from './layout';
 
+/** What HTML begins with. */
+const LESS_THAN = 0x3c;
+
 /** A row of the section table. */
 export interface Section {
   /** Four characters. */
@@ -22,7 +25,13 @@ const NAMES = new Map<string, SectionName>(Object.entries(TAGS).map(([name, tag]
 export function readSections(file: Uint8Array): Section[] {
   const header = new Cursor(file, 0, file.length);
   if (file.length >= 4 && header.u32() !== MAGIC)
-    throw badFile('this is no .wafer file', 0, 'make one from an ONNX model with "wafer pack"');
+    throw badFile(
+      'this is no .wafer file',
+      0,
+      file[0] === LESS_THAN
+        ? 'it looks like a web page, as servers send for what is not there: is the address right?'
+        : 'make one from an ONNX model with "wafer pack"',
+    );
   if (file.length < HEADER_BYTES) throw badFile(`a file of ${file.length} bytes`, file.length, CUT_SHORT);
   const version = header.u32();
   if (version !== VERSION)

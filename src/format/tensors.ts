@@ -1,6 +1,5 @@
 /** Decodes stored tensors. Raw ones are views of the file; nothing is allocated that the file's length does not justify. */
-import { DTYPES, type DType, sizeOf, type TypedArray } from '../core/dtype';
-import { WaferError } from '../core/errors';
+import { allocate, DTYPES, type DType, sizeOf, type TypedArray } from '../core/dtype';
 import { badFile, Cursor } from './cursor';
 import { alignUp, type Encoding, MAX_FILL_BYTES, type Of, type TENSORS } from './layout';
 
@@ -45,14 +44,6 @@ export function viewOf(dtype: DType, bytes: Uint8Array): TypedArray | undefined 
   if (bytes.length % size) return undefined;
   const { buffer, byteOffset } = bytes.byteOffset % size ? bytes.slice() : bytes;
   return new array(buffer, byteOffset, bytes.length / size);
-}
-
-function allocate(dtype: DType, elements: number): TypedArray {
-  try {
-    return new DTYPES[dtype].array(elements);
-  } catch {
-    throw new WaferError('MEMORY', `no memory for ${elements} elements of type ${dtype}`);
-  }
 }
 
 function integers(dtype: DType, elements: number, from: Cursor, delta: boolean): Int32Array {

@@ -34,11 +34,17 @@ export async function readSamples(path: string, inputs: readonly Value[], option
     try {
       samples.push(...(await readSample(file, inputs, options)));
     } catch (error) {
-      throw error instanceof WaferError ? error.at({ node: basename(file) }) : error;
+      throw error instanceof WaferError ? inFile(error, basename(file)) : error;
     }
     options.onProgress?.(i + 1, files.length, basename(file));
   }
   return samples;
+}
+
+function inFile(error: WaferError, file: string): WaferError {
+  const { code, message, ...details } = error.toJSON();
+  const node = error.node === undefined || error.node === file ? file : `${file}, ${error.node}`;
+  return new WaferError(code, message, { ...details, node });
 }
 
 async function sampleFiles(path: string): Promise<string[]> {
@@ -68,6 +74,10 @@ async function readSample(file: string, inputs: readonly Value[], options: Sampl
       });
     return splitSamples(new Map([[inputs[0]!.name, readNpy(bytes)]]), inputs);
   }
+  if (!IMAGE_NAMES.test(file))
+    throw new WaferError('ARGUMENT', 'samples are images, .npy or .npz files', {
+      hint: 'pass one of these, or a folder of them',
+    });
   return [await readImageSample(bytes, basename(file), inputs, options)];
 }
 
@@ -113,6 +123,8 @@ function splitSamples(arrays: ReadonlyMap<string, NpyArray>, inputs: readonly Va
     ]),
   );
   const count = Math.max(0, ...[...split.values()].map((parts) => parts.length));
+  if (count === 0)
+    throw new WaferError('ARGUMENT', 'there are no samples in it', { hint: `arrays of samples are named ${namesText(inputs)}` });
   for (const [name, parts] of split)
     if (parts.length !== count)
       throw new WaferError('SHAPE', `array "${name}" holds ${parts.length} samples, others hold ${count}`);

@@ -108,7 +108,8 @@ async function goldenRun(graph: Graph, engine: Engine, given: Bindings | undefin
       try {
         return makeGolden(GOLDEN_SEED, bindings, runGolden(session, { seed: GOLDEN_SEED, bindings }));
       } catch (error) {
-        if (!(error instanceof WaferError) || error.code !== 'SHAPE') throw error;
+        const code = error instanceof WaferError ? error.code : undefined;
+        if (code !== 'SHAPE' && !(code === 'MEMORY' && bindings.size)) throw error;
       }
     }
     return undefined;

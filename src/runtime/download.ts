@@ -11,27 +11,54 @@ export type OnBytes = (loaded: number, total: number) => void;
  * what is no source, and the signal's reason when that is aborted.
  */
 export async function download(source: Source, onBytes: OnBytes, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
-  if (source instanceof ArrayBuffer) return new Uint8Array(source.slice(0));
-  if (source instanceof Uint8Array) return new Uint8Array(source);
-  if (source instanceof Blob) return readAll(new Response(source), source.size, onBytes);
-  if (source instanceof Response) return readAll(source, undefined, onBytes);
+  if (source instanceof ArrayBuffer || source instanceof Uint8Array) return copyOf(source);
+  if (source instanceof Blob) return readAll(new Response(source), source.size, onBytes, signal);
+  if (source instanceof Response) return readAll(source, undefined, onBytes, signal);
   if (typeof source !== 'string' && !(source instanceof URL))
-    throw new WaferError('ARGUMENT', `a model is a URL, Blob, ArrayBuffer, Uint8Array or Response, got ${typeof source}`);
+    throw new WaferError(
+      'ARGUMENT',
+      `a model is a URL, Blob, ArrayBuffer, Uint8Array or Response, got ${source === null ? 'null' : typeof source}`,
+    );
   const response = await fetch(source, signal ? { signal } : {}).catch((error: unknown) => {
     signal?.throwIfAborted();
-    const local = /^file:/.test(new URL(source, globalThis.location?.href).href);
+    const local = isLocal(source);
     throw new WaferError('NOT_FOUND', `${source} cannot be fetched (${error})`, {
       hint: local
         ? 'pages opened from file: may not fetch; pass the file’s bytes, or a File from <input type="file">'
         : 'is the server there, and does it allow this page (CORS, connect-src)?',
     });
   });
-  return readAll(response, undefined, onBytes);
+  return readAll(response, undefined, onBytes, signal);
 }
 
-async function readAll(response: Response, size: number | undefined, onBytes: OnBytes): Promise<Uint8Array<ArrayBuffer>> {
+function copyOf(source: ArrayBuffer | Uint8Array): Uint8Array<ArrayBuffer> {
+  try {
+    return new Uint8Array(source instanceof ArrayBuffer ? source.slice(0) : source);
+  } catch {
+    throw new WaferError('ARGUMENT', 'the buffer was transferred to somewhere else', { hint: 'pass a copy: buffer.slice()' });
+  }
+}
+
+function isLocal(source: string | URL): boolean {
+  try {
+    return new URL(source, globalThis.location?.href).protocol === 'file:';
+  } catch {
+    return false;
+  }
+}
+
+async function readAll(
+  response: Response,
+  size: number | undefined,
+  onBytes: OnBytes,
+  signal?: AbortSignal,
+): Promise<Uint8Array<ArrayBuffer>> {
   if (!response.ok)
-    throw new WaferError('NOT_FOUND', `${response.url} answered ${response.status} ${response.statusText}`.trim());
+    throw new WaferError('NOT_FOUND', `${response.url} answered ${response.status} ${response.statusText}`.trim(), {
+      hint: 'is the address right? It is relative to the page',
+    });
+  if (response.bodyUsed || response.body?.locked)
+    throw new WaferError('ARGUMENT', 'the response was read before', { hint: 'pass it unread, or pass response.clone()' });
   // What is sent may be compressed; its length then says nothing about the bytes that arrive here.
   const declared = response.headers.get('content-encoding') ? 0 : Number(response.headers.get('content-length') ?? 0);
   const total = size ?? declared;
@@ -40,7 +67,10 @@ async function readAll(response: Response, size: number | undefined, onBytes: On
   const reader = response.body?.getReader();
   if (!reader) throw new WaferError('ARGUMENT', 'the response has no body');
   for (;;) {
-    const { done, value } = await reader.read();
+    const { done, value } = await reader.read().catch((error: unknown) => {
+      signal?.throwIfAborted();
+      throw new WaferError('NOT_FOUND', `the download broke off after ${loaded} bytes (${error})`, { hint: 'load it again' });
+    });
     if (done) break;
     chunks.push(value);
     loaded += value.byteLength;

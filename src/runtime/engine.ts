@@ -126,7 +126,8 @@ export class Engine {
           hint: 'pass { data, shape }, or pack the model with its image processing',
         },
       );
-    if (image.data.length !== image.width * image.height * 4 || image.data.length === 0)
+    const sides = [image.width, image.height].every((n) => Number.isSafeInteger(n) && n > 0);
+    if (!sides || image.data.length !== image.width * image.height * 4)
       throw new WaferError(
         'SHAPE',
         `an image of ${image.width} x ${image.height} needs RGBA pixels, got ${image.data.length} bytes`,

@@ -1,4 +1,5 @@
 /** From pixels to an input tensor, as the file's image processing says. */
+import { allocate } from '../core/dtype';
 import type { StaticShape } from '../core/shape';
 import type { ImageProcessing } from '../format/model';
 
@@ -16,6 +17,7 @@ export function isPixels(x: object): x is Pixels {
 /**
  * The image as one f32 tensor of `height` x `width`: resized bilinearly (half-pixel centres, edges clamped), then
  * y = (pixel - mean[c]) * scale[c] with pixels in 0..255. Alpha is ignored. `gray` is the luma of Rec. 601.
+ * Throws MEMORY.
  */
 export function imageTensor(
   image: Pixels,
@@ -24,7 +26,7 @@ export function imageTensor(
   { layout, channels, mean, scale }: ImageProcessing,
 ): { data: Float32Array; shape: StaticShape } {
   const planes = channels === 'gray' ? 1 : 3;
-  const data = new Float32Array(planes * height * width);
+  const data = allocate('f32', planes * height * width) as Float32Array;
   const [pixelStride, planeStride] = layout === 'nhwc' ? [planes, 1] : [1, height * width];
   const columns = taps(width, image.width);
   const rows = taps(height, image.height);

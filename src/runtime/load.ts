@@ -1,5 +1,5 @@
 /** `load`: fetches a model, finds a thread to run it in and opens it there. */
-import { WaferError } from '../core/errors';
+import { nearest, WaferError } from '../core/errors';
 import { download, type Source } from './download';
 import { Engine, type EngineOptions } from './engine';
 import { Model, type Thread } from './model';
@@ -53,9 +53,10 @@ export async function load(source: Source, options: LoadOptions = {}): Promise<M
     throw error;
   }
   const { remote, thread } = await starting;
-  onProgress?.({ phase: 'open', loaded: file.byteLength, total: file.byteLength });
+  const opening = () => onProgress?.({ phase: 'open', loaded: file.byteLength, total: file.byteLength });
   if (!remote) {
     signal?.throwIfAborted();
+    opening();
     const engine = await Engine.open(file, binaries(), { verify });
     return new Model(engine, engine.description, thread);
   }
@@ -63,6 +64,7 @@ export async function load(source: Source, options: LoadOptions = {}): Promise<M
   signal?.addEventListener('abort', abort);
   try {
     signal?.throwIfAborted();
+    opening();
     return new Model(remote, await remote.open(file, { verify }, binaries), thread);
   } catch (error) {
     remote.dispose();
@@ -73,13 +75,33 @@ export async function load(source: Source, options: LoadOptions = {}): Promise<M
   }
 }
 
-function checkOptions({ device = 'auto', threads = 1, verify = 'off' }: LoadOptions): void {
+const OPTIONS: readonly string[] = [
+  'worker',
+  'device',
+  'threads',
+  'verify',
+  'onProgress',
+  'signal',
+] satisfies (keyof LoadOptions)[];
+
+function checkOptions(options: LoadOptions): void {
+  if (typeof options !== 'object' || options === null)
+    throw new WaferError('ARGUMENT', `options are an object, got ${JSON.stringify(options)}`, {
+      hint: `it has ${OPTIONS.join(', ')}`,
+    });
+  const unknown = Object.keys(options).find((name) => !OPTIONS.includes(name));
+  if (unknown !== undefined) {
+    const near = nearest(unknown, OPTIONS);
+    const hint = near ? `did you mean "${near}"?` : `options are ${OPTIONS.join(', ')}`;
+    throw new WaferError('ARGUMENT', `there is no option "${unknown}"`, { hint });
+  }
+  const { device = 'auto', threads = 1, verify = 'off' } = options;
   if (device === 'webgpu')
     throw new WaferError('NO_DEVICE', 'this version has no WebGPU device', { hint: "use device: 'auto' or 'wasm'" });
   if (device !== 'auto' && device !== 'wasm') throw new WaferError('ARGUMENT', `no device "${device}": auto, wasm or webgpu`);
   if (verify !== 'off' && verify !== 'first-run') throw new WaferError('ARGUMENT', `verify is off or first-run, got "${verify}"`);
   if (!Number.isInteger(threads) || threads < 1)
-    throw new WaferError('ARGUMENT', `threads must be a positive integer, got ${threads}`);
+    throw new WaferError('ARGUMENT', `threads must be a positive integer, got ${JSON.stringify(threads)}`);
   if (threads > 1)
     throw new WaferError('NO_DEVICE', 'this version computes on one thread', { hint: 'leave `threads` out, or pass 1' });
 }

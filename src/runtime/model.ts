@@ -69,8 +69,12 @@ export class Model {
   private named(given: Readonly<Record<string, Input>> | Input): EngineInputs {
     const single = engineInput(given);
     if (!single) {
-      const named = given as Readonly<Record<string, Input>>;
-      return Object.fromEntries(Object.entries(named ?? {}).map(([name, x]) => [name, engineInput(x) ?? (x as EngineInput)]));
+      const named = (given ?? {}) as Readonly<Record<string, Input>>;
+      if (Object.prototype.toString.call(named) !== '[object Object]')
+        throw new WaferError('ARGUMENT', `what was passed is no tensor and no picture: ${String(given).slice(0, 40)}`, {
+          hint: `pass { ${this.inputs.map(({ name, shape }) => `${JSON.stringify(name)}: { data, shape: [${shape}] }`).join(', ')} }`,
+        });
+      return Object.fromEntries(Object.entries(named).map(([name, x]) => [name, engineInput(x) ?? (x as EngineInput)]));
     }
     if (this.inputs.length !== 1)
       throw new WaferError('ARGUMENT', `the model has ${this.inputs.length} inputs`, {

@@ -3,8 +3,8 @@
  * few; a plan's calls are bound to addresses once, so that a run is a copy in, a loop over calls, and a copy out.
  */
 import { DTYPES, type DType, dtypeOf, type TypedArray } from '../core/dtype';
-import { invariant, nearest, WaferError } from '../core/errors';
-import { elements, type StaticShape, type StaticType, shapeText, type TensorType } from '../core/shape';
+import { invariant, located, nearest, WaferError } from '../core/errors';
+import { checkShape, elements, type StaticShape, type StaticType, shapeText, type TensorType } from '../core/shape';
 import { type Graph, type Node, nodeText } from '../graph/ir';
 import { align } from './arena';
 import { bindShapes } from './bind';
@@ -123,8 +123,11 @@ export class Session {
     this.planned(this.graph.inputs.map(({ name }) => shapes[name]!));
   }
 
-  /** Times each node over `runs` runs after one that is not counted. */
-  profile(inputs: Readonly<Record<string, TensorInput>>, { runs = 5 } = {}): NodeProfile[] {
+  /** Times each node over `runs` runs after one that is not counted. Throws ARGUMENT, and what `run` does. */
+  profile(inputs: Readonly<Record<string, TensorInput>>, options: { runs?: number } = {}): NodeProfile[] {
+    const { runs = 5 } = options ?? {};
+    if (!Number.isSafeInteger(runs) || runs < 1)
+      throw new WaferError('ARGUMENT', `runs must be a positive integer, got ${JSON.stringify(runs)}`);
     this.run(inputs);
     const bound = this.prepared(inputs);
     const { plan, kernels, args, starts } = bound;
@@ -143,6 +146,7 @@ export class Session {
   }
 
   explain(): Explanation {
+    this.alive();
     const { kind, build, dot, why } = this.device;
     const planned = this.latest?.plan.nodes.filter((n) => n.calls.length > 0) ?? [];
     const nodes = planned.map(({ node, calls }) => ({ node: nodeText(node), kernels: calls.map((c) => c.kernel) }));
@@ -150,8 +154,9 @@ export class Session {
   }
 
   memory(): MemoryUse {
+    this.alive();
     return {
-      total: this.disposed ? 0 : this.device.buffer.byteLength,
+      total: this.device.buffer.byteLength,
       resident: this.residentBytes,
       arena: this.latest?.plan.arenaBytes ?? 0,
       plans: this.plans.size,
@@ -315,8 +320,11 @@ function checkInputs(graph: Graph, inputs: Readonly<Record<string, TensorInput>>
     const given = inputs[name];
     if (!given) throw new WaferError('ARGUMENT', `input "${name}" ${shapeText(type.shape)} is missing`);
     if (!ArrayBuffer.isView(given.data) || !Array.isArray(given.shape))
-      throw new WaferError('ARGUMENT', `input "${name}" must be { data: TypedArray, shape: number[] }`);
-    const dtype = dtypeOf(given.data);
+      throw new WaferError('ARGUMENT', `input "${name}" must be { data: TypedArray, shape: number[] }`, {
+        hint: `pass { data: new ${DTYPES[type.dtype].array.name}(…), shape: ${shapeText(type.shape)} }`,
+      });
+    located({ node: `input "${name}"` }, () => checkShape(given.shape));
+    const dtype = located({ node: `input "${name}"` }, () => dtypeOf(given.data));
     if (dtype !== type.dtype && !(type.dtype === 'bool' && dtype === 'u8'))
       throw new WaferError('DTYPE', `input "${name}" must be ${type.dtype}, got ${dtype}`, {
         hint: `pass a ${DTYPES[type.dtype].array.name}`,
@@ -325,7 +333,7 @@ function checkInputs(graph: Graph, inputs: Readonly<Record<string, TensorInput>>
     if (given.data.length !== count)
       throw new WaferError(
         'SHAPE',
-        `input "${name}" has ${given.data.length} elements, its shape ${shapeText(given.shape)} ${count}`,
+        `input "${name}" has ${given.data.length} elements, its shape ${shapeText(given.shape)} has ${count}`,
       );
   }
 }

@@ -1,7 +1,7 @@
 /** Tensors as a page makes them. */
 import { DTYPES, type DType, dtypeOf, type TypedArray } from '../core/dtype';
 import { WaferError } from '../core/errors';
-import { elements, shapeText } from '../core/shape';
+import { checkShape, elements, shapeText } from '../core/shape';
 import type { TensorData } from './session';
 
 /** Elements in row-major order, images in the layout that the model's input has. */
@@ -9,9 +9,14 @@ export type Tensor = TensorData;
 
 /**
  * A tensor of `shape`. Plain numbers become f32, or `dtype` when it is given; typed arrays are kept, not copied.
- * Throws SHAPE when the number of elements differs, DTYPE.
+ * Throws SHAPE when the number of elements differs, DTYPE, ARGUMENT.
  */
 export function tensor(data: TypedArray | readonly number[], shape: readonly number[], dtype?: DType): Tensor {
+  if (!ArrayBuffer.isView(data) && !Array.isArray(data))
+    throw new WaferError('ARGUMENT', 'data must be an array of numbers or a typed array');
+  if (dtype !== undefined && !Object.hasOwn(DTYPES, dtype))
+    throw new WaferError('DTYPE', `no dtype "${dtype}"`, { hint: `there are ${Object.keys(DTYPES).join(', ')}` });
+  checkShape(shape);
   const array = ArrayBuffer.isView(data) ? data : fromNumbers(data, dtype ?? 'f32');
   const own = dtypeOf(array);
   const wanted = dtype ?? own;

@@ -105,6 +105,10 @@ beforeAll(async () => {
   server = createServer((request, response) => {
     const path = request.url!;
     const file = /^\/wafer[\w.]*\.(js|mjs)$/.test(path) ? { type: 'text/javascript', body: dist(path.slice(1)) } : PAGES[path];
+    if (path === '/broken.wafer') {
+      response.writeHead(200, { 'Content-Length': relu.length }).write(relu.subarray(0, 50));
+      return setTimeout(() => response.destroy(), 50);
+    }
     if (!file) return response.writeHead(404).end();
     const csp = 'csp' in file && file.csp ? { 'Content-Security-Policy': file.csp } : {};
     response.writeHead(200, { 'Content-Type': file.type, 'Content-Length': file.body.length, ...csp }).end(file.body);
@@ -264,11 +268,79 @@ test('api/what cannot be loaded', async () => {
     `const code = (...args) => wafer.load(...args).then(() => 'loaded', (e) => e.code ?? e.name);
     const aborted = new AbortController();
     aborted.abort();
+    const gone = new ArrayBuffer(8);
+    structuredClone(gone, { transfer: [gone] });
+    const used = await fetch('/relu.wafer');
+    await used.text();
     return [await code('/none.wafer'), await code('/relu.wafer', { worker: '/none.js' }), await code(7),
       await code('/relu.wafer', { device: 'webgpu' }), await code('/relu.wafer', { threads: 2 }),
-      await code('/relu.wafer', { threads: 0 }), await code(new Blob([])), await code('/relu.wafer', { signal: aborted.signal })];`,
+      await code('/relu.wafer', { threads: 0 }), await code('/relu.wafer', { thread: 1 }), await code('/relu.wafer', null),
+      await code('http://['), await code('/broken.wafer'), await code(gone), await code(used), await code('/script'), await code(new Blob([])), await code('/relu.wafer', { signal: aborted.signal })];`,
   );
-  expect(got).toEqual(['NOT_FOUND', 'NOT_FOUND', 'ARGUMENT', 'NO_DEVICE', 'NO_DEVICE', 'ARGUMENT', 'BAD_FILE', 20]);
+  expect(got).toEqual([
+    'NOT_FOUND',
+    'NOT_FOUND',
+    'ARGUMENT',
+    'NO_DEVICE',
+    'NO_DEVICE',
+    'ARGUMENT',
+    'ARGUMENT',
+    'ARGUMENT',
+    'NOT_FOUND',
+    'NOT_FOUND',
+    'ARGUMENT',
+    'ARGUMENT',
+    'BAD_FILE',
+    'BAD_FILE',
+    20,
+  ]);
+});
+
+test('api/what is no tensor', async () => {
+  const got = await on<string[]>(
+    `${origin}/script`,
+    `const found = [];
+    for (const worker of [true, false]) {
+      const model = await wafer.load('/relu.wafer', { worker });
+      const x = { data: new Float32Array(4), shape: [1, 4] };
+      const gone = new Float32Array(4);
+      structuredClone(gone.buffer, { transfer: [gone.buffer] });
+      const given = [[1, 2], 'x', 7, document.body, { x: [1, 2, 3, 4] }, { x: { ...x, data: new Float64Array(4) } }, { x: { data: x.data } },
+        { x: { ...x, shape: ['1', '4'] } }, { x: { ...x, shape: [-1, -4] } }, { x: { ...x, shape: [1, 3] } },
+        { x: { data: gone, shape: [1, 4] } }, { x: undefined }, { X: x }];
+      for (const inputs of given) found.push(await model.run(inputs).then(() => 'ran', (e) => e.hint ? e.code : String(e)));
+      found.push(await model.profile(x, { runs: 0 }).catch((e) => e.code), await model.profile(x, null).then((p) => p.length));
+      const nan = await model.run({ x: { data: new Float32Array([NaN, 1, -1, Infinity]), shape: [1, 4] } });
+      const many = await Promise.all(Array.from({ length: 8 }, (_, i) => model.run({ x: { ...x, data: x.data.map(() => i) } })));
+      found.push([...nan.y.data].join(), many.map(({ y }) => y.data[3]).join());
+      await model.dispose();
+      for (const method of ['memory', 'explain']) found.push(await model[method]().catch((e) => e.code));
+    }
+    return found.map(String);`,
+  );
+  const common = [
+    'ARGUMENT',
+    'ARGUMENT',
+    'ARGUMENT',
+    'ARGUMENT',
+    'ARGUMENT',
+    'DTYPE',
+    'ARGUMENT',
+    'ARGUMENT',
+    'ARGUMENT',
+    'SHAPE',
+  ];
+  const after = ['ARGUMENT', 'ARGUMENT', 'ARGUMENT', '1', 'NaN,1,0,Infinity', '0,1,2,3,4,5,6,7', 'DISPOSED', 'DISPOSED'];
+  expect(got).toEqual([...common, 'ARGUMENT', ...after, ...common, 'SHAPE', ...after]);
+});
+
+test('api/what tensor() refuses', async () => {
+  const got = await on(
+    `${origin}/script`,
+    `const code = (...args) => { try { return wafer.tensor(...args) && 'made'; } catch (e) { return e.code ?? String(e); } };
+    return [code(null, [1]), code('ab', [2]), code([1, 2]), code([1, 2], [-1, -2]), code([1], [1], 'f99'), code([1], [2])];`,
+  );
+  expect(got).toEqual(['ARGUMENT', 'ARGUMENT', 'ARGUMENT', 'ARGUMENT', 'DTYPE', 'SHAPE']);
 });
 
 test('api/sources and progress', async () => {

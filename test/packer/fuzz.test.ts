@@ -261,6 +261,14 @@ describe('meaning', () => {
         nodes: [node('ConstantOfShape', 'n', 'x'), node('ConstantOfShape', 'm', 'w'), node('Conv', 'x w', 'y')],
       },
     ],
+    [
+      'a chain beyond all measure',
+      {
+        inputs: { a0: [1, 4] },
+        outputs: ['a40000'],
+        nodes: Array.from({ length: 40_000 }, (_, i) => node('Abs', `a${i}`, `a${i + 1}`)),
+      },
+    ],
     ['a cycle', { outputs: ['a'], nodes: [node('Relu', 'b', 'a'), node('Relu', 'a', 'b')] }],
     [
       'a padding beyond all measure',

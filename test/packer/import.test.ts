@@ -146,7 +146,30 @@ describe('constants', () => {
 describe('bad models', () => {
   test.each<[string, GraphText | Uint8Array, string, string]>([
     ['text', new TextEncoder().encode('version https://git-lfs.github.com/spec/v1'), 'BAD_MODEL', 'not an ONNX model'],
-    ['nothing', new Uint8Array(0), 'BAD_MODEL', 'no ONNX graph'],
+    ['nothing', new Uint8Array(0), 'BAD_MODEL', 'the file is empty'],
+    ['a .wafer file', new TextEncoder().encode('WAFR....'), 'BAD_MODEL', 'a .wafer file already'],
+    ['no graph', Uint8Array.of(8, 8), 'BAD_MODEL', 'no ONNX graph'],
+    [
+      'operators that broadcast by attributes',
+      onnxModel(
+        { inputs: { x: [3, 3], b: [3] }, outputs: ['y'], nodes: [node('Add', 'x b', 'y', { broadcast: 1, axis: 0 })] },
+        6,
+      ),
+      'UNSUPPORTED',
+      '"broadcast" of old opsets',
+    ],
+    [
+      'two outputs of one name',
+      { inputs: { x: [1] }, outputs: ['y', 'y'], nodes: [node('Relu', 'x', 'y')] },
+      'BAD_MODEL',
+      'two outputs have one name',
+    ],
+    [
+      'more nodes than a file can hold',
+      { inputs: { x: [1] }, outputs: ['y'], nodes: Array.from({ length: 2 ** 16 + 1 }, () => node('Relu', 'x', 'y')) },
+      'UNSUPPORTED',
+      '65537 nodes',
+    ],
     ['truncated', onnxModel(flatten).slice(0, 60), 'BAD_MODEL', ''],
     ['a cycle', { outputs: ['y'], nodes: [node('Relu', 'z', 'y'), node('Relu', 'y', 'z')] }, 'BAD_MODEL', 'a cycle'],
     ['an undefined value', { outputs: ['y'], nodes: [node('Relu', 'q', 'y')] }, 'BAD_MODEL', 'nothing makes "q"'],
@@ -201,6 +224,11 @@ describe('bad models', () => {
     const error = errorOf(() => importOnnx(model instanceof Uint8Array ? model : onnxModel(model)));
     expect(error.code).toBe(code);
     expect(error.message).toContain(message);
+  });
+
+  test('an opset from the future is noted', () => {
+    const bytes = onnxModel({ inputs: { x: [1] }, outputs: ['y'], nodes: [node('Relu', 'x', 'y')] }, 99);
+    expect(importOnnx(bytes).notes[0]).toContain('opset 99 is newer');
   });
 
   test('all missing operators are named at once', () => {

@@ -25,7 +25,7 @@ export interface DiffOptions extends Tolerance {
   sqnr: number | undefined;
 }
 
-/** In the order of the file's nodes. Throws ARGUMENT when the file was stripped of its origins, and what the runs throw. */
+/** In the order of the file's nodes. Throws ARGUMENT when the file was stripped of its origins or takes other inputs, and what the runs throw. */
 export async function diffModels(
   onnx: Uint8Array,
   { graph, origins }: WaferModel,
@@ -43,6 +43,12 @@ export async function diffModels(
     onnx,
     [...(origins?.values() ?? [])].map((origin) => origin.name),
   );
+  const names = graph.inputs.map((x) => x.name);
+  const odd = [...source.inputs, ...names].find((name) => !source.inputs.includes(name) || !names.includes(name));
+  if (odd !== undefined)
+    throw new WaferError('ARGUMENT', `only the ${names.includes(odd) ? 'file' : 'source'} has an input "${odd}"`, {
+      hint: 'pass the model that the file was packed from; inputs that were fixed when packing cannot be compared',
+    });
   const wanted = await source.run(sample);
   const found: ValueDifference[] = [];
   const session = await engine.session(graph);

@@ -13,6 +13,8 @@ export type SourceValues = Map<string, Pick<TensorData, 'data' | 'shape'>>;
 export interface SourceModel {
   /** Names of all values that nodes of the main graph make, in order. */
   readonly values: readonly string[];
+  readonly inputs: readonly string[];
+  /** Throws BAD_MODEL when the source cannot be run on them. */
   run(inputs: Sample): Promise<SourceValues>;
 }
 
@@ -37,10 +39,13 @@ export async function loadSource(onnx: Uint8Array, wanted: Iterable<string> = []
   }
   return {
     values,
+    inputs: session.inputNames,
     async run(inputs) {
       const feeds: Record<string, Tensor> = {};
       for (const [name, { data, shape }] of Object.entries(inputs)) feeds[name] = toOrt(ort, session, name, data, shape);
-      const results = await session.run(feeds);
+      const results = await session.run(feeds).catch((error: Error) => {
+        throw new WaferError('BAD_MODEL', `onnxruntime-node cannot run the model: ${error.message}`);
+      });
       return new Map(Object.entries(results).map(([name, tensor]) => [name, fromOrt(tensor)]));
     },
   };

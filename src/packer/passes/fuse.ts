@@ -7,7 +7,7 @@ import { sameShape } from '../../core/shape';
 import type { Graph, Node, Value } from '../../graph/ir';
 import { type Rule, rewrite, type Site } from '../../graph/rewrite';
 import type { Step } from '../../ops/define';
-import { channelsOf, madeBy, stepsOf } from './match';
+import { channelsOf, MAX_STEPS, madeBy, stepsOf } from './match';
 import { simplifySteps } from './steps';
 
 export const fuse = (graph: Graph): Graph => rewrite(graph, border, absorbed, channelwise, scaled, residual, activation);
@@ -149,10 +149,9 @@ const residual: Rule = ({ node, inputs, only, emit }) => {
 const activation: Rule = ({ node, inputs: [x], only, emit }) => {
   const before = x?.producer;
   if (node.op.name !== 'unary' || !before || !only(0) || !('act' in before.attrs) || x.type.dtype !== 'f32') return undefined;
-  return emit(before.op.name, before.inputs, {
-    ...before.attrs,
-    act: simplifySteps([...stepsOf(before, 'act'), ...stepsOf(node, 'steps')]),
-  });
+  const act = [...stepsOf(before, 'act'), ...stepsOf(node, 'steps')];
+  if (act.length > MAX_STEPS) return undefined;
+  return emit(before.op.name, before.inputs, { ...before.attrs, act: simplifySteps(act) });
 };
 
 /** A border of zeros around an image. */

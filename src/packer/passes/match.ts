@@ -2,6 +2,9 @@
 import type { Node, Value } from '../../graph/ir';
 import type { Step } from '../../ops/define';
 
+/** Longer activation programs are not made: each join copies both parts. */
+export const MAX_STEPS = 64;
+
 /** The node that makes `x`, when it is one of `op`. */
 export function madeBy(x: Value | undefined, op: string): Node | undefined {
   return x?.producer?.op.name === op ? x.producer : undefined;

@@ -7,7 +7,7 @@ import type { Graph, Value } from '../../graph/ir';
 import { type Rule, rewrite } from '../../graph/rewrite';
 import type { Step } from '../../ops/define';
 import { step } from '../../ops/steps';
-import { asSteps, binaryOf, channelsOf, madeBy, stepsOf } from './match';
+import { asSteps, binaryOf, channelsOf, MAX_STEPS, madeBy, stepsOf } from './match';
 import { areSteps, near, simplifySteps } from './steps';
 
 export const recognise = (graph: Graph): Graph =>
@@ -16,8 +16,9 @@ export const recognise = (graph: Graph): Graph =>
 /** A unary over a unary that nothing else reads; programs in their shortest form. */
 const chain: Rule = ({ node, inputs: [x], only, emit }) => {
   if (node.op.name !== 'unary') return undefined;
-  const before = only(0) ? asSteps(x!) : { from: x!, steps: [] };
   const own = stepsOf(node, 'steps');
+  const found = only(0) ? asSteps(x!) : undefined;
+  const before = found && found.steps.length + own.length <= MAX_STEPS ? found : { from: x!, steps: [] };
   const steps = simplifySteps([...before.steps, ...own]);
   if (steps.length === 0) return before.from;
   return before.steps.length === 0 && steps.length === own.length ? undefined : emit('unary', [before.from], { steps });

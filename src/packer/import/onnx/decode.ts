@@ -94,9 +94,19 @@ const MAX_ELEMENTS = 2 ** 31 - 1;
 
 let modelType: protobuf.Type | undefined;
 
+/** What a file is that is certainly no ONNX model. */
+function looksLike(bytes: Uint8Array): { what: string; hint: string } | undefined {
+  if (bytes.length === 0) return { what: 'the file is empty', hint: 'fetch or export the model again' };
+  if (String.fromCharCode(...bytes.subarray(0, 4)) === 'WAFR')
+    return { what: 'this is a .wafer file already', hint: 'pass the ONNX model that it was made from' };
+  return undefined;
+}
+
 /** Throws BAD_MODEL. */
 export function decodeModel(bytes: Uint8Array): ModelProto & { graph: GraphProto } {
   modelType ??= protobuf.parse(ONNX_PROTO, { keepCase: true }).root.lookupType('onnx.ModelProto');
+  const bad = looksLike(bytes);
+  if (bad) throw new WaferError('BAD_MODEL', bad.what, bad);
   let model: ModelProto;
   try {
     model = modelType.decode(bytes) as unknown as ModelProto;

@@ -7,6 +7,7 @@ import { type Dim, isStatic, symbol } from '../../../core/dim';
 import type { DType } from '../../../core/dtype';
 import { located, nearest, WaferError } from '../../../core/errors';
 import { elements, isStaticShape, type StaticType, shapeText } from '../../../core/shape';
+import { MAX_NODES } from '../../../format/layout';
 import type { Origin } from '../../../format/model';
 import { Builder, type Graph, type Output, type Value } from '../../../graph/ir';
 import type { Attrs, Emit, FromOnnx, Ref } from '../../../ops/define';
@@ -55,11 +56,16 @@ export interface ImportedModel {
 /** Work that may go into folding constants, in elements and multiplications: so much, and so much a byte of the model. */
 const FOLDING = { base: 2 ** 24, perByte: 64 };
 
+/** Models of later ones are imported with a note. */
+const NEWEST_OPSET = 25;
+
 const FROM_ONNX: ReadonlyMap<string, FromOnnx> = new Map(Object.values(OFFLINE).flatMap(({ onnx }) => Object.entries(onnx)));
 
 /** Throws BAD_MODEL, UNSUPPORTED (all operators that are missing, at once), ARGUMENT (options), NOT_FOUND (external data). */
 export function importOnnx(bytes: Uint8Array, options: ImportOptions = {}): ImportedModel {
   const model = decodeModel(bytes);
+  const { length } = model.graph.node;
+  if (length > MAX_NODES) throw new WaferError('UNSUPPORTED', `the model has ${length} nodes, more than ${MAX_NODES}`);
   checkOperators(model.graph);
   return new Importer(model, options, FOLDING.base + FOLDING.perByte * bytes.length).run();
 }
@@ -76,7 +82,7 @@ function checkOperators(graph: GraphProto): void {
   }
   if (missing.size === 0) return;
   const lines = [...missing].map(([type, { count, first }]) => `${type} ×${count} (first: "${first}")`);
-  throw new WaferError('UNSUPPORTED', `the model uses ${missing.size} operators that Wafer does not have: ${lines.join(', ')}`, {
+  throw new WaferError('UNSUPPORTED', `the model uses operators that Wafer does not have: ${lines.join(', ')}`, {
     hint: 'simplifying the model (onnxsim), or exporting it with another opset, may remove them',
   });
 }
@@ -132,6 +138,8 @@ class Importer {
   ) {
     const own = model.opset_import.find(({ domain }) => domain === '' || domain === 'ai.onnx');
     this.opset = own ? toNumber(own.version) : 1;
+    if (this.opset > NEWEST_OPSET)
+      this.notes.add(`opset ${this.opset} is newer than this version knows (${NEWEST_OPSET}): compare the file with wafer diff`);
   }
 
   run(): ImportedModel {
@@ -141,6 +149,8 @@ class Importer {
     this.addInputs(graph, scope);
     this.addNodes(graph, scope);
     const outputs = graph.output.map(({ name }): Output => ({ name, value: this.data(scope.get(name)) as Value }));
+    if (new Set(graph.output.map((o) => o.name)).size < outputs.length)
+      throw new WaferError('BAD_MODEL', 'two outputs have one name');
     const renamed = renameValues(this.build.finish(outputs), this.names);
     const sources = new Set(this.names.values());
     const values = [...renamed.inputs, ...renamed.nodes.flatMap((n) => n.outputs)];
@@ -151,7 +161,7 @@ class Importer {
   }
 
   private addInitializers(graph: GraphProto, scope: Scope): void {
-    if (graph.sparse_initializer.length) throw new WaferError('UNSUPPORTED', 'sparse initializers');
+    if (graph.sparse_initializer.length) throw new WaferError('UNSUPPORTED', 'the model has sparse initializers');
     for (const proto of graph.initializer) {
       if (!proto.name) throw new WaferError('BAD_MODEL', 'an initializer without a name');
       const { dtype, shape, data, exact } = this.tensor(proto);
@@ -256,7 +266,7 @@ class Importer {
         node.output.forEach((name, i) => {
           if (name === '') return;
           const content = results[i];
-          if (!content) throw new WaferError('UNSUPPORTED', `output ${i} ("${name}")`);
+          if (!content) throw new WaferError('UNSUPPORTED', `Wafer does not compute its output ${i} ("${name}")`);
           scope.set(name, content);
           if (!isKnown(content) && !content.data && !this.names.has(content as Value)) this.names.set(content as Value, name);
         });
@@ -267,6 +277,11 @@ class Importer {
   private lower(proto: NodeProto, scope: Scope): Content[] {
     const contents = proto.input.map((name) => (name === '' ? undefined : scope.get(name)));
     const node = new ImportedNode(proto, contents, scope, this);
+    // Before opset 7; later models cannot have it.
+    if (node.has('broadcast') && node.int('broadcast'))
+      throw new WaferError('UNSUPPORTED', 'its shapes are matched by the attribute "broadcast" of old opsets', {
+        hint: 'onnx.version_converter.convert_version(model, 17) makes the model newer',
+      });
     const known = contents.map((x) => x && this.known(x));
     if (known.length > 0 && known.every((x) => x !== undefined) && known.some((x) => x.type !== 'float')) {
       const result = evaluateKnown(node, known);
