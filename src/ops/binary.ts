@@ -241,7 +241,16 @@ export const offline = defineOffline(op, {
       if ((a.type.dtype === 'f32') !== (n.int('fmod', 0) === 1)) return n.unsupported('fmod that does not go with the type');
       return emit('binary', [a, n.input(1)], { fn: 'mod' });
     },
-    PRelu: scalarOr('prelu', (c) => [step('leakyRelu', c)]),
+    PRelu(n, emit) {
+      const [x, slope] = [n.input(0), n.input(1)];
+      const rank = x.type.shape.length;
+      // Before opset 7 a vector had a slope for each channel.
+      const channels = n.opset < 7 && slope.type.shape.length === 1 && slope.type.shape[0] !== 1 && rank > 2;
+      const aligned = channels
+        ? emit('reshape', [slope], { shape: [...slope.type.shape, ...x.type.shape.slice(2).map(() => 1)] })
+        : slope;
+      return scalarOr('prelu', (c) => [step('leakyRelu', c)])(n, emit, x, aligned);
+    },
     Max: variadic('max', (c) => [c === 0 ? step('relu') : step('clip', c, Number.POSITIVE_INFINITY)]),
     Min: variadic('min', (c) => [step('clip', Number.NEGATIVE_INFINITY, c)]),
     Sum: variadic('add'),

@@ -38,7 +38,12 @@ export const offline = defineOffline(op, {
     Squeeze(n, emit) {
       const x = n.input(0);
       const { shape } = x.type;
-      const given = n.opset >= 13 ? n.numbers(1) : n.has('axes') ? n.ints('axes') : undefined;
+      const asInput = n.opset >= 13 && n.inputs[1] !== undefined;
+      const given = asInput
+        ? (n.numbers(1) ?? n.unsupported('axes that depend on data'))
+        : n.opset < 13 && n.has('axes')
+          ? n.ints('axes')
+          : undefined;
       const axes = given?.map((a) => normalizeAxis(a, shape.length)) ?? shape.flatMap((d, i) => (d === 1 ? [i] : []));
       return emit('reshape', [x], { shape: shape.filter((_, i) => !axes.includes(i)) });
     },

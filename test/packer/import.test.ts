@@ -143,6 +143,17 @@ describe('constants', () => {
   });
 });
 
+test('slopes of old opsets are one a channel', () => {
+  const text: GraphText = {
+    inputs: { x: [2, 3, 4] },
+    outputs: ['y'],
+    initializers: [floats('slope', [3], [0.1, 0.2, 0.3])],
+    nodes: [node('PRelu', 'x slope', 'y')],
+  };
+  expect(imported(text, {}, 6)).toContain('f32[3,1]');
+  expect(errorOf(() => imported(text, {}, 9)).code).toBe('SHAPE');
+});
+
 describe('bad models', () => {
   test.each<[string, GraphText | Uint8Array, string, string]>([
     ['text', new TextEncoder().encode('version https://git-lfs.github.com/spec/v1'), 'BAD_MODEL', 'not an ONNX model'],
@@ -169,6 +180,23 @@ describe('bad models', () => {
       { inputs: { x: [1] }, outputs: ['y'], nodes: Array.from({ length: 2 ** 16 + 1 }, () => node('Relu', 'x', 'y')) },
       'UNSUPPORTED',
       '65537 nodes',
+    ],
+    [
+      'axes that only a run knows',
+      { inputs: { x: [1, 3, 1], axes: [1] }, elements: { axes: INT64 }, outputs: ['y'], nodes: [node('Squeeze', 'x axes', 'y')] },
+      'UNSUPPORTED',
+      'axes that depend on data',
+    ],
+    [
+      'a dropout that drops',
+      {
+        inputs: { x: [4] },
+        outputs: ['y'],
+        initializers: [floats('ratio', [], [0.5]), { name: 'training', dims: [], data_type: 9, int32_data: [1] }],
+        nodes: [node('Dropout', 'x ratio training', 'y')],
+      },
+      'UNSUPPORTED',
+      'training mode',
     ],
     ['truncated', onnxModel(flatten).slice(0, 60), 'BAD_MODEL', ''],
     ['a cycle', { outputs: ['y'], nodes: [node('Relu', 'z', 'y'), node('Relu', 'y', 'z')] }, 'BAD_MODEL', 'a cycle'],

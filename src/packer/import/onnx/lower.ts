@@ -57,6 +57,7 @@ export const LOWER: Readonly<Record<string, Lower>> = {
 
   Dropout(n) {
     if (n.outputCount > 1) n.unsupported('the mask output');
+    if (n.opset >= 12 && n.inputs[2] && !(n.numbers(2)?.[0] === 0)) n.unsupported('training mode');
     return n.content(0);
   },
 
