@@ -6,7 +6,7 @@ import { fillBand, runOffsets } from './conv';
 import { convert, dot, WIDE } from './dot';
 import { storeF32 } from './gemm';
 import { unstage } from './line';
-import { bound, finishRow, follow, PANEL } from './requant';
+import { bound, finishPlain, finishRow, follow, PANEL } from './requant';
 import { applySteps } from './steps';
 
 /** 8 channels of `count` (1, 2 or 4) neighbouring outputs, whose windows start `stride` bytes apart. */
@@ -292,7 +292,7 @@ function rowI8(
  */
 @inline
 function slideRelaxed(
-  stride: i32, cols: i32, x: usize, pixel: usize, r1: usize, r2: usize, w: usize, params: usize, shift: i32,
+  plain: bool, stride: i32, cols: i32, x: usize, pixel: usize, r1: usize, r2: usize, w: usize, params: usize, shift: i32,
   offset: v128, low: v128, high: v128, curve: usize, y: usize, pixelY: usize, residual: usize, residualPixel: usize,
   residualMultiplier: i32,
 ): void {
@@ -337,10 +337,11 @@ function slideRelaxed(
       a0 = dot(true, w00, x0, v128.load(params));
       a1 = dot(true, w01, x1, v128.load(params, 16));
     }
-    finishRow(c0, c1, params, shift, offset, low, high, curve, y, residual, residualMultiplier);
+    if (plain) finishPlain(c0, c1, params, offset, y);
+    else finishRow(c0, c1, params, shift, offset, low, high, curve, y, residual, residualMultiplier);
     x += pixel;
     y += pixelY;
-    residual += residualPixel;
+    if (!plain) residual += residualPixel;
   }
 }
 
@@ -446,14 +447,20 @@ function relaxedRow(
 ): void {
   const to = curve ? places : y, step: usize = curve ? 16 : pixel;
   const c = i32x4.splat(offset), least = bound(shift, curve, low), most = bound(shift, curve, high);
-  if (slide == 1 && channels >= 8) {
+  if (slide && channels >= 8 && shift == 22 && !curve && !residualMultiplier) {
+    if (slide == 1) {
+      slideRelaxed(true, 1, cols, x, width, r1, r1 << 1, w, params, 22, c, least, most, 0, to, step, 0, 0, 0);
+    } else {
+      slideRelaxed(true, 2, cols, x, width, r1, r1 << 1, w, params, 22, c, least, most, 0, to, step, 0, 0, 0);
+    }
+  } else if (slide == 1 && channels >= 8) {
     slideRelaxed(
-      1, cols, x, width, r1, r1 << 1, w, params, shift, c, least, most, curve, to, step, residual, residualPixel,
+      false, 1, cols, x, width, r1, r1 << 1, w, params, shift, c, least, most, curve, to, step, residual, residualPixel,
       residualMultiplier,
     );
   } else if (slide == 2 && channels >= 8) {
     slideRelaxed(
-      2, cols, x, width, r1, r1 << 1, w, params, shift, c, least, most, curve, to, step, residual, residualPixel,
+      false, 2, cols, x, width, r1, r1 << 1, w, params, shift, c, least, most, curve, to, step, residual, residualPixel,
       residualMultiplier,
     );
   } else {

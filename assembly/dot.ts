@@ -205,15 +205,16 @@ function tile(
       c51 = i32x4.shr_s(c51, shift);
     }
   }
-  storeLevels(c00, c01, y, low, high, curve);
-  if (mr > 1) storeLevels(c10, c11, y + pitch, low, high, curve);
+  const clamped = !residualMultiplier;
+  storeLevels(c00, c01, y, clamped, low, high, curve);
+  if (mr > 1) storeLevels(c10, c11, y + pitch, clamped, low, high, curve);
   if (mr > 2) {
-    storeLevels(c20, c21, y + 2 * pitch, low, high, curve);
-    storeLevels(c30, c31, y + 3 * pitch, low, high, curve);
+    storeLevels(c20, c21, y + 2 * pitch, clamped, low, high, curve);
+    storeLevels(c30, c31, y + 3 * pitch, clamped, low, high, curve);
   }
   if (mr > 4) {
-    storeLevels(c40, c41, y + 4 * pitch, low, high, curve);
-    storeLevels(c50, c51, y + 5 * pitch, low, high, curve);
+    storeLevels(c40, c41, y + 4 * pitch, clamped, low, high, curve);
+    storeLevels(c50, c51, y + 5 * pitch, clamped, low, high, curve);
   }
 }
 

@@ -26,15 +26,29 @@ export function addend(residual: usize, multiplier: v128): v128 {
   return i32x4.mul(levels, multiplier);
 }
 
-/** Stores 8 shifted sums as levels, or before a curve as places of 16 bits, which `follow` makes levels of. */
+/**
+ * Stores 8 shifted sums as levels, or before a curve as places of 16 bits, which `follow` makes levels of. `clamped`: lo and
+ * hi have kept them within the bounds.
+ */
 @inline
-export function storeLevels(c0: v128, c1: v128, y: usize, low: v128, high: v128, curve: usize): void {
+export function storeLevels(c0: v128, c1: v128, y: usize, clamped: bool, low: v128, high: v128, curve: usize): void {
   const words = i16x8.narrow_i32x4_s(c0, c1);
-  if (curve) v128.store(y, i16x8.min_s(i16x8.max_s(words, low), high));
-  else {
+  if (curve) {
+    v128.store(y, i16x8.min_s(i16x8.max_s(words, low), high));
+  } else {
     const bytes = i8x16.narrow_i16x8_u(words, words);
-    v128.store64_lane(y, i8x16.min_u(i8x16.max_u(bytes, low), high), 0);
+    if (clamped) v128.store64_lane(y, bytes, 0);
+    else v128.store64_lane(y, i8x16.min_u(i8x16.max_u(bytes, low), high), 0);
   }
+}
+
+/** The epilogue of finishRow where it is simplest: levels at the usual shift, within their bounds, with no residual. */
+@inline
+export function finishPlain(c0: v128, c1: v128, params: usize, offset: v128, y: usize): void {
+  c0 = rescale(c0, v128.load(params, 32), v128.load(params, 64), v128.load(params, 96), offset);
+  c1 = rescale(c1, v128.load(params, 48), v128.load(params, 80), v128.load(params, 112), offset);
+  const words = i16x8.narrow_i32x4_s(i32x4.shr_s(c0, 22), i32x4.shr_s(c1, 22));
+  v128.store64_lane(y, i8x16.narrow_i16x8_u(words, words), 0);
 }
 
 /** Levels of `rows` rows of 8 places for the first `channels` channels of a panel; `factors`: the panel's. */
@@ -86,7 +100,10 @@ export function bound(shift: i32, curve: usize, value: f32): v128 {
   return shift == 0 ? f32x4.splat(value) : curve ? i16x8.splat(<i16><i32>value) : i8x16.splat(<i8><i32>value);
 }
 
-/** The whole epilogue for one row of 8 sums. `offset`, `low` and `high` are in every lane. */
+/**
+ * The whole epilogue for one row of 8 sums. `offset`, `low` and `high` are in every lane. `residualMultiplier` is not 0 where
+ * lo and hi do not keep the result within its bounds.
+ */
 @inline
 export function finishRow(
   c0: v128, c1: v128, params: usize, shift: i32, offset: v128, low: v128, high: v128, curve: usize, y: usize,
@@ -110,5 +127,5 @@ export function finishRow(
     c0 = i32x4.shr_s(c0, shift);
     c1 = i32x4.shr_s(c1, shift);
   }
-  storeLevels(c0, c1, y, low, high, curve);
+  storeLevels(c0, c1, y, !residualMultiplier, low, high, curve);
 }

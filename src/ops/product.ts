@@ -63,6 +63,7 @@ export function productType(inputs: readonly TensorType[], attrs: ProductAttrs, 
   expectType('multiplier', multiplier, attrs.quant ? 'i32' : 'f32', channels);
   expectType('residual', residual, y.dtype, shape);
   if (residual && integer && !residual.quant) throw new WaferError('DTYPE', 'input "residual" needs a quantised i8 tensor');
+  if (residual && integer && attrs.residualMultiplier < 1) throw new WaferError('ARGUMENT', 'a residual needs its multiplier');
   if (!attrs.quant && integer && residual) throw new WaferError('ARGUMENT', 'a float output of integers takes no residual');
   expectType('table', table, 'u8', [256, 2]);
   if (attrs.middle && !attrs.quant) throw new WaferError('ARGUMENT', 'a function of levels needs a quantised output');
@@ -184,7 +185,9 @@ export function integerArguments(node: Lowering<ProductAttrs>): (number | Operan
   // Kernels see levels as bytes: every level is 128 higher.
   const { shift, zero, range } = requantOf(attrs, attrs.quant);
   const raise = attrs.middle ? FINE * 128 : 128;
-  const factor = residual ? attrs.residualMultiplier : 0;
+  // A multiplier of more than a level can step over the bounds that sums are clamped to: kernels look at the result as well.
+  const steps = Array.from(constantOf('multiplier', inputs[3]!)).some((m) => m > 2 ** shift);
+  const factor = residual ? attrs.residualMultiplier : steps ? 1 : 0;
   const offset = offsetOf({ shift, zero: zero + raise, range }) - (residual ? factor * (residual.type.quant!.zero + 128) : 0);
   const curve = curveOf(attrs, table);
   const after = curve ? constant('curve', () => kernelCurve(curve, attrs.quant!)) : 0;

@@ -214,7 +214,7 @@ function integerProduct(
     middle: lookup ? middle : null,
     range: rangeOf(node.attrs.act as Step[], middle),
     shift,
-    residualMultiplier: Math.round(ratio * 2 ** shift),
+    residualMultiplier: r8 ? Math.max(1, Math.round(ratio * 2 ** shift)) : 0,
     ...(curve?.swish && { swish: curve.swish }),
   });
 }
