@@ -159,6 +159,7 @@ function windowDispatches(node: Lowering<ConvAttrs>): Dispatch[] {
       },
     ];
   }
+  if (suitsWinograd(node)) return winogradDispatches(node);
   const packed = node.packed('w', w!, panels * taps * depth * 32, (block) => ({
     kernel: 'f32_pack',
     args: [w!, block, channels, taps * depth, taps * depth, 1],
@@ -176,6 +177,57 @@ function windowDispatches(node: Lowering<ConvAttrs>): Dispatch[] {
       rows,
     },
   ];
+}
+
+/** Least channels and output columns from which the transforms pay. */
+const WINOGRAD_CHANNELS = 16;
+const WINOGRAD_COLUMNS = 20;
+
+function suitsWinograd({ inputs: [x, w], outputs: [y], attrs }: Lowering<ConvAttrs>): boolean {
+  const [o, kh, kw] = w!.type.shape as [number, number, number, number];
+  const c = x!.type.shape[3]!;
+  const unit = [...attrs.strides, ...attrs.dilations, attrs.group].every((n) => n === 1);
+  return (
+    unit &&
+    kh === 3 &&
+    kw === 3 &&
+    c % 4 === 0 &&
+    o % 4 === 0 &&
+    Math.min(c, o) >= WINOGRAD_CHANNELS &&
+    y!.type.shape[2]! >= WINOGRAD_COLUMNS
+  );
+}
+
+function winogradDispatches(node: Lowering<ConvAttrs>): Dispatch[] {
+  const { inputs, outputs, attrs } = node;
+  const [x, w, , , residual] = inputs;
+  const [n, h, width, c] = x!.type.shape as [number, number, number, number];
+  const [, oh, ow, o] = outputs[0]!.type.shape as [number, number, number, number];
+  const [top, left] = attrs.pads as [number, number];
+  constantOf('w', w!);
+  const panels = panelCount(1, o);
+  const packed = node.packed('w', w!, 16 * panels * c * 32, (block) => ({
+    kernel: 'f32_packWinograd',
+    args: [w!, block, o, c],
+    rows: panels,
+  }));
+  // The transformed inputs of a block stay in L2.
+  const block = Math.min(Math.ceil(ow / 2), 4 * Math.max(3, Math.min(16, Math.floor(2 ** 18 / (64 * c * 4)))));
+  const floats = align(o, 8) + 4 * (2 * block + 2) * c + 16 * block * (c + o);
+  const scratch = node.scratch(128 + align(4 * block + 4, 16) + 4 * floats);
+  const geometry = [h, width, c, oh, ow, top, left, o];
+  const args = [
+    x!,
+    outputs[0]!,
+    ...geometry,
+    packed,
+    biasPanels(node, 1),
+    residual ?? 0,
+    ...clampArguments(node),
+    block,
+    scratch,
+  ];
+  return [{ kernel: 'f32_winograd', args, rows: n * Math.ceil(oh / 2) }];
 }
 
 /** Channels whose band is made at a time: about `usual`, all when they are few more. */
@@ -443,6 +495,10 @@ function casesOf(): Case<ConvAttrs>[] {
     { x: [1, 6, 6, 6], w: [12, 3, 3, 1], attrs: { pads: [1, 1, 1, 1], group: 6 } },
     { x: [1, 3, 200, 96], w: [24, 3, 3, 96], attrs: { pads: [1, 1, 1, 1] } },
     { x: [1, 31, 29, 16], w: [8, 3, 3, 16], attrs: { pads: [1, 1, 1, 1] } },
+    { x: [1, 9, 23, 16], w: [20, 3, 3, 16], attrs: { pads: [1, 1, 1, 1] } },
+    { x: [2, 6, 46, 20], w: [24, 3, 3, 20], attrs: { pads: [0, 1, 1, 0] } },
+    { x: [1, 5, 150, 64], w: [16, 3, 3, 64], attrs: { pads: [1, 1, 1, 1] } },
+    { x: [1, 4, 40, 16], w: [16, 3, 3, 16], attrs: { pads: [2, 2, 2, 2] } },
     { x: [1, 4, 5, 24], w: [24, 3, 3, 1], attrs: { pads: [1, 1, 1, 1], group: 24 } },
     { x: [2, 9, 9, 16], w: [16, 3, 3, 1], attrs: { pads: [0, 0, 1, 1], strides: [2, 2], group: 16 } },
     { x: [1, 7, 8, 3], w: [3, 3, 3, 1], attrs: { pads: [1, 1, 1, 1], group: 3 } },
