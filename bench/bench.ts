@@ -13,7 +13,7 @@ import { describeMachine, section, withSection } from './markdown';
 import { findModel, modelFolders, type NamedModel, type Sizes, USUAL } from './models';
 import { assembleSite, type Outcome, RUNTIME_NAMES, type RuntimeName, SITE, timeModel } from './pages';
 import { cellsOf, HEADING, isAstray, type Row, rowsOf, TOLERANCE } from './rows';
-import { prepareSubject } from './subject';
+import { prepareSubject, type Subject } from './subject';
 
 interface Flags {
   threads: number;
@@ -72,7 +72,8 @@ Examples:
     .action(bench);
 
 async function bench(names: readonly string[], flags: Flags): Promise<void> {
-  const models = await findModels(names);
+  const subjects: Subject[] = [];
+  for (const model of await findModels(names)) subjects.push(await prepareSubject(model, flags.size, say));
   await assembleSite();
   const { threads, rounds, base = false, peers } = flags;
   const runtimes: RuntimeName[] = peers ? ['wafer', ...peers] : RUNTIME_NAMES;
@@ -85,13 +86,13 @@ async function bench(names: readonly string[], flags: Flags): Promise<void> {
   const rows: Row[] = [];
   let failures = 0;
   try {
-    for (const model of models) {
-      const subject = await prepareSubject(model, flags.size, say);
-      say(`${model.name} ...`);
+    for (const subject of subjects) {
+      const { name, output } = subject;
+      say(`${name} ...`);
       const outcome = await timeModel(browser, site.url, subject, { runtimes, threads, rounds, base });
-      reportOn(model.name, outcome);
+      reportOn(name, outcome);
       failures += outcome.failed.length;
-      rows.push(...rowsOf(model.name, outcome, subject.output.data));
+      rows.push(...rowsOf(name, outcome, output.data));
     }
     const date = new Date().toISOString().slice(0, 10);
     const circumstances = { command: typedCommand(), browser: await browser.version(), date, machine };
@@ -138,9 +139,9 @@ function printRows(rows: readonly Row[]): void {
 
 /** Without what does not change the figures. */
 function typedCommand(): string {
-  const typed = process.argv.slice(2).join(' ');
-  const kept = typed.replace(/ ?--markdown[ =]\S+/, '').replace(/ ?--json\b/, '');
-  return `npm run bench -- ${kept.trim()}`.replace(/ -- $/, '');
+  const typed = process.argv.slice(2);
+  const kept = typed.filter((word, i) => !/^--(?:json$|markdown)/.test(word) && typed[i - 1] !== '--markdown');
+  return ['npm run bench', ...(kept.length ? ['--'] : []), ...kept.map((w) => (/\s/.test(w) ? `"${w}"` : w))].join(' ');
 }
 
 const say = (line: string): void => void process.stderr.write(`${line}\n`);

@@ -78,7 +78,7 @@ export function modelFolders(folders: string | undefined): string[] {
  * The files of a model by its name, or by the path of an ONNX file, whose own folder is then searched. Throws NOT_FOUND.
  */
 export async function findModel(given: string, folders: readonly string[]): Promise<NamedModel> {
-  const isPath = dirname(given) !== '.' || existsSync(given);
+  const isPath = dirname(given) !== '.' || (given.endsWith('.onnx') && existsSync(given));
   const name = basename(given).replace(/\.onnx$/, '');
   const base = name.replace(INT8, '');
   const places = isPath ? [dirname(given)] : folders;

@@ -51,7 +51,7 @@ export const SEED = 7;
 export const COMPARED = 65_536;
 
 const WARM_MS = 1000;
-const LEAST_WARM_RUNS = 3;
+const LEAST_WARM_RUNS = 10;
 
 /** A page that is not isolated has a clock of 0.1 ms, so that quick runs are timed together. */
 const BATCH_MS = 10;
