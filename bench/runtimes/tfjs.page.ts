@@ -1,29 +1,32 @@
-/** TensorFlow.js with its TFLite backend: the same files as LiteRT.js, by an older interpreter. It has no relaxed SIMD. */
-import '@tensorflow/tfjs-backend-cpu';
-import * as tf from '@tensorflow/tfjs-core';
+/**
+ * TensorFlow.js with its TFLite interpreter: the same files as LiteRT.js. It has no relaxed SIMD. `predict` describes all
+ * tensors anew in each run and never frees that, so that a small model soon fills the memory: they are described once here.
+ */
 import { loadTFLiteModel, setWasmPath } from '@tensorflow/tfjs-tflite';
+import type {
+  TFLiteWebModelRunner,
+  TFLiteWebModelRunnerTensorInfo,
+} from '@tensorflow/tfjs-tflite/dist/types/tflite_web_model_runner';
 import type { TypedArray } from '../../src/core/dtype';
-import { expose, type Tensor } from './page';
+import { expose } from './page';
 import { relayout } from './relayout';
+
+const shapeOf = ({ shape }: TFLiteWebModelRunnerTensorInfo): number[] => shape.split(',').map(Number);
 
 expose(async (file, inputs, { threads }) => {
   setWasmPath(`${location.origin}/tfjs-tflite/`);
   const model = await loadTFLiteModel(file.buffer, { numThreads: threads });
-  const given = model.inputs.map(({ name, shape, dtype }, i) => {
-    const wanted = shape ?? [];
-    const data = inputs[i] && relayout(inputs[i].data, inputs[i].shape, wanted);
-    if (!data) throw new Error(`input ${name} has shape ${wanted}, the sample ${inputs[i]?.shape}`);
-    return { data: data as Float32Array, shape: wanted, dtype: dtype as 'float32' | 'int32' };
+  const { modelRunner } = model as unknown as { modelRunner: TFLiteWebModelRunner };
+  const given = modelRunner.getInputs().map((tensor, i) => {
+    const data = inputs[i] && relayout(inputs[i].data, inputs[i].shape, shapeOf(tensor));
+    if (!data) throw new Error(`input ${tensor.name} has shape ${shapeOf(tensor)}, the sample ${inputs[i]?.shape}`);
+    return { tensor, data };
   });
-  const run = async (): Promise<Tensor[]> => {
-    const tensors = given.map(({ data, shape, dtype }) => tf.tensor(data, shape, dtype));
-    const result = model.predict(tensors);
-    const named: [string, tf.Tensor][] =
-      result instanceof tf.Tensor ? [[model.outputs[0]!.name, result]] : Object.entries(result as tf.NamedTensorMap);
-    // What is read is the interpreter's own memory, which the next run writes to.
-    const outputs = named.map(([name, y]) => ({ name, shape: y.shape, data: y.dataSync().slice() as TypedArray }));
-    tf.dispose([tensors, result]);
-    return outputs;
+  const results = modelRunner.getOutputs().map((tensor) => ({ tensor, name: tensor.name, shape: shapeOf(tensor) }));
+  const run = async () => {
+    for (const { tensor, data } of given) tensor.data().set(data);
+    if (!modelRunner.infer()) throw new Error('the interpreter failed');
+    return results.map(({ tensor, name, shape }) => ({ name, shape, data: tensor.data().slice() as TypedArray }));
   };
   return { build: 'simd', threads, run };
 });
