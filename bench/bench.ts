@@ -2,11 +2,11 @@
  * `npm run bench -- [MODEL...]`: Wafer beside its peers on the same models and inputs, in turn in one headless browser.
  * Exits with 1 where a runtime fails or a float model computes something else than Wafer's, with 2 on bad usage.
  */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { launchBrowser } from '../scripts/browser';
 import { serve } from '../scripts/serve';
-import { positiveInt, size } from '../src/cli/files';
+import { positiveInt, size, writeBytes } from '../src/cli/files';
 import { print, printError, printJson, printTable } from '../src/cli/terminal';
 import { nearest, WaferError } from '../src/core/errors';
 import { describeMachine, section, withSection } from './markdown';
@@ -74,15 +74,33 @@ Examples:
 async function bench(names: readonly string[], flags: Flags): Promise<void> {
   const subjects: Subject[] = [];
   for (const model of await findModels(names)) subjects.push(await prepareSubject(model, flags.size, say));
+  const machine = describeMachine();
+  const { rows, browser, failures } = await timeAll(subjects, flags);
+  if (flags.json) printJson(rows);
+  else printRows(rows);
+  for (const { model, runtime, error } of rows.filter(isAstray))
+    say(`${model}: ${runtime} is ${error} from Wafer's fp32, more than ${TOLERANCE}`);
+  if (flags.markdown) {
+    const date = new Date().toISOString().slice(0, 10);
+    const before = existsSync(flags.markdown) ? readFileSync(flags.markdown, 'utf8') : '';
+    const after = withSection(before, section(rows, { command: typedCommand(), browser, date, machine }));
+    await writeBytes(flags.markdown, new TextEncoder().encode(after));
+  }
+  process.exitCode = failures || rows.some(isAstray) ? 1 : 0;
+}
+
+/** Rows of all models, the browser's version, and how many runtimes failed. */
+async function timeAll(
+  subjects: readonly Subject[],
+  { threads, rounds, base = false, peers, ...flags }: Flags,
+): Promise<{ rows: Row[]; browser: string; failures: number }> {
   await assembleSite();
-  const { threads, rounds, base = false, peers } = flags;
   const runtimes: RuntimeName[] = peers ? ['wafer', ...peers] : RUNTIME_NAMES;
-  // Memory that is shared between threads needs an isolated page; without threads, pages are as most are.
-  const site = await serve(SITE, { isIsolated: threads > 1 });
   const v8 = flags.flags.map((flag) => flag.replace(/^--js-flags=/, ''));
   const args = [...STEADY, ...flags.browserFlags, ...(v8.length ? [`--js-flags=${v8.join(' ')}`] : [])];
-  const machine = describeMachine();
   const browser = await launchBrowser({ args });
+  // Memory that is shared between threads needs an isolated page; without threads, pages are as most are.
+  const site = await serve(SITE, { isIsolated: threads > 1 });
   const rows: Row[] = [];
   let failures = 0;
   try {
@@ -94,21 +112,11 @@ async function bench(names: readonly string[], flags: Flags): Promise<void> {
       failures += outcome.failed.length;
       rows.push(...rowsOf(name, outcome, output.data));
     }
-    const date = new Date().toISOString().slice(0, 10);
-    const circumstances = { command: typedCommand(), browser: await browser.version(), date, machine };
-    if (flags.markdown) {
-      const before = existsSync(flags.markdown) ? readFileSync(flags.markdown, 'utf8') : '';
-      writeFileSync(flags.markdown, withSection(before, section(rows, circumstances)));
-    }
+    return { rows, browser: await browser.version(), failures };
   } finally {
     await browser.close();
     await site.close();
   }
-  if (flags.json) printJson(rows);
-  else printRows(rows);
-  for (const { model, runtime, error } of rows.filter(isAstray))
-    say(`${model}: ${runtime} is ${error} from Wafer's fp32, more than ${TOLERANCE}`);
-  process.exitCode = failures || rows.some(isAstray) ? 1 : 0;
 }
 
 async function findModels(names: readonly string[]): Promise<NamedModel[]> {
