@@ -1,6 +1,6 @@
 /**
  * A static file server for pages under test and for the demo: one folder, this machine only, with the headers that make
- * a page cross-origin isolated. Nothing is cached, so that what is downloaded can be counted.
+ * a page cross-origin isolated unless it is not to be. Nothing is cached, so that what is downloaded can be counted.
  */
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
@@ -27,10 +27,18 @@ export interface Served {
   close(): Promise<void>;
 }
 
-/** Serves `folder` at 127.0.0.1; port 0 takes a free one. Rejects with the system's error, such as EADDRINUSE. */
-export async function serve(folder: string, port = 0): Promise<Served> {
+export interface ServeOptions {
+  /** Default 0, which takes a free one. */
+  port?: number;
+  /** Whether pages are cross-origin isolated. Default true. */
+  isIsolated?: boolean;
+}
+
+/** Serves `folder` at 127.0.0.1. Rejects with the system's error, such as EADDRINUSE. */
+export async function serve(folder: string, { port = 0, isIsolated = true }: ServeOptions = {}): Promise<Served> {
   let sent = 0;
   const server = createServer((request, response) => {
+    if (isIsolated) isolate(response);
     answer(folder, request, response)
       .then((bytes) => (sent += bytes))
       .catch(() => response.destroy());
@@ -53,10 +61,13 @@ function listen(server: Server, port: number): Promise<void> {
   });
 }
 
-/** How many bytes of body were sent. */
-async function answer(folder: string, { url, method }: IncomingMessage, response: ServerResponse): Promise<number> {
+function isolate(response: ServerResponse): void {
   response.setHeader('Cross-Origin-Opener-Policy', 'same-origin');
   response.setHeader('Cross-Origin-Embedder-Policy', 'require-corp');
+}
+
+/** How many bytes of body were sent. */
+async function answer(folder: string, { url, method }: IncomingMessage, response: ServerResponse): Promise<number> {
   response.setHeader('Cache-Control', 'no-store');
   const path = pathOf(folder, url ?? '/');
   const file = path ? await stat(path).catch(() => undefined) : undefined;

@@ -67,7 +67,7 @@ async function readSample(site: Served): Promise<void> {
 async function serveSite(port: string | undefined): Promise<Served> {
   if (port !== undefined && !/^\d{1,5}$/.test(port)) throw new WaferError('ARGUMENT', `"${port}" is no port`);
   try {
-    return await serve(SITE, Number(port ?? DEFAULT_PORT));
+    return await serve(SITE, { port: Number(port ?? DEFAULT_PORT) });
   } catch (error) {
     if (port !== undefined || (error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
     return serve(SITE);

@@ -1,0 +1,164 @@
+/**
+ * `npm run bench -- [MODEL...]`: Wafer beside its peers on the same models and inputs, in turn in one headless browser.
+ * Exits with 1 where a runtime fails or a float model computes something else than Wafer's, with 2 on bad usage.
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { launchBrowser } from '../scripts/browser';
+import { serve } from '../scripts/serve';
+import { positiveInt, size, writeBytes } from '../src/cli/files';
+import { print, printError, printJson, printTable } from '../src/cli/terminal';
+import { nearest, WaferError } from '../src/core/errors';
+import { describeMachine, section, withSection } from './markdown';
+import { findModel, modelFolders, type NamedModel, type Sizes, USUAL } from './models';
+import { assembleSite, type Outcome, RUNTIME_NAMES, type RuntimeName, SITE, timeModel } from './pages';
+import { cellsOf, HEADING, isAstray, type Row, rowsOf, TOLERANCE } from './rows';
+import { prepareSubject, type Subject } from './subject';
+
+interface Flags {
+  threads: number;
+  rounds: number;
+  base?: boolean;
+  peers?: RuntimeName[];
+  size: Sizes;
+  flags: string[];
+  browserFlags: string[];
+  json?: boolean;
+  markdown?: string;
+}
+
+/** Timers and pages behind others are not to be slowed. */
+const STEADY = [
+  '--disable-background-timer-throttling',
+  '--disable-renderer-backgrounding',
+  '--disable-backgrounding-occluded-windows',
+];
+
+const words = (text: string): string[] => text.split(/[\s,]+/).filter(Boolean);
+
+function peerNames(text: string): RuntimeName[] {
+  const peers = RUNTIME_NAMES.filter((name) => name !== 'wafer');
+  return words(text).map((word) => {
+    const found = peers.find((name) => name === word);
+    if (found) return found;
+    const near = nearest(word, peers);
+    throw new InvalidArgumentError(near ? `Did you mean ${near}?` : `Peers are ${peers.join(', ')}.`);
+  });
+}
+
+const command = (): Command =>
+  new Command('bench')
+    .description('time Wafer and its peers on the same models, in turn in one headless browser')
+    .argument('[models...]', 'names, or paths of ONNX files (default: all that are here)')
+    .option('--threads <n>', 'how many threads compute, where a runtime has them', positiveInt, 1)
+    .option('--rounds <n>', 'how often each runtime has its turn', positiveInt, 9)
+    .option('--base', 'all in their builds without relaxed SIMD')
+    .option('--peers <names>', 'which peers, with commas between them', peerNames)
+    .option('--size <name=n>', 'size of a free dimension (repeat for each)', size, {})
+    .option('--flags <flags>', 'flags of V8, as in --flags=--no-enable-avx-vnni', words, [])
+    .option('--browser-flags <flags>', 'flags of the browser', words, [])
+    .option('--json', 'print the rows as JSON')
+    .option('--markdown <file>', 'put the table into a Markdown file, in the place of what the same command gave before')
+    .addHelpText(
+      'after',
+      `
+WAFER_MODELS names the folders of NAME.onnx and NAME.tflite. NAME_int8 is Wafer's int8 of NAME.onnx beside the peers'
+NAME_int8.onnx and NAME_int8.tflite.
+
+Examples:
+  npm run bench -- mobilenet_v2_int8 --json
+  npm run bench -- path/to/model.onnx --size H=320 --size W=320`,
+    )
+    .action(bench);
+
+async function bench(names: readonly string[], flags: Flags): Promise<void> {
+  const subjects: Subject[] = [];
+  for (const model of await findModels(names)) subjects.push(await prepareSubject(model, flags.size, say));
+  const machine = describeMachine();
+  const { rows, browser, failures } = await timeAll(subjects, flags);
+  if (flags.json) printJson(rows);
+  else printRows(rows);
+  for (const { model, runtime, error } of rows.filter(isAstray))
+    say(`${model}: ${runtime} is ${error} from Wafer's fp32, more than ${TOLERANCE}`);
+  if (flags.markdown) {
+    const date = new Date().toISOString().slice(0, 10);
+    const before = existsSync(flags.markdown) ? readFileSync(flags.markdown, 'utf8') : '';
+    const after = withSection(before, section(rows, { command: typedCommand(), browser, date, machine }));
+    await writeBytes(flags.markdown, new TextEncoder().encode(after));
+  }
+  process.exitCode = failures || rows.some(isAstray) ? 1 : 0;
+}
+
+/** Rows of all models, the browser's version, and how many runtimes failed. */
+async function timeAll(
+  subjects: readonly Subject[],
+  { threads, rounds, base = false, peers, ...flags }: Flags,
+): Promise<{ rows: Row[]; browser: string; failures: number }> {
+  await assembleSite();
+  const runtimes: RuntimeName[] = peers ? ['wafer', ...peers] : RUNTIME_NAMES;
+  const v8 = flags.flags.map((flag) => flag.replace(/^--js-flags=/, ''));
+  const args = [...STEADY, ...flags.browserFlags, ...(v8.length ? [`--js-flags=${v8.join(' ')}`] : [])];
+  const browser = await launchBrowser({ args });
+  // Memory that is shared between threads needs an isolated page; without threads, pages are as most are.
+  const site = await serve(SITE, { isIsolated: threads > 1 });
+  const rows: Row[] = [];
+  let failures = 0;
+  try {
+    for (const subject of subjects) {
+      const { name, output } = subject;
+      say(`${name} ...`);
+      const outcome = await timeModel(browser, site.url, subject, { runtimes, threads, rounds, base });
+      reportOn(name, outcome);
+      failures += outcome.failed.length;
+      rows.push(...rowsOf(name, outcome, output.data));
+    }
+    return { rows, browser: await browser.version(), failures };
+  } finally {
+    await browser.close();
+    await site.close();
+  }
+}
+
+async function findModels(names: readonly string[]): Promise<NamedModel[]> {
+  const folders = modelFolders(process.env.WAFER_MODELS);
+  if (names.length) return Promise.all(names.map((name) => findModel(name, folders)));
+  const models: NamedModel[] = [];
+  for (const name of USUAL)
+    try {
+      models.push(await findModel(name, folders));
+    } catch (error) {
+      if (!(error instanceof WaferError)) throw error;
+      say(`${name} is left out: it is not in WAFER_MODELS`);
+    }
+  return models;
+}
+
+function reportOn(model: string, { left, failed }: Outcome): void {
+  for (const runtime of left) say(`${model}: there is no file for ${runtime}`);
+  for (const { runtime, why } of failed) say(`${model}: ${runtime} failed: ${why}`);
+}
+
+function printRows(rows: readonly Row[]): void {
+  printTable([HEADING, ...rows.map(cellsOf)]);
+  print();
+  print("ratio: the runtime's median over Wafer's. error: the greatest difference of the first output from Wafer's fp32, over");
+  print('the greatest value in it.');
+}
+
+/** Without what does not change the figures. */
+function typedCommand(): string {
+  const typed = process.argv.slice(2);
+  const kept = typed.filter((word, i) => !/^--(?:json$|markdown)/.test(word) && typed[i - 1] !== '--markdown');
+  return ['npm run bench', ...(kept.length ? ['--'] : []), ...kept.map((w) => (/\s/.test(w) ? `"${w}"` : w))].join(' ');
+}
+
+const say = (line: string): void => void process.stderr.write(`${line}\n`);
+
+await command()
+  .exitOverride()
+  .parseAsync()
+  .catch((error) => {
+    const isUsage = error instanceof CommanderError;
+    if (!isUsage) printError(error);
+    process.exitCode = isUsage && error.exitCode === 0 ? 0 : 2;
+  });

@@ -1,0 +1,145 @@
+/** The runtimes' pages: assembled into one folder, opened side by side in one browser, and timed in turn. */
+import { copyFileSync, cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { build } from 'esbuild';
+import type { Browser, Page } from 'puppeteer-core';
+import { FOLDER } from './cache';
+import type { Format, ModelFile } from './models';
+import type { Prepared, Request } from './runtimes/page';
+import type { Subject } from './subject';
+
+interface Runtime {
+  script: string;
+  format: Format | 'wafer';
+  /** What its page asks for: names in the site, and where they are. */
+  files: Readonly<Record<string, string>>;
+}
+
+const ORT = 'node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded';
+
+/** Wafer is the first, and what others are compared with. */
+const RUNTIMES = {
+  wafer: { script: 'wafer.page.ts', format: 'wafer', files: { 'wafer.min.js': 'dist/wafer.min.js' } },
+  'onnxruntime-web': {
+    script: 'onnxruntime.page.ts',
+    format: 'onnx',
+    files: {
+      'onnxruntime-web/ort-wasm-simd-threaded.mjs': `${ORT}.mjs`,
+      'onnxruntime-web/ort-wasm-simd-threaded.wasm': `${ORT}.wasm`,
+    },
+  },
+  litert: { script: 'litert.page.ts', format: 'tflite', files: { litert: 'node_modules/@litertjs/core/wasm' } },
+  'tfjs-tflite': {
+    script: 'tfjs.page.ts',
+    format: 'tflite',
+    files: { 'tfjs-tflite': 'node_modules/@tensorflow/tfjs-tflite/wasm' },
+  },
+} satisfies Readonly<Record<string, Runtime>>;
+
+export type RuntimeName = keyof typeof RUNTIMES;
+export const RUNTIME_NAMES = Object.keys(RUNTIMES) as RuntimeName[];
+export const SITE = join(FOLDER, 'site');
+
+export interface Options {
+  runtimes: readonly RuntimeName[];
+  threads: number;
+  rounds: number;
+  base: boolean;
+}
+
+/** What became of one runtime's turn. */
+export interface Timed extends Prepared {
+  runtime: RuntimeName;
+  file: ModelFile;
+  /** Milliseconds a run, of each batch. */
+  times: number[];
+}
+
+export interface Outcome {
+  timed: Timed[];
+  /** Runtimes that have no file of the model. */
+  left: RuntimeName[];
+  /** Runtimes that could not run it, and what they said. */
+  failed: { runtime: RuntimeName; why: string }[];
+}
+
+const BURST_MS = 300;
+
+/** Writes all pages and their scripts. */
+export async function assembleSite(): Promise<void> {
+  rmSync(SITE, { recursive: true, force: true });
+  mkdirSync(SITE, { recursive: true });
+  for (const [name, { script, files }] of Object.entries(RUNTIMES)) {
+    for (const [to, from] of Object.entries(files)) cpSync(from, join(SITE, to), { recursive: true });
+    await build({
+      ...{ entryPoints: [join('bench/runtimes', script)], outfile: join(SITE, `${name}.js`) },
+      ...{ bundle: true, minify: true, format: 'esm', target: 'esnext', logLevel: 'error' },
+      // Its entry for bundlers names a file that the package does not have.
+      alias: { '@tensorflow/tfjs-tflite': '@tensorflow/tfjs-tflite/dist/tf-tflite.fesm.js' },
+    });
+    const wafer = name === 'wafer' ? '<script src="wafer.min.js"></script>' : '';
+    const html = `<!doctype html><title>${name}</title><link rel="icon" href="data:,"><body>${wafer}`;
+    writeFileSync(join(SITE, `${name}.html`), `${html}<script type="module" src="${name}.js"></script>`);
+  }
+}
+
+/** Times a model in all runtimes, in rounds, so that a busy machine disturbs all alike. */
+export async function timeModel(browser: Browser, url: string, subject: Subject, options: Options): Promise<Outcome> {
+  const outcome: Outcome = { timed: [], left: [], failed: [] };
+  const pages = new Map<Timed, Page>();
+  const opened: Page[] = [];
+  const attempt = async (runtime: RuntimeName, work: () => Promise<void>) =>
+    work().catch((error: Error) => {
+      outcome.timed = outcome.timed.filter((t) => t.runtime !== runtime);
+      outcome.failed.push({ runtime, why: error.message.split('\n')[0]! });
+    });
+  try {
+    for (const runtime of options.runtimes) {
+      const file = fileOf(runtime, subject);
+      if (!file) outcome.left.push(runtime);
+      else
+        await attempt(runtime, async () => {
+          const page = await browser.newPage();
+          opened.push(page);
+          const timed = { runtime, file, times: [], ...(await prepare(page, url, runtime, file, subject, options)) };
+          pages.set(timed, page);
+          outcome.timed.push(timed);
+        });
+    }
+    for (let round = 0; round < options.rounds; round++)
+      for (const timed of [...outcome.timed])
+        await attempt(timed.runtime, async () => {
+          const page = pages.get(timed)!;
+          await page.bringToFront();
+          timed.times.push(...((await page.evaluate(`burst(${BURST_MS})`)) as number[]));
+        });
+  } finally {
+    for (const page of opened) await page.close();
+  }
+  return outcome;
+}
+
+function fileOf(runtime: RuntimeName, { packed, precision, peers }: Subject): ModelFile | undefined {
+  const { format } = RUNTIMES[runtime] as Runtime;
+  return format === 'wafer' ? { path: packed, precision } : peers[format];
+}
+
+async function prepare(
+  page: Page,
+  url: string,
+  runtime: RuntimeName,
+  file: ModelFile,
+  { inputs, output: { name, shape } }: Subject,
+  { threads, base }: Options,
+): Promise<Prepared> {
+  const served = `${runtime}.model`;
+  copyFileSync(file.path, join(SITE, served));
+  const errors: string[] = [];
+  page.on('pageerror', (error) => errors.push((error as Error).message));
+  await page.goto(`${url}${runtime}.html`);
+  await page.waitForFunction('typeof prepare === "function"', { timeout: 60_000 }).catch((error: Error) => {
+    throw new Error(errors[0] ?? error.message);
+  });
+  const request: Request = { file: served, inputs, output: { name, shape }, threads, base };
+  return (await page.evaluate(`prepare(${JSON.stringify(request)})`)) as Prepared;
+}

@@ -1,0 +1,28 @@
+/** LiteRT.js on the CPU. Its default build uses relaxed SIMD; only that one has threads. */
+import { loadAndCompile, loadLiteRt, Tensor } from '@litertjs/core';
+import { expose } from './page';
+import { relayout } from './relayout';
+
+const FOLDER = `${location.origin}/litert/`;
+
+expose(async (file, inputs, { threads, base }) => {
+  const used = base ? 1 : threads;
+  await (base ? loadLiteRt(`${FOLDER}litert_wasm_compat_internal.js`) : loadLiteRt(FOLDER, { threads: used > 1 }));
+  const model = await loadAndCompile(file, { accelerator: 'wasm', cpuOptions: { numThreads: used } });
+  const details = model.getOutputDetails();
+  const given = model.getInputDetails().map(({ name, shape }, i) => {
+    const data = inputs[i] && relayout(inputs[i].data, inputs[i].shape, [...shape]);
+    if (!data) throw new Error(`input ${name} has shape ${[...shape]}, the sample ${inputs[i]?.shape}`);
+    return { data: data as Float32Array<ArrayBuffer>, shape: [...shape] };
+  });
+  const run = async () => {
+    const tensors = given.map(({ data, shape }) => new Tensor(data, shape));
+    const results = await model.run(tensors);
+    const outputs = [];
+    for (const [i, y] of results.entries())
+      outputs.push({ name: details[i]!.name, shape: [...details[i]!.shape], data: await y.data() });
+    for (const x of [...tensors, ...results]) x.delete();
+    return outputs;
+  };
+  return { build: base ? 'compat' : 'relaxed', threads: used, run };
+});

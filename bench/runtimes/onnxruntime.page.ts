@@ -1,0 +1,27 @@
+/** onnxruntime-web with its WASM backend. It has one build, without relaxed SIMD. */
+import * as ort from 'onnxruntime-web/wasm';
+import type { TypedArray } from '../../src/core/dtype';
+import { expose, type Tensor } from './page';
+
+expose(async (file, inputs, { threads }) => {
+  ort.env.wasm.numThreads = threads;
+  ort.env.wasm.wasmPaths = `${location.origin}/onnxruntime-web/`;
+  const session = await ort.InferenceSession.create(file, {
+    ...{ executionProviders: ['wasm'], graphOptimizationLevel: 'all', logSeverityLevel: 3 },
+  });
+  const feeds = Object.fromEntries(
+    session.inputMetadata.map((declared, i) => {
+      if (!declared.isTensor) throw new Error(`input ${declared.name} is no tensor`);
+      const given = inputs.find((x) => x.name === declared.name) ?? inputs[i]!;
+      return [declared.name, tensorOf(declared.type, given)];
+    }),
+  );
+  const run = async (): Promise<Tensor[]> =>
+    Object.entries(await session.run(feeds)).map(([name, { dims, data }]) => ({ name, shape: dims, data: data as TypedArray }));
+  return { build: 'simd', threads, run };
+});
+
+function tensorOf(type: ort.Tensor.Type, { data, shape }: Tensor): ort.Tensor {
+  if (type === 'int64') return new ort.Tensor('int64', BigInt64Array.from(data, BigInt), shape);
+  return new ort.Tensor(type, data as Float32Array, shape);
+}

@@ -1,0 +1,102 @@
+/**
+ * The part of each runtime's page that is alike: the inputs are drawn from one seed, the model is loaded and warmed up,
+ * and bursts of runs are timed. A run uploads all inputs and reads all outputs back. Node calls `prepare`, then `burst`.
+ */
+import type { TypedArray } from '../../src/core/dtype';
+import type { StaticShape } from '../../src/core/shape';
+import type { Inputs } from '../../src/format/golden';
+import { goldenSample } from '../../src/runtime/golden';
+import { relayout } from './relayout';
+
+export interface Request {
+  /** Where the model's file is served. */
+  file: string;
+  /** As Wafer's file declares them, their shapes all numbers. */
+  inputs: Inputs['inputs'];
+  /** The first output that Wafer gives. */
+  output: { name: string; shape: StaticShape };
+  threads: number;
+  /** Leave relaxed SIMD alone. */
+  base: boolean;
+}
+
+export interface Tensor {
+  name: string;
+  shape: readonly number[];
+  /** Row-major. */
+  data: TypedArray;
+}
+
+export interface Loaded {
+  /** Which of its builds the runtime has chosen. */
+  build: string;
+  /** How many compute. */
+  threads: number;
+  run(): Promise<Tensor[]>;
+}
+
+/** Makes a model ready to run on the drawn inputs, which are in the ONNX file's order and layout. */
+export type Load = (file: Uint8Array<ArrayBuffer>, inputs: readonly Tensor[], request: Request) => Promise<Loaded>;
+
+export interface Prepared {
+  build: string;
+  threads: number;
+  /** The first elements of the output that was asked for, in its layout; undefined where no output has its shape. */
+  output: number[] | undefined;
+}
+
+export const SEED = 7;
+
+/** Elements of an output that are compared. */
+export const COMPARED = 65_536;
+
+const WARM_MS = 1000;
+const LEAST_WARM_RUNS = 10;
+
+/** A page that is not isolated has a clock of 0.1 ms, so that quick runs are timed together. */
+const BATCH_MS = 10;
+const LEAST_BATCHES = 2;
+
+/** Puts `prepare` and `burst` on the page. */
+export function expose(load: Load): void {
+  let model: Loaded | undefined;
+  let batch = 1;
+
+  async function timed(runs: number): Promise<number> {
+    const start = performance.now();
+    for (let i = 0; i < runs; i++) await model!.run();
+    return (performance.now() - start) / runs;
+  }
+
+  async function prepare(request: Request): Promise<Prepared> {
+    const file = new Uint8Array(await (await fetch(request.file)).arrayBuffer());
+    const sample = goldenSample({ inputs: request.inputs }, { seed: SEED, bindings: new Map() });
+    model = await load(
+      file,
+      Object.entries(sample).map(([name, x]) => ({ name, ...x })),
+      request,
+    );
+    const { name, shape } = request.output;
+    const outputs = await model.run();
+    const ordered = [...outputs.filter((y) => y.name === name), ...outputs];
+    const output = ordered.map((y) => relayout(y.data, y.shape, shape)).find((data) => data !== undefined);
+    const kept = output && Array.from(output.subarray(0, COMPARED), Number);
+    let quickest = Number.POSITIVE_INFINITY;
+    const start = performance.now();
+    for (let i = 0; i < LEAST_WARM_RUNS || performance.now() < start + WARM_MS; i++)
+      quickest = Math.min(quickest, await timed(batch));
+    batch = Math.ceil(BATCH_MS / Math.max(quickest, 0.01));
+    return { build: model.build, threads: model.threads, output: kept };
+  }
+
+  /** Milliseconds a run, of batches that take `ms` together. The first is not counted: others have had the caches. */
+  async function burst(ms: number): Promise<number[]> {
+    await timed(1);
+    const times: number[] = [];
+    const start = performance.now();
+    while (times.length < LEAST_BATCHES || performance.now() < start + ms) times.push(await timed(batch));
+    return times;
+  }
+
+  Object.assign(globalThis, { prepare, burst });
+}
