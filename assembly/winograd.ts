@@ -52,9 +52,10 @@ function spread(t0: v128, t1: v128, t2: v128, t3: v128, out: usize, step: usize)
   v128.store(out + 3 * step, f32x4.sub(t1, t3));
 }
 
-/** Patches of `tiles` tiles side by side, whose rows lie `pitch` bytes apart in the band, to 16 matrices [tiles][c]. */
-function transformIn(band: usize, pitch: usize, pixel: usize, tiles: i32, matrices: usize): void {
-  const size = <usize>tiles * pixel;
+/**
+ * Patches of `tiles` tiles side by side, whose rows lie `pitch` bytes apart in the band, to rows of 16 matrices of `size` bytes.
+ */
+function transformIn(band: usize, pitch: usize, pixel: usize, tiles: i32, matrices: usize, size: usize): void {
   for (let tile = 0; tile < tiles; tile++) {
     const end = matrices + pixel;
     for (let x = band; matrices < end; matrices += 16, x += 16) {
@@ -81,15 +82,15 @@ function put(sum: v128, bias: v128, y: usize, residual: usize, lo: v128, hi: v12
 }
 
 /**
- * 16 matrices [tiles][o] of products to two rows of outputs, `pitch` bytes apart; `cols` and `rows` outputs are wanted.
+ * Rows of 16 matrices of `size` bytes, one for each two of `cols` outputs, to two rows of outputs, `pitch` bytes apart, or one.
  * `residual`: added to y's element of the same place, 0 for none.
  */
 function transformOut(
-  matrices: usize, tiles: i32, cols: i32, rows: i32, pixel: usize, bias: usize, y: usize, pitch: usize, residual: usize,
+  matrices: usize, size: usize, cols: i32, rows: i32, pixel: usize, bias: usize, y: usize, pitch: usize, residual: usize,
   low: f32, high: f32,
 ): void {
-  const size = <usize>tiles * pixel, lo = f32x4.splat(low), hi = f32x4.splat(high);
-  for (let tile = 0; tile < tiles; tile++, cols -= 2) {
+  const lo = f32x4.splat(low), hi = f32x4.splat(high);
+  for (; cols > 0; cols -= 2) {
     for (let i: usize = 0; i < pixel; i += 16) {
       const m = matrices + i, b = v128.load(bias + i);
       const at = y + i, add = residual ? residual + i : 0;
@@ -127,43 +128,54 @@ function transformOut(
 
 /**
  * y = act(clamp(convolution + bias + residual)) of images [n][h][w][c] to [n][oh][ow][o]. `weights`: of f32_packWinograd.
- * `residual`, `steps`: 0 for none. `block`: tiles to multiply at a time. `scratch`: 128 bytes, 4 * block + 4, rounded up to 16,
- * o rounded up to 8 floats, a band of 4 x (2 * block + 2) pixels, and 16 * block * (c + o) floats. Rows: pairs of rows of y.
+ * `residual`, `steps`: 0 for none. `blockH`, `blockW`: tiles to multiply at a time, T in all; blockH is 1 unless a block has
+ * all columns. `scratch`: 128 bytes, 4 * T + 4, rounded up to 16, o rounded up to 8 floats, a band of (2 * blockH + 2) x
+ * (2 * blockW + 2) pixels, and 16 * T * (c + o) floats. Rows: pairs of rows of y.
  */
 export function f32_winograd(
   x: usize, y: usize, h: i32, w: i32, c: i32, oh: i32, ow: i32, top: i32, left: i32, o: i32, weights: usize, bias: usize,
-  residual: usize, low: f32, high: f32, steps: usize, block: i32, scratch: usize, from: i32, to: i32,
+  residual: usize, low: f32, high: f32, steps: usize, blockH: i32, blockW: i32, scratch: usize, from: i32, to: i32,
 ): void {
   const pixel = <usize>c << 2, pixelY = <usize>o << 2, pitchY = <usize>ow * pixelY;
-  const stage = scratch, offsets = scratch + 128;
-  const zeros = (offsets + (<usize>block << 2) + 4 + 15) & ~15;
+  const stage = scratch, offsets = scratch + 128, most = blockH * blockW;
+  const zeros = (offsets + (<usize>most << 2) + 4 + 15) & ~15;
   const band = zeros + (<usize>((o + 7) & ~7) << 2);
-  const bandW = 2 * block + 2;
-  const inputs = band + 4 * <usize>bandW * pixel;
-  const products = inputs + 16 * <usize>block * pixel;
+  const bandW = 2 * blockW + 2, pitch = <usize>bandW * pixel;
+  const inputs = band + <usize>(2 * blockH + 2) * pitch;
+  const products = inputs + 16 * <usize>most * pixel;
   const panelBytes = (<usize>((o + 7) >> 3) * c) << 5;
   const pairs = (oh + 1) >> 1, infinity: f32 = Infinity;
   memory.fill(zeros, 0, band - zeros);
-  denseOffsets(offsets, block, pixel);
-  for (let row = from; row < to; row++) {
-    const n = row / pairs, oy = (row % pairs) * 2;
-    const rows = min(2, oh - oy);
+  denseOffsets(offsets, most, pixel);
+  for (let row = from; row < to; ) {
+    const n = row / pairs, pair = row % pairs, oy = pair * 2;
+    const height = min(blockH, min(to - row, pairs - pair));
     const image = x + <usize>n * h * w * pixel;
-    for (let ox = 0; ox < ow; ox += 2 * block) {
-      const cols = min(2 * block, ow - ox), tiles = (cols + 1) >> 1;
-      fillBand(band, image, h, w, pixel, oy - top, ox - left, 4, bandW, 0, pixel);
-      transformIn(band, <usize>bandW * pixel, pixel, tiles, inputs);
+    for (let ox = 0; ox < ow; ox += 2 * blockW) {
+      const cols = min(2 * blockW, ow - ox), across = (cols + 1) >> 1, tiles = across * height;
+      const sizeX = <usize>tiles * pixel, sizeY = <usize>tiles * pixelY;
+      fillBand(band, image, h, w, pixel, oy - top, ox - left, 2 * height + 2, bandW, 0, pixel);
+      for (let r = 0; r < height; r++) {
+        transformIn(band + <usize>(2 * r) * pitch, pitch, pixel, across, inputs + <usize>(r * across) * pixel, sizeX);
+      }
       for (let p: usize = 0; p < 16; p++) {
         blockF32(
-          tiles, inputs + p * <usize>tiles * pixel, offsets, 1, offsets + (<usize>block << 2), pixel, weights + p * panelBytes,
-          zeros, products + p * <usize>tiles * pixelY, o, pixelY, 0, -infinity, infinity, stage,
+          tiles, inputs + p * sizeX, offsets, 1, offsets + (<usize>most << 2), pixel, weights + p * panelBytes, zeros,
+          products + p * sizeY, o, pixelY, 0, -infinity, infinity, stage,
         );
       }
-      const at = (<usize>(n * oh + oy) * ow + ox) * pixelY;
-      transformOut(products, tiles, cols, rows, pixelY, bias, y + at, pitchY, residual ? residual + at : 0, low, high);
-      if (steps) {
-        for (let r = 0; r < rows; r++) applySteps(steps, y + at + <usize>r * pitchY, cols * o);
+      for (let r = 0; r < height; r++) {
+        const rows = min(2, oh - oy - 2 * r);
+        const at = (<usize>(n * oh + oy + 2 * r) * ow + ox) * pixelY;
+        transformOut(
+          products + <usize>(r * across) * pixelY, sizeY, cols, rows, pixelY, bias, y + at, pitchY,
+          residual ? residual + at : 0, low, high,
+        );
+        if (steps) {
+          for (let i = 0; i < rows; i++) applySteps(steps, y + at + <usize>i * pitchY, cols * o);
+        }
       }
     }
+    row += height;
   }
 }

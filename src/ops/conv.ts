@@ -179,23 +179,18 @@ function windowDispatches(node: Lowering<ConvAttrs>): Dispatch[] {
   ];
 }
 
-/** Least channels and output columns from which the transforms pay. */
+/** Least channels, and outputs, from which the transforms pay; and most weights, which grow by 16 / 9. */
 const WINOGRAD_CHANNELS = 16;
-const WINOGRAD_COLUMNS = 20;
+const WINOGRAD_OUTPUTS = 100;
+const WINOGRAD_WEIGHTS = 2 ** 16;
 
 function suitsWinograd({ inputs: [x, w], outputs: [y], attrs }: Lowering<ConvAttrs>): boolean {
   const [o, kh, kw] = w!.type.shape as [number, number, number, number];
   const c = x!.type.shape[3]!;
-  const unit = [...attrs.strides, ...attrs.dilations, attrs.group].every((n) => n === 1);
-  return (
-    unit &&
-    kh === 3 &&
-    kw === 3 &&
-    c % 4 === 0 &&
-    o % 4 === 0 &&
-    Math.min(c, o) >= WINOGRAD_CHANNELS &&
-    y!.type.shape[2]! >= WINOGRAD_COLUMNS
-  );
+  const [, oh, ow] = y!.type.shape as [number, number, number, number];
+  const unit = [kh / 3, kw / 3, ...attrs.strides, ...attrs.dilations, attrs.group].every((n) => n === 1);
+  const fits = c % 4 === 0 && o % 4 === 0 && Math.min(c, o) >= WINOGRAD_CHANNELS && c * o <= WINOGRAD_WEIGHTS;
+  return unit && fits && oh * ow >= WINOGRAD_OUTPUTS && Math.min(oh, ow) >= 4;
 }
 
 function winogradDispatches(node: Lowering<ConvAttrs>): Dispatch[] {
@@ -206,28 +201,22 @@ function winogradDispatches(node: Lowering<ConvAttrs>): Dispatch[] {
   const [top, left] = attrs.pads as [number, number];
   constantOf('w', w!);
   const panels = panelCount(1, o);
-  const packed = node.packed('w', w!, 16 * panels * c * 32, (block) => ({
+  const packed = node.packed('winograd', w!, 16 * panels * c * 32, (block) => ({
     kernel: 'f32_packWinograd',
     args: [w!, block, o, c],
     rows: panels,
   }));
-  // The transformed inputs of a block stay in L2.
-  const block = Math.min(Math.ceil(ow / 2), 4 * Math.max(3, Math.min(16, Math.floor(2 ** 18 / (64 * c * 4)))));
-  const floats = align(o, 8) + 4 * (2 * block + 2) * c + 16 * block * (c + o);
-  const scratch = node.scratch(128 + align(4 * block + 4, 16) + 4 * floats);
+  // The transformed inputs of a block stay in L2, but weights are not read for fewer rows than a few tiles.
+  const tiles = Math.max(12, Math.min(48, Math.floor(2 ** 18 / (64 * c))));
+  const [down, across] = [Math.ceil(oh / 2), Math.ceil(ow / 2)];
+  const blockW = Math.min(across, align(tiles, 4));
+  const blockH = blockW < across ? 1 : Math.min(down, Math.max(1, Math.round(tiles / across)));
+  const count = blockH * blockW;
+  const floats = align(o, 8) + (2 * blockH + 2) * (2 * blockW + 2) * c + 16 * count * (c + o);
+  const scratch = node.scratch(128 + align(4 * count + 4, 16) + 4 * floats);
   const geometry = [h, width, c, oh, ow, top, left, o];
-  const args = [
-    x!,
-    outputs[0]!,
-    ...geometry,
-    packed,
-    biasPanels(node, 1),
-    residual ?? 0,
-    ...clampArguments(node),
-    block,
-    scratch,
-  ];
-  return [{ kernel: 'f32_winograd', args, rows: n * Math.ceil(oh / 2) }];
+  const args = [x!, outputs[0]!, ...geometry, packed, biasPanels(node, 1), residual ?? 0, ...clampArguments(node)];
+  return [{ kernel: 'f32_winograd', args: [...args, blockH, blockW, scratch], rows: n * down }];
 }
 
 /** Channels whose band is made at a time: about `usual`, all when they are few more. */

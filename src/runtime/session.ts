@@ -226,6 +226,7 @@ export class Session {
 
   /** Resident blocks may have been added since `bound` was made, which moves the arena. */
   private bind(bound: Bound): void {
+    this.device.reserve(this.arenaBase + bound.plan.arenaBytes);
     bound.base = this.arenaBase;
     bound.kernels = [];
     bound.args = [];

@@ -4,11 +4,13 @@ import { symbol } from '../../src/core/dim';
 import { WaferError } from '../../src/core/errors';
 import { Builder, type Graph } from '../../src/graph/ir';
 import { defineOp } from '../../src/ops/define';
+import { wasmEngine } from '../../src/packer/evaluate/engine';
 import { assignOffsets, type Buffer } from '../../src/runtime/arena';
 import { bindShapes } from '../../src/runtime/bind';
 import { NullDevice } from '../../src/runtime/null/device';
 import { bytesOf, makePlan } from '../../src/runtime/plan';
 import { Session } from '../../src/runtime/session';
+import { binaries } from '../../src/runtime/wasm/binaries';
 import { random } from '../support/random';
 
 const [N, W] = [symbol('N'), symbol('W')];
@@ -160,4 +162,22 @@ test('bind/free dimensions are solved and compared', () => {
   ]);
   expect(error(() => bind([2, 25, 2])).code).toBe('SHAPE');
   expect(error(() => bind([2, 24, 3])).message).toContain('dimension 2 should be 2');
+});
+
+test('session/shapes that other kernels suit each pack their own weights', async () => {
+  const [engine, draw] = [wasmEngine(binaries()), random(7)];
+  const build = new Builder();
+  const drawn = (length: number) => Float32Array.from({ length }, () => 2 * draw() - 1);
+  const x = build.input('x', { dtype: 'f32', shape: [1, 12, W, 16] });
+  const w = build.constant('w', { dtype: 'f32', shape: [16, 3, 3, 16] }, drawn(16 * 9 * 16));
+  const graph = build.finish([{ name: 'y', value: build.node('conv', 'y', [x, w], { pads: [1, 1, 1, 1] }) }]);
+  const one = await engine.session(graph);
+  const kernels = new Set<string>();
+  for (const width of [600, 5, 600, 3, 24]) {
+    const input = { x: { data: drawn(12 * width * 16), shape: [1, 12, width, 16] } };
+    const got = one.run(input).y!.data;
+    for (const { kernels: used } of one.explain().nodes) for (const name of used) kernels.add(name);
+    expect(got).toEqual((await engine.session(graph)).run(input).y!.data);
+  }
+  expect(kernels.size).toBe(2);
 });
