@@ -6,7 +6,7 @@ import { fillBand, runOffsets } from './conv';
 import { convert, dot, WIDE } from './dot';
 import { storeF32 } from './gemm';
 import { unstage } from './line';
-import { bound, finishPlain, finishRow, follow, PANEL } from './requant';
+import { bound, finishRow, follow, PANEL } from './requant';
 import { applySteps } from './steps';
 
 /** 8 channels of `count` (1, 2 or 4) neighbouring outputs, whose windows start `stride` bytes apart. */
@@ -288,7 +288,8 @@ function rowI8(
 
 /**
  * One row of `cols` outputs of a 3 x 3 kernel for 8 channels by the relaxed dot. Windows slide over the columns: each
- * column is read and interleaved once, for all outputs that need it.
+ * column is read and interleaved once, for all outputs that need it. `plain`: the epilogue is the simplest, known when this is
+ * compiled: levels at the usual shift, within their bounds, with no residual and no curve.
  */
 @inline
 function slideRelaxed(
@@ -337,7 +338,7 @@ function slideRelaxed(
       a0 = dot(true, w00, x0, v128.load(params));
       a1 = dot(true, w01, x1, v128.load(params, 16));
     }
-    if (plain) finishPlain(c0, c1, params, offset, y);
+    if (plain) finishRow(c0, c1, params, 22, offset, low, high, 0, y, 0, 0);
     else finishRow(c0, c1, params, shift, offset, low, high, curve, y, residual, residualMultiplier);
     x += pixel;
     y += pixelY;

@@ -42,15 +42,6 @@ export function storeLevels(c0: v128, c1: v128, y: usize, clamped: bool, low: v1
   }
 }
 
-/** The epilogue of finishRow where it is simplest: levels at the usual shift, within their bounds, with no residual. */
-@inline
-export function finishPlain(c0: v128, c1: v128, params: usize, offset: v128, y: usize): void {
-  c0 = rescale(c0, v128.load(params, 32), v128.load(params, 64), v128.load(params, 96), offset);
-  c1 = rescale(c1, v128.load(params, 48), v128.load(params, 80), v128.load(params, 112), offset);
-  const words = i16x8.narrow_i32x4_s(i32x4.shr_s(c0, 22), i32x4.shr_s(c1, 22));
-  v128.store64_lane(y, i8x16.narrow_i16x8_u(words, words), 0);
-}
-
 /** Levels of `rows` rows of 8 places for the first `channels` channels of a panel; `factors`: the panel's. */
 export function follow(
   places: usize, rows: i32, y: usize, pitch: usize, channels: i32, curve: usize, factors: usize,

@@ -3,11 +3,12 @@
  * Exits with 1 where a runtime fails or a float model computes something else than Wafer's, with 2 on bad usage.
  */
 import { existsSync, readFileSync } from 'node:fs';
-import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 import { launchBrowser } from '../scripts/browser';
+import { runCommand } from '../scripts/command';
 import { serve } from '../scripts/serve';
 import { positiveInt, size, writeBytes } from '../src/cli/files';
-import { print, printError, printJson, printTable } from '../src/cli/terminal';
+import { print, printJson, printTable } from '../src/cli/terminal';
 import { nearest, WaferError } from '../src/core/errors';
 import { describeMachine, section, withSection } from './markdown';
 import { findModel, modelFolders, type NamedModel, type Sizes, USUAL } from './models';
@@ -154,11 +155,4 @@ function typedCommand(): string {
 
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
 
-await command()
-  .exitOverride()
-  .parseAsync()
-  .catch((error) => {
-    const isUsage = error instanceof CommanderError;
-    if (!isUsage) printError(error);
-    process.exitCode = isUsage && error.exitCode === 0 ? 0 : 2;
-  });
+await runCommand(command());

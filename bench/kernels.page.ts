@@ -100,7 +100,7 @@ async function time(layer: Layer, binaries: Binaries, build: 'base' | 'relaxed' 
 const ROUND = { u8: 192, i16: 64, f32: 32 } as const;
 export type Unit = keyof typeof ROUND;
 
-/** What this machine reaches with no loads at all: multiply-accumulates of each kind, in GMAC/s. `wasm`: base64. */
+/** What this machine reaches in the loops of assembly/peak.ts, in GMAC/s. `wasm`: base64. */
 function peaks(wasm: string): Record<Unit, number> {
   const loops = new WebAssembly.Instance(new WebAssembly.Module(fromBase64(wasm))).exports as Record<string, CallableFunction>;
   const rounds = 2 ** 14;

@@ -1,6 +1,6 @@
 /**
  * `npm run bench:kernels -- [PATTERN]`: GMAC/s of the WASM kernels in Chromium, one thread, layer by layer, the layers whose
- * name matches PATTERN, and their share of what the machine reaches in a loop that loads nothing. Exits with 1 when a tile
+ * name matches PATTERN, and their share of what the machine reaches in a loop of little else. Exits with 1 when a tile
  * stays under 80 % of that, as it does when its sums are not kept in registers.
  */
 import { execFileSync } from 'node:child_process';

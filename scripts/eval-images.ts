@@ -4,10 +4,10 @@
  * is never evaluated on: some of the images, drawn, or those of another file.
  */
 import { basename } from 'node:path';
-import { Command, CommanderError } from 'commander';
+import { Command } from 'commander';
 import { nonNegative, readBytes } from '../src/cli/files';
 import { type ImageFlags, imageOptions, imageProcessing } from '../src/cli/images';
-import { print, printError, printJson, printTable } from '../src/cli/terminal';
+import { print, printJson, printTable } from '../src/cli/terminal';
 import { isStatic } from '../src/core/dim';
 import { WaferError } from '../src/core/errors';
 import type { ImageProcessing } from '../src/format/model';
@@ -20,6 +20,7 @@ import { pack } from '../src/packer/pack';
 import { imageTensor, type Pixels } from '../src/runtime/image';
 import { binaries } from '../src/runtime/wasm/binaries';
 import { random } from '../test/support/random';
+import { runCommand } from './command';
 
 export interface LabelledImage {
   label: number;
@@ -187,12 +188,4 @@ function printFigures({ calibrated, evaluated, bytes, top1, agreement, beyond, l
   print(`int8 decides as fp32 on ${agreement.int8WithFp32.toFixed(2)} %, and loses ${lost.toFixed(2)} points`);
 }
 
-if (process.argv[1]?.endsWith('eval-images.ts'))
-  await command()
-    .exitOverride()
-    .parseAsync()
-    .catch((error) => {
-      const isUsage = error instanceof CommanderError;
-      if (!isUsage) printError(error);
-      process.exitCode = isUsage && error.exitCode === 0 ? 0 : 2;
-    });
+if (process.argv[1]?.endsWith('eval-images.ts')) await runCommand(command());

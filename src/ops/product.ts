@@ -117,8 +117,8 @@ export const KIND_CODES: Readonly<Record<DotKind, number>> = { i16: 0, u8: 1, s8
 
 /**
  * Parameters of the integer kernels, a block of 36 words for each panel: 8 each of bias, multiplier (or the scale in
- * f32), lo and hi, and 8 factors of 16 bits. The bias has the input's zero point multiplied in, as the device's form of the levels needs it.
- * Throws VALUE when sums or results could leave 32 bits.
+ * f32), lo and hi, and 8 factors of 16 bits. The bias has the input's zero point multiplied in, as the device's form of the
+ * levels needs it. Throws VALUE when sums or results could leave 32 bits.
  */
 export function integerPanels(node: Lowering<ProductAttrs>, groups: number): Block {
   const { attrs, inputs, dot, constant } = node;
@@ -186,8 +186,8 @@ export function integerArguments(node: Lowering<ProductAttrs>): (number | Operan
   const { shift, zero, range } = requantOf(attrs, attrs.quant);
   const raise = attrs.middle ? FINE * 128 : 128;
   // A multiplier of more than a level can step over the bounds that sums are clamped to: kernels look at the result as well.
-  const steps = Array.from(constantOf('multiplier', inputs[3]!)).some((m) => m > 2 ** shift);
-  const factor = residual ? attrs.residualMultiplier : steps ? 1 : 0;
+  const oversteps = Array.from(constantOf('multiplier', inputs[3]!)).some((m) => m > 2 ** shift);
+  const factor = residual ? attrs.residualMultiplier : oversteps ? 1 : 0;
   const offset = offsetOf({ shift, zero: zero + raise, range }) - (residual ? factor * (residual.type.quant!.zero + 128) : 0);
   const curve = curveOf(attrs, table);
   const after = curve ? constant('curve', () => kernelCurve(curve, attrs.quant!)) : 0;
