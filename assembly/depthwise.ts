@@ -101,11 +101,104 @@ function slideF32(
 }
 
 /**
+ * 4 channels of `count` (4 or 8) neighbouring outputs of a kernel 5 wide at stride 1: of each row of the kernel, a column of x is
+ * read once for all outputs that need it. Taps' weights are 32 bytes apart, rows of x `pitch` bytes.
+ */
+@inline
+function fiveF32(
+  count: i32, height: i32, x: usize, pixel: usize, pitch: usize, w: usize, bias: v128, y: usize, pixelY: usize, residual: usize,
+  lo: v128, hi: v128,
+): void {
+  let c0 = bias, c1 = bias, c2 = bias, c3 = bias, c4 = bias, c5 = bias, c6 = bias, c7 = bias;
+  for (; height > 0; height--) {
+    const w0 = v128.load(w), w1 = v128.load(w, 32), w2 = v128.load(w, 64), w3 = v128.load(w, 96), w4 = v128.load(w, 128);
+    let p = x, d = v128.load(p);
+    c0 = f32x4.add(c0, f32x4.mul(d, w0));
+    d = v128.load((p += pixel));
+    c0 = f32x4.add(c0, f32x4.mul(d, w1));
+    c1 = f32x4.add(c1, f32x4.mul(d, w0));
+    d = v128.load((p += pixel));
+    c0 = f32x4.add(c0, f32x4.mul(d, w2));
+    c1 = f32x4.add(c1, f32x4.mul(d, w1));
+    c2 = f32x4.add(c2, f32x4.mul(d, w0));
+    d = v128.load((p += pixel));
+    c0 = f32x4.add(c0, f32x4.mul(d, w3));
+    c1 = f32x4.add(c1, f32x4.mul(d, w2));
+    c2 = f32x4.add(c2, f32x4.mul(d, w1));
+    c3 = f32x4.add(c3, f32x4.mul(d, w0));
+    d = v128.load((p += pixel));
+    c0 = f32x4.add(c0, f32x4.mul(d, w4));
+    c1 = f32x4.add(c1, f32x4.mul(d, w3));
+    c2 = f32x4.add(c2, f32x4.mul(d, w2));
+    c3 = f32x4.add(c3, f32x4.mul(d, w1));
+    if (count > 4) c4 = f32x4.add(c4, f32x4.mul(d, w0));
+    d = v128.load((p += pixel));
+    c1 = f32x4.add(c1, f32x4.mul(d, w4));
+    c2 = f32x4.add(c2, f32x4.mul(d, w3));
+    c3 = f32x4.add(c3, f32x4.mul(d, w2));
+    if (count > 4) {
+      c4 = f32x4.add(c4, f32x4.mul(d, w1));
+      c5 = f32x4.add(c5, f32x4.mul(d, w0));
+    }
+    d = v128.load((p += pixel));
+    c2 = f32x4.add(c2, f32x4.mul(d, w4));
+    c3 = f32x4.add(c3, f32x4.mul(d, w3));
+    if (count > 4) {
+      c4 = f32x4.add(c4, f32x4.mul(d, w2));
+      c5 = f32x4.add(c5, f32x4.mul(d, w1));
+      c6 = f32x4.add(c6, f32x4.mul(d, w0));
+    }
+    d = v128.load((p += pixel));
+    c3 = f32x4.add(c3, f32x4.mul(d, w4));
+    if (count > 4) {
+      c4 = f32x4.add(c4, f32x4.mul(d, w3));
+      c5 = f32x4.add(c5, f32x4.mul(d, w2));
+      c6 = f32x4.add(c6, f32x4.mul(d, w1));
+      c7 = f32x4.add(c7, f32x4.mul(d, w0));
+      d = v128.load((p += pixel));
+      c4 = f32x4.add(c4, f32x4.mul(d, w4));
+      c5 = f32x4.add(c5, f32x4.mul(d, w3));
+      c6 = f32x4.add(c6, f32x4.mul(d, w2));
+      c7 = f32x4.add(c7, f32x4.mul(d, w1));
+      d = v128.load((p += pixel));
+      c5 = f32x4.add(c5, f32x4.mul(d, w4));
+      c6 = f32x4.add(c6, f32x4.mul(d, w3));
+      c7 = f32x4.add(c7, f32x4.mul(d, w2));
+      d = v128.load((p += pixel));
+      c6 = f32x4.add(c6, f32x4.mul(d, w4));
+      c7 = f32x4.add(c7, f32x4.mul(d, w3));
+      d = v128.load(p + pixel);
+      c7 = f32x4.add(c7, f32x4.mul(d, w4));
+    }
+    x += pitch;
+    w += 160;
+  }
+  const step: usize = residual ? pixelY : 0;
+  storeHalf(c0, y, residual, lo, hi);
+  storeHalf(c1, y += pixelY, residual += step, lo, hi);
+  storeHalf(c2, y += pixelY, residual += step, lo, hi);
+  storeHalf(c3, y += pixelY, residual += step, lo, hi);
+  if (count > 4) {
+    storeHalf(c4, y += pixelY, residual += step, lo, hi);
+    storeHalf(c5, y += pixelY, residual += step, lo, hi);
+    storeHalf(c6, y += pixelY, residual += step, lo, hi);
+    storeHalf(c7, y + pixelY, residual + step, lo, hi);
+  }
+}
+
+/** 4 finished sums: + residual, clamp, store. */
+@inline
+function storeHalf(sum: v128, y: usize, residual: usize, lo: v128, hi: v128): void {
+  if (residual) sum = f32x4.add(sum, v128.load(residual));
+  v128.store(y, f32x4.pmin(f32x4.pmax(sum, lo), hi));
+}
+
+/**
  * One row of `cols` outputs for the 8 channels (or the last `channels` < 8) at `x`. `slide`: the stride at which
- * windows of 3 x 3 slide, their rows `r1` bytes apart and their columns `width`, or 0 for the general way.
+ * windows of 3 x 3 slide, their rows `r1` bytes apart and their columns `width`; `five`: whether the kernel is 5 wide and at stride 1.
  */
 function rowF32(
-  slide: i32, r1: usize, width: usize, cols: i32, channels: i32, x: usize, stride: usize, taps: usize, tapsEnd: usize,
+  slide: i32, five: bool, r1: usize, width: usize, cols: i32, channels: i32, x: usize, stride: usize, taps: usize, tapsEnd: usize,
   w: usize, bias: usize, y: usize, pixel: usize, residual: usize, low: f32, high: f32, stage: usize,
 ): void {
   const lo = f32x4.splat(low), hi = f32x4.splat(high);
@@ -117,6 +210,21 @@ function rowF32(
       if (residual) residual += 16;
     }
     return;
+  }
+  if (five && channels >= 8) {
+    const height = <i32>((tapsEnd - taps) / 20);
+    for (; cols >= 4; ) {
+      const count = cols >= 8 ? 8 : 4;
+      for (let i: usize = 0; i < 32; i += 16) {
+        const add = residual ? residual + i : 0;
+        if (count == 8) fiveF32(8, height, x + i, width, r1, w + i, v128.load(bias + i), y + i, pixel, add, lo, hi);
+        else fiveF32(4, height, x + i, width, r1, w + i, v128.load(bias + i), y + i, pixel, add, lo, hi);
+      }
+      x += <usize>count * width;
+      y += <usize>count * pixel;
+      if (residual) residual += <usize>count * pixel;
+      cols -= count;
+    }
   }
   const ragged = channels < 8;
   const step: usize = ragged ? 32 : pixel, residualStep: usize = residual ? pixel : 0;
@@ -161,7 +269,7 @@ export function f32_depthwise(
   const stage = scratch, taps = scratch + 128;
   const tapsEnd = taps + (<usize>(kernelH * kernelW) << 2);
   const band = (tapsEnd + 15) & ~15;
-  const slide = slideOf(kernelH, kernelW, strideW, dilationW);
+  const slide = slideOf(kernelH, kernelW, strideW, dilationW), five = kernelW == 5 && strideW == 1 && dilationW == 1;
   for (let row = from; row < to; ) {
     const n = row / oh, oy = row % oh;
     const rows = min(blockH, min(to - row, oh - oy));
@@ -182,7 +290,8 @@ export function f32_depthwise(
           for (let r = 0; r < rows; r++) {
             const out = at + <usize>r * ow * pixel + offset;
             rowF32(
-              slide, <usize>dilationH * pitch, width, cols, channels - channel, band + <usize>(r * strideH) * pitch + (<usize>channel << 2),
+              slide, five, <usize>dilationH * pitch, width, cols, channels - channel,
+              band + <usize>(r * strideH) * pitch + (<usize>channel << 2),
               <usize>strideW * width, taps, tapsEnd, weights + offset * (kernelH * kernelW), bias + offset, y + out,
               pixel, residual ? residual + out : 0, low, high, stage,
             );
