@@ -455,6 +455,61 @@ function slideRelaxed(
   }
 }
 
+/**
+ * What `fiveRelaxed` multiplies, for one row of `columns` pixels of 8 channels: 96 bytes a column, in pairs of vectors [4
+ * channels][4 taps]: rows 0 to 3 of the column; row 4 of it and the next three; row 4 of it alone.
+ */
+function gatherFive(x: usize, pixel: usize, pitch: usize, columns: i32, out: usize): void {
+  const r2 = pitch << 1, r3 = r2 + pitch, r4 = pitch << 2;
+  for (; columns > 0; columns--) {
+    let lo = interleave(x, x + pitch), hi = interleave(x + r2, x + r3);
+    v128.store(out, i16x8.shuffle(lo, hi, 0, 8, 1, 9, 2, 10, 3, 11));
+    v128.store(out, i16x8.shuffle(lo, hi, 4, 12, 5, 13, 6, 14, 7, 15), 16);
+    const last = x + r4;
+    lo = interleave(last, last + pixel);
+    hi = interleave(last + 2 * pixel, last + 3 * pixel);
+    v128.store(out, i16x8.shuffle(lo, hi, 0, 8, 1, 9, 2, 10, 3, 11), 32);
+    v128.store(out, i16x8.shuffle(lo, hi, 4, 12, 5, 13, 6, 14, 7, 15), 48);
+    const row = v128.load8x8_u(last);
+    v128.store(out, i32x4.extend_low_i16x8_u(row), 64);
+    v128.store(out, i32x4.extend_high_i16x8_u(row), 80);
+    x += pixel;
+    out += 96;
+  }
+}
+
+/** 8 channels of `count` (1 or 4) neighbouring outputs of a kernel of 5 x 5 from what `gatherFive` made. */
+@inline
+function fiveRelaxed(
+  count: i32, x: usize, w: usize, params: usize, shift: i32, offset: v128, low: v128, high: v128, curve: usize, y: usize,
+  pixelY: usize, residual: usize, residualPixel: usize, residualMultiplier: i32,
+): void {
+  let c00 = v128.load(params), c01 = v128.load(params, 16);
+  let c10 = c00, c11 = c01, c20 = c00, c21 = c01, c30 = c00, c31 = c01;
+  // Five columns of four rows, then the four first taps of the last row, then its fifth, which lies four columns on.
+  for (let taps = 0; taps < 7; taps++) {
+    const w0 = v128.load(w), w1 = v128.load(w, 16);
+    const p = taps < 5 ? x + <usize>taps * 96 : taps == 5 ? x + 32 : x + 4 * 96 + 64;
+    c00 = dot(true, w0, v128.load(p), c00);
+    c01 = dot(true, w1, v128.load(p, 16), c01);
+    if (count > 1) {
+      c10 = dot(true, w0, v128.load(p, 96), c10);
+      c11 = dot(true, w1, v128.load(p, 112), c11);
+      c20 = dot(true, w0, v128.load(p, 192), c20);
+      c21 = dot(true, w1, v128.load(p, 208), c21);
+      c30 = dot(true, w0, v128.load(p, 288), c30);
+      c31 = dot(true, w1, v128.load(p, 304), c31);
+    }
+    w += 32;
+  }
+  finishRow(c00, c01, params, shift, offset, low, high, curve, y, residual, residualMultiplier);
+  if (count > 1) {
+    finishRow(c10, c11, params, shift, offset, low, high, curve, y += pixelY, residual += residualPixel, residualMultiplier);
+    finishRow(c20, c21, params, shift, offset, low, high, curve, y += pixelY, residual += residualPixel, residualMultiplier);
+    finishRow(c30, c31, params, shift, offset, low, high, curve, y + pixelY, residual + residualPixel, residualMultiplier);
+  }
+}
+
 /** The products of one column of 3 taps: `r01` are rows 0 and 1 in pairs, `r2` is row 2 with zeros. */
 @inline
 function addColumn(r01: v128, r2: v128, w01: v128, w2: v128, c: v128): v128 {
@@ -551,7 +606,7 @@ function wideRow(
 }
 
 function relaxedRow(
-  slide: i32, r1: usize, width: usize, cols: i32, channels: i32, x: usize, stride: usize, taps: usize, tapsEnd: usize,
+  slide: i32, five: usize, r1: usize, width: usize, cols: i32, channels: i32, x: usize, stride: usize, taps: usize, tapsEnd: usize,
   w: usize, params: usize, shift: i32, offset: i32, low: f32, high: f32, curve: usize, y: usize, pixel: usize, residual: usize,
   residualPixel: usize, residualMultiplier: i32, stage: usize, places: usize,
 ): void {
@@ -573,6 +628,23 @@ function relaxedRow(
       false, 2, cols, x, width, r1, r1 << 1, w, params, shift, c, least, most, curve, to, step, residual, residualPixel,
       residualMultiplier,
     );
+  } else if (five && channels >= 8) {
+    gatherFive(x, width, r1, cols + 4, five);
+    let left = cols, at = to, add = residual, column = five;
+    for (; left >= 4; left -= 4) {
+      fiveRelaxed(
+        4, column, w, params, shift, c, least, most, curve, at, step, add, residualPixel, residualMultiplier,
+      );
+      at += step << 2;
+      add += residualPixel << 2;
+      column += 4 * 96;
+    }
+    for (; left > 0; left--) {
+      fiveRelaxed(1, column, w, params, shift, c, least, most, curve, at, step, add, residualPixel, residualMultiplier);
+      at += step;
+      add += residualPixel;
+      column += 96;
+    }
   } else {
     rowI8(
       true, cols, channels, x, stride, taps, tapsEnd, w, params, shift, c, least, most, curve, to, step, residual,
@@ -582,21 +654,34 @@ function relaxedRow(
   if (curve) follow(places, cols, y, pixel, channels, curve, params + 128);
 }
 
-/** Taps of a kernel in fours, column by column; the columns of kernels 3 high are filled up to 4. */
+/** Taps of a kernel with what fills them up to fours. */
 @inline
 function tapCount(kernelH: i32, kernelW: i32): i32 {
   return kernelH == 3 ? kernelW * 4 : (kernelW * kernelH + 3) & ~3;
+}
+
+/**
+ * The place ky * kernelW + kx of tap `i`, or -1 for what is no tap. Taps go column by column; the columns of kernels 3 high are
+ * filled up to four, those of kernels 5 high leave the last row for the end.
+ */
+function tapPlace(i: i32, kernelH: i32, kernelW: i32): i32 {
+  const column = kernelH == 3 || kernelH == 5 ? 4 : kernelH;
+  let kx = i / column, ky = i % column;
+  if (kernelH == 5 && kx >= kernelW) {
+    kx = i - kernelW * 4;
+    ky = 4;
+  }
+  return kx < kernelW && ky < kernelH ? ky * kernelW + kx : -1;
 }
 
 /** Writes the taps' offsets in that order; what is no tap gets an offset of 0 and has weights of 0. */
 function tapOffsets(
   taps: usize, kernelH: i32, kernelW: i32, dilationH: i32, dilationW: i32, pitch: usize, pixel: usize,
 ): void {
-  const column = kernelH == 3 ? 4 : kernelH, count = tapCount(kernelH, kernelW);
+  const count = tapCount(kernelH, kernelW);
   for (let i = 0; i < count; i++) {
-    const kx = i / column, ky = i % column;
-    const there = kx < kernelW && ky < kernelH;
-    const offset = there ? <usize>(ky * dilationH) * pitch + <usize>(kx * dilationW) * pixel : 0;
+    const place = tapPlace(i, kernelH, kernelW), ky = place / kernelW, kx = place % kernelW;
+    const offset = place < 0 ? 0 : <usize>(ky * dilationH) * pitch + <usize>(kx * dilationW) * pixel;
     store<u32>(taps + (<usize>i << 2), <u32>offset);
   }
 }
@@ -605,7 +690,7 @@ function tapOffsets(
 export function i8_packDepthwise(
   source: usize, packed: usize, c: i32, kernelH: i32, kernelW: i32, kind: i32, from: i32, to: i32,
 ): void {
-  const column = kernelH == 3 ? 4 : kernelH, count = tapCount(kernelH, kernelW);
+  const count = tapCount(kernelH, kernelW);
   const width = kind == WIDE ? 2 : 4;
   for (let panel = from; panel < to; panel++) {
     let out = packed + <usize>panel * count * (kind == WIDE ? 16 : 8);
@@ -613,9 +698,8 @@ export function i8_packDepthwise(
       for (let i = 0; i < 8; i++) {
         const channel = panel * 8 + i;
         for (let tap = first; tap < first + width; tap++) {
-          const kx = tap / column, ky = tap % column;
-          const there = channel < c && kx < kernelW && ky < kernelH;
-          const value = there ? load<i8>(source + <usize>((channel * kernelH + ky) * kernelW + kx)) : 0;
+          const place = channel < c ? tapPlace(tap, kernelH, kernelW) : -1;
+          const value = place < 0 ? 0 : load<i8>(source + <usize>(channel * kernelH * kernelW + place));
           if (kind == WIDE) {
             store<i16>(out, value);
             out += 2;
@@ -632,7 +716,7 @@ export function i8_packDepthwise(
 /**
  * The same on levels, in the arithmetic of requant.ts; `kind` as in dot.ts, `after` as in i8_gemm, `zero`: the byte that
  * the border holds. `weights`: of i8_packDepthwise. `scratch`: 64 bytes, 16 * blockW, 4 for each tap with what fills
- * them up to fours, rounded up to 16, and the band with 16 bytes more.
+ * them up to fours, rounded up to 16, for kernels of 5 x 5 that slide 96 * (blockW + 7), and the band with 16 bytes more.
  */
 export function i8_depthwise(
   x: usize, y: usize, h: i32, w: i32, c: i32, oh: i32, ow: i32, kernelH: i32, kernelW: i32, strideH: i32, strideW: i32,
@@ -644,10 +728,11 @@ export function i8_depthwise(
   const bandW = (blockW - 1) * strideW + (kernelW - 1) * dilationW + 1;
   const count = tapCount(kernelH, kernelW);
   const stage = scratch, places = scratch + 64, taps = places + (<usize>blockW << 4), tapsEnd = taps + (<usize>count << 2);
-  const band = (tapsEnd + 15) & ~15;
+  const slide = slideOf(kernelH, kernelW, strideW, dilationW);
+  const five = kernelH == 5 && kernelW == 5 && strideW == 1 && dilationW == 1, columns = (tapsEnd + 15) & ~15;
+  const band = five ? columns + <usize>(blockW + 7) * 96 : columns;
   const panelBytes = <usize>count * (kind == WIDE ? 16 : 8);
   const curve = shift ? after : 0;
-  const slide = slideOf(kernelH, kernelW, strideW, dilationW);
   for (let row = from; row < to; ) {
     const n = row / oh, oy = row % oh;
     const rows = min(blockH, min(to - row, oh - oy));
@@ -680,7 +765,7 @@ export function i8_depthwise(
               );
             } else if (ASC_FEATURE_RELAXED_SIMD) {
               relaxedRow(
-                slide, <usize>dilationH * pitch, width, cols, channels - channel, at, <usize>strideW * width, taps,
+                slide, five ? columns : 0, <usize>dilationH * pitch, width, cols, channels - channel, at, <usize>strideW * width, taps,
                 tapsEnd, weights + panel * panelBytes, params + panel * PANEL, shift, offset, low, high, curve, to,
                 pixelY, add, residual ? c : 0, residualMultiplier, stage, places,
               );

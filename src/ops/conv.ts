@@ -254,7 +254,9 @@ function depthwiseDispatches(node: Lowering<ConvAttrs>): Dispatch[] {
     }));
     const slice = sliceOf(c, 64);
     const blocks = blocksOf(node, slice, 2 ** 15);
-    const scratch = node.scratch(96 + 16 * blocks.width + 4 * filled + blocks.bytes);
+    const slides = kernel.every((n) => n === 5) && node.attrs.strides[1] === 1 && node.attrs.dilations[1] === 1;
+    const gathered = slides ? 96 * (blocks.width + 7) : 0;
+    const scratch = node.scratch(96 + 16 * blocks.width + 4 * filled + gathered + blocks.bytes);
     const numbers = [kind, x!.type.quant!.zero + 128, ...integerArguments(node)];
     return [
       {
