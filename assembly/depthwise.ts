@@ -4,16 +4,16 @@
  */
 import { fillBand, runOffsets } from './conv';
 import { convert, dot, WIDE } from './dot';
-import { storeF32 } from './gemm';
+import { finishF32, storeF32 } from './gemm';
 import { unstage } from './line';
 import { bound, finishRow, follow, PANEL } from './requant';
-import { applySteps } from './steps';
+import { applySteps, swishOf } from './steps';
 
 /** 8 channels of `count` (1, 2 or 4) neighbouring outputs, whose windows start `stride` bytes apart. */
 @inline
 function tileF32(
   count: i32, x: usize, stride: usize, taps: usize, tapsEnd: usize, w: usize, bias: usize,
-  y: usize, pitch: usize, residual: usize, residualPitch: usize, lo: v128, hi: v128,
+  y: usize, pitch: usize, residual: usize, residualPitch: usize, lo: v128, hi: v128, step: usize,
 ): void {
   let c00 = v128.load(bias), c01 = v128.load(bias, 16);
   let c10 = c00, c11 = c01, c20 = c00, c21 = c01, c30 = c00, c31 = c01;
@@ -38,11 +38,11 @@ function tileF32(
     w += 32;
     taps += 4;
   } while (taps < tapsEnd);
-  storeF32(c00, c01, y, residual, lo, hi);
-  if (count > 1) storeF32(c10, c11, y + pitch, residual + residualPitch, lo, hi);
+  storeF32(c00, c01, y, residual, lo, hi, step);
+  if (count > 1) storeF32(c10, c11, y + pitch, residual + residualPitch, lo, hi, step);
   if (count > 2) {
-    storeF32(c20, c21, y + 2 * pitch, residual + 2 * residualPitch, lo, hi);
-    storeF32(c30, c31, y + 3 * pitch, residual + 3 * residualPitch, lo, hi);
+    storeF32(c20, c21, y + 2 * pitch, residual + 2 * residualPitch, lo, hi, step);
+    storeF32(c30, c31, y + 3 * pitch, residual + 3 * residualPitch, lo, hi, step);
   }
 }
 
@@ -59,7 +59,7 @@ function columnF32(x0: v128, x1: v128, x2: v128, w0: v128, w1: v128, w2: v128): 
 @inline
 function slideF32(
   stride: i32, cols: i32, x: usize, pixel: usize, r1: usize, r2: usize, w: usize, bias: usize, y: usize, pixelY: usize,
-  residual: usize, lo: v128, hi: v128,
+  residual: usize, lo: v128, hi: v128, step: usize,
 ): void {
   const w00 = v128.load(w), w01 = v128.load(w, 32), w02 = v128.load(w, 64);
   const w10 = v128.load(w, 96), w11 = v128.load(w, 128), w12 = v128.load(w, 160);
@@ -90,11 +90,8 @@ function slideF32(
       a = f32x4.add(b, columnF32(x0, x1, x2, w01, w11, w21));
       b = f32x4.add(v128.load(bias), columnF32(x0, x1, x2, w00, w10, w20));
     } else a = f32x4.add(v128.load(bias), columnF32(x0, x1, x2, w00, w10, w20));
-    if (residual) {
-      sum = f32x4.add(sum, v128.load(residual));
-      residual += pixelY;
-    }
-    v128.store(y, f32x4.pmin(f32x4.pmax(sum, lo), hi));
+    finishF32(sum, y, residual, lo, hi, step);
+    if (residual) residual += pixelY;
     x += pixel;
     y += pixelY;
   }
@@ -107,7 +104,7 @@ function slideF32(
 @inline
 function fiveF32(
   count: i32, height: i32, x: usize, pixel: usize, pitch: usize, w: usize, bias: v128, y: usize, pixelY: usize, residual: usize,
-  lo: v128, hi: v128,
+  lo: v128, hi: v128, step: usize,
 ): void {
   let c0 = bias, c1 = bias, c2 = bias, c3 = bias, c4 = bias, c5 = bias, c6 = bias, c7 = bias;
   for (; height > 0; height--) {
@@ -173,24 +170,17 @@ function fiveF32(
     x += pitch;
     w += 160;
   }
-  const step: usize = residual ? pixelY : 0;
-  storeHalf(c0, y, residual, lo, hi);
-  storeHalf(c1, y += pixelY, residual += step, lo, hi);
-  storeHalf(c2, y += pixelY, residual += step, lo, hi);
-  storeHalf(c3, y += pixelY, residual += step, lo, hi);
+  const next: usize = residual ? pixelY : 0;
+  finishF32(c0, y, residual, lo, hi, step);
+  finishF32(c1, y += pixelY, residual += next, lo, hi, step);
+  finishF32(c2, y += pixelY, residual += next, lo, hi, step);
+  finishF32(c3, y += pixelY, residual += next, lo, hi, step);
   if (count > 4) {
-    storeHalf(c4, y += pixelY, residual += step, lo, hi);
-    storeHalf(c5, y += pixelY, residual += step, lo, hi);
-    storeHalf(c6, y += pixelY, residual += step, lo, hi);
-    storeHalf(c7, y + pixelY, residual + step, lo, hi);
+    finishF32(c4, y += pixelY, residual += next, lo, hi, step);
+    finishF32(c5, y += pixelY, residual += next, lo, hi, step);
+    finishF32(c6, y += pixelY, residual += next, lo, hi, step);
+    finishF32(c7, y + pixelY, residual + next, lo, hi, step);
   }
-}
-
-/** 4 finished sums: + residual, clamp, store. */
-@inline
-function storeHalf(sum: v128, y: usize, residual: usize, lo: v128, hi: v128): void {
-  if (residual) sum = f32x4.add(sum, v128.load(residual));
-  v128.store(y, f32x4.pmin(f32x4.pmax(sum, lo), hi));
 }
 
 /**
@@ -199,14 +189,14 @@ function storeHalf(sum: v128, y: usize, residual: usize, lo: v128, hi: v128): vo
  */
 function rowF32(
   slide: i32, five: bool, r1: usize, width: usize, cols: i32, channels: i32, x: usize, stride: usize, taps: usize, tapsEnd: usize,
-  w: usize, bias: usize, y: usize, pixel: usize, residual: usize, low: f32, high: f32, stage: usize,
+  w: usize, bias: usize, y: usize, pixel: usize, residual: usize, low: f32, high: f32, activation: usize, stage: usize,
 ): void {
   const lo = f32x4.splat(low), hi = f32x4.splat(high);
   if (slide && channels >= 8) {
     const end = x + 32;
     for (; x < end; x += 16, w += 16, bias += 16, y += 16) {
-      if (slide == 1) slideF32(1, cols, x, width, r1, r1 << 1, w, bias, y, pixel, residual, lo, hi);
-      else slideF32(2, cols, x, width, r1, r1 << 1, w, bias, y, pixel, residual, lo, hi);
+      if (slide == 1) slideF32(1, cols, x, width, r1, r1 << 1, w, bias, y, pixel, residual, lo, hi, activation);
+      else slideF32(2, cols, x, width, r1, r1 << 1, w, bias, y, pixel, residual, lo, hi, activation);
       if (residual) residual += 16;
     }
     return;
@@ -217,8 +207,8 @@ function rowF32(
       const count = cols >= 8 ? 8 : 4;
       for (let i: usize = 0; i < 32; i += 16) {
         const add = residual ? residual + i : 0;
-        if (count == 8) fiveF32(8, height, x + i, width, r1, w + i, v128.load(bias + i), y + i, pixel, add, lo, hi);
-        else fiveF32(4, height, x + i, width, r1, w + i, v128.load(bias + i), y + i, pixel, add, lo, hi);
+        if (count == 8) fiveF32(8, height, x + i, width, r1, w + i, v128.load(bias + i), y + i, pixel, add, lo, hi, activation);
+        else fiveF32(4, height, x + i, width, r1, w + i, v128.load(bias + i), y + i, pixel, add, lo, hi, activation);
       }
       x += <usize>count * width;
       y += <usize>count * pixel;
@@ -231,13 +221,13 @@ function rowF32(
   while (cols > 0) {
     let count = 4;
     if (cols >= 4) {
-      tileF32(4, x, stride, taps, tapsEnd, w, bias, ragged ? stage : y, step, residual, residualStep, lo, hi);
+      tileF32(4, x, stride, taps, tapsEnd, w, bias, ragged ? stage : y, step, residual, residualStep, lo, hi, activation);
     } else if (cols >= 2) {
       count = 2;
-      tileF32(2, x, stride, taps, tapsEnd, w, bias, ragged ? stage : y, step, residual, residualStep, lo, hi);
+      tileF32(2, x, stride, taps, tapsEnd, w, bias, ragged ? stage : y, step, residual, residualStep, lo, hi, activation);
     } else {
       count = 1;
-      tileF32(1, x, stride, taps, tapsEnd, w, bias, ragged ? stage : y, step, residual, residualStep, lo, hi);
+      tileF32(1, x, stride, taps, tapsEnd, w, bias, ragged ? stage : y, step, residual, residualStep, lo, hi, activation);
     }
     if (ragged) unstage(stage, 32, y, pixel, count, <usize>channels << 2);
     x += <usize>count * stride;
@@ -269,6 +259,7 @@ export function f32_depthwise(
   const stage = scratch, taps = scratch + 128;
   const tapsEnd = taps + (<usize>(kernelH * kernelW) << 2);
   const band = (tapsEnd + 15) & ~15;
+  const activation = swishOf(steps);
   const slide = slideOf(kernelH, kernelW, strideW, dilationW), five = kernelW == 5 && strideW == 1 && dilationW == 1;
   for (let row = from; row < to; ) {
     const n = row / oh, oy = row % oh;
@@ -293,12 +284,12 @@ export function f32_depthwise(
               slide, five, <usize>dilationH * pitch, width, cols, channels - channel,
               band + <usize>(r * strideH) * pitch + (<usize>channel << 2),
               <usize>strideW * width, taps, tapsEnd, weights + offset * (kernelH * kernelW), bias + offset, y + out,
-              pixel, residual ? residual + out : 0, low, high, stage,
+              pixel, residual ? residual + out : 0, low, high, activation, stage,
             );
           }
         }
       }
-      if (steps) applySteps(steps, y + at, rows * cols * c);
+      if (steps) applySteps(steps, activation ? 1 : 0, y + at, rows * cols * c);
     }
     row += rows;
   }
@@ -773,7 +764,7 @@ export function i8_depthwise(
           }
         }
       }
-      if (after && !shift) applySteps(after, y + pixels * pixelY, rows * cols * c);
+      if (after && !shift) applySteps(after, 0, y + pixels * pixelY, rows * cols * c);
     }
     row += rows;
   }

@@ -4,8 +4,8 @@
  * transformed, multiplied as a matrix for each of the 36 or 6 positions, and the products transformed back. Channels come
  * in fours.
  */
-import { blockF32, denseOffsets } from './gemm';
-import { applySteps } from './steps';
+import { blockF32, denseOffsets, finishF32 } from './gemm';
+import { applySteps, swishOf } from './steps';
 
 /** Positions and outputs of a tile along an axis of 3; both are 1 along an axis of 1. */
 const POSITIONS = 6, OUTPUTS = 4;
@@ -122,21 +122,13 @@ function gather(m0: v128, m1: v128, m2: v128, m3: v128, m4: v128, m5: v128, out:
   );
 }
 
-/** + bias + residual, clamp, store. */
-@inline
-function put(sum: v128, bias: v128, y: usize, residual: usize, lo: v128, hi: v128): void {
-  sum = f32x4.add(sum, bias);
-  if (residual) sum = f32x4.add(sum, v128.load(residual));
-  v128.store(y, f32x4.pmin(f32x4.pmax(sum, lo), hi));
-}
-
 /**
  * A row of tiles from matrices of products, `size` bytes each, to `rows` x `cols` outputs, `pitch` bytes a row. `places`: 640 bytes to
  * work in. `residual`: added to y's element of the same place, 0 for none.
  */
 function transformOut(
   matrices: usize, size: usize, height: i32, width: i32, rows: i32, cols: i32, pixel: usize, bias: usize, y: usize, pitch: usize,
-  residual: usize, low: f32, high: f32, places: usize,
+  residual: usize, low: f32, high: f32, activation: usize, places: usize,
 ): void {
   const lo = f32x4.splat(low), hi = f32x4.splat(high);
   const across = width == 3 ? POSITIONS : 1, wide = width == 3 ? OUTPUTS : 1;
@@ -167,7 +159,7 @@ function transformOut(
         }
         let at = y + <usize>row * pitch + i, add = residual ? residual + <usize>row * pitch + i : 0;
         for (let column = 0; column < most; column++) {
-          put(v128.load(value), b, at, add, lo, hi);
+          finishF32(f32x4.add(v128.load(value), b), at, add, lo, hi, activation);
           value += 16;
           at += pixel;
           if (add) add += pixel;
@@ -203,7 +195,7 @@ export function f32_winograd(
   const inputs = band + <usize>POSITIONS * bandBytes;
   const products = inputs + <usize>(down * across * most) * pixel;
   const panelBytes = (<usize>((o + 7) >> 3) * c) << 5;
-  const strips = (oh + tall - 1) / tall, infinity: f32 = Infinity;
+  const strips = (oh + tall - 1) / tall, infinity: f32 = Infinity, activation = swishOf(steps);
   memory.fill(noBias, 0, band - noBias);
   denseOffsets(offsets, most, pixel);
   for (let row = from; row < to; ) {
@@ -245,7 +237,7 @@ export function f32_winograd(
       for (let p = 0; p < down * across; p++) {
         blockF32(
           tiles, inputs + <usize>p * sizeX, offsets, 1, offsets + (<usize>most << 2), pixel, weights + <usize>p * panelBytes, noBias,
-          products + <usize>p * sizeY, o, pixelY, 0, -infinity, infinity, stage,
+          products + <usize>p * sizeY, o, pixelY, 0, -infinity, infinity, 0, stage,
         );
       }
       for (let r = 0; r < count; r++) {
@@ -253,10 +245,10 @@ export function f32_winograd(
         const at = (<usize>(n * oh + oy + r * tall) * ow + ox) * pixelY;
         transformOut(
           products + <usize>(r * wideTiles) * pixelY, sizeY, height, width, rows, cols, pixelY, bias, y + at, pitchY,
-          residual ? residual + at : 0, low, high, places,
+          residual ? residual + at : 0, low, high, activation, places,
         );
         if (steps) {
-          for (let i = 0; i < rows; i++) applySteps(steps, y + at + <usize>i * pitchY, cols * o);
+          for (let i = 0; i < rows; i++) applySteps(steps, activation ? 1 : 0, y + at + <usize>i * pitchY, cols * o);
         }
       }
     }
