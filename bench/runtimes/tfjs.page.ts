@@ -13,9 +13,9 @@ import { relayout } from './relayout';
 
 const shapeOf = ({ shape }: TFLiteWebModelRunnerTensorInfo): number[] => shape.split(',').map(Number);
 
-expose(async (file, inputs, { threads }) => {
+expose(async (download, inputs, { threads }) => {
   setWasmPath(`${location.origin}/tfjs-tflite/`);
-  const model = await loadTFLiteModel(file.buffer, { numThreads: threads });
+  const model = await loadTFLiteModel((await download()).buffer, { numThreads: threads });
   const { modelRunner } = model as unknown as { modelRunner: TFLiteWebModelRunner };
   const given = modelRunner.getInputs().map((tensor, i) => {
     const data = inputs[i] && relayout(inputs[i].data, inputs[i].shape, shapeOf(tensor));
