@@ -176,7 +176,7 @@ function printRows({ heading, rows }: Table, { cold }: Flags): void {
       'script, loaded, first: milliseconds from the start of navigation in a fresh browser until the page has its scripts, the',
     );
     print(
-      "model is ready, and its first result is there. peak: the most that the page's process held, an empty page's memory included.",
+      "model is ready, and its first result is there. peak: the most that the page's process held, added: over an empty page.",
     );
   }
   print("ratio: the runtime's median over Wafer's. error: the greatest difference of the first output from Wafer's fp32, over");

@@ -1,16 +1,27 @@
-/** What a browser's processes take of memory, as Linux counts it. */
+/** What a browser's pages take of memory, as Linux counts it. */
 import { readdirSync, readFileSync } from 'node:fs';
 
-/**
- * The most bytes that a renderer of the browser with this process id has held so far: the greatest `VmHWM` (peak resident set) of
- * its renderers. One page in a fresh browser is in one renderer, with its workers, its WASM memories and compiled code, and
- * with what an empty page takes, which is the same for all. NaN where the system does not tell.
- */
-export function peakOfRenderers(browser: number): number {
+/** Bytes that each renderer of a browser has held at most so far (`VmHWM`, its peak resident set), by process id. */
+export type Peaks = ReadonlyMap<number, number>;
+
+export interface PeakUse {
+  /** What the page's renderer has held at most: its workers, WASM memories and compiled code, and what an empty page takes. */
+  peak: number;
+  /** How much more that is than it had held before. */
+  added: number;
+}
+
+/** Of the browser with this process id. Empty where the system does not tell. */
+export function peaksOfRenderers(browser: number): Peaks {
   const processes = statuses();
   const isWithin = (pid: number | undefined): boolean => pid === browser || (pid ? isWithin(processes.get(pid)?.parent) : false);
-  const peaks = [...processes].flatMap(([pid, { peak }]) => (isWithin(pid) && isRenderer(pid) ? [peak] : []));
-  return peaks.length ? Math.max(...peaks) : Number.NaN;
+  return new Map([...processes].flatMap(([pid, { peak }]) => (isWithin(pid) && isRenderer(pid) ? [[pid, peak]] : [])));
+}
+
+/** Of the one renderer that a page has used meanwhile: the one that has grown most. NaN where the system does not tell. */
+export function peakSince(before: Peaks, after: Peaks): PeakUse {
+  const uses = [...after].map(([pid, peak]) => ({ peak, added: peak - (before.get(pid) ?? 0) }));
+  return uses.sort((a, b) => b.added - a.added)[0] ?? { peak: Number.NaN, added: Number.NaN };
 }
 
 /** Parent and peak of every process. */

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { build } from 'esbuild';
 import type { Browser, Page } from 'puppeteer-core';
 import { FOLDER } from './cache';
-import { peakOfRenderers } from './memory';
+import { type PeakUse, peakSince, peaksOfRenderers } from './memory';
 import type { Format, ModelFile } from './models';
 import { type FirstResult, hashOf, type Prepared, type Request } from './runtimes/page';
 import type { Subject } from './subject';
@@ -69,10 +69,8 @@ export interface ColdTimed extends Omit<Timed, 'times'> {
   results: ColdResult[];
 }
 
-export interface ColdResult extends FirstResult {
-  /** The most that the page's process held, in bytes. */
-  peak: number;
-}
+/** Memory is that of the page's process, in bytes; `added` counts from the empty page before. */
+export interface ColdResult extends FirstResult, PeakUse {}
 
 export interface ColdOutcome extends Omit<Outcome, 'timed'> {
   timed: ColdTimed[];
@@ -179,9 +177,11 @@ const SETTLE_MS = 700;
 async function firstResult(browser: Browser, url: string, runtime: RuntimeName, request: Request): Promise<ColdResult> {
   const [page] = await browser.pages();
   await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+  const process = browser.process()!.pid!;
+  const before = peaksOfRenderers(process);
   await page!.goto(`${url}${runtime}.html${hashOf(request)}`);
   const result = (await page!.evaluate('firstResult')) as FirstResult;
-  return { ...result, peak: peakOfRenderers(browser.process()!.pid!) };
+  return { ...result, ...peakSince(before, peaksOfRenderers(process)) };
 }
 
 function fileOf(runtime: RuntimeName, { packed, precision, peers }: Subject): ModelFile | undefined {

@@ -58,6 +58,9 @@ export interface ColdRow extends Omit<Row, 'min_ms'> {
   peak_mib: number | null;
   /** This runtime's peak over Wafer's. */
   memory_ratio: number | null;
+  /** Median of how much more that is than with an empty page, in MiB, and its ratio to Wafer's. */
+  added_mib: number | null;
+  added_ratio: number | null;
 }
 
 /** One row a runtime. `reference` is the first output of Wafer's fp32. */
@@ -69,7 +72,10 @@ export function coldRowsOf(model: string, { timed }: ColdOutcome, reference: Arr
     return Number.isNaN(value) ? null : rounded(value, 4);
   };
   return timed.map(({ runtime, file, threads, build, output, results }) => {
-    const peak = medianOf(results, (r) => r.peak) / 2 ** 20;
+    const mebibytes = (of: (result: ColdResult) => number) => {
+      const value = medianOf(results, of) / 2 ** 20;
+      return Number.isNaN(value) ? null : rounded(value, 4);
+    };
     return {
       model,
       runtime,
@@ -89,8 +95,10 @@ export function coldRowsOf(model: string, { timed }: ColdOutcome, reference: Arr
         medianOf(results, (r) => r.loaded),
         4,
       ),
-      peak_mib: Number.isNaN(peak) ? null : rounded(peak, 4),
+      peak_mib: mebibytes((r) => r.peak),
       memory_ratio: ratio(results, (r) => r.peak),
+      added_mib: mebibytes((r) => r.added),
+      added_ratio: ratio(results, (r) => r.added),
       precision: file.precision,
       build,
       error: output ? rounded(errorOf(output, reference), 2) : null,
@@ -133,10 +141,23 @@ export const tableOf = (rows: readonly Row[]): Table => ({
 });
 
 export const coldTableOf = (rows: readonly ColdRow[]): Table => ({
-  heading: [...heading, 'script ms', 'loaded ms', 'first ms', 'min ms', 'ratio', 'peak MiB', 'ratio', 'error'],
+  heading: [
+    ...heading,
+    'script ms',
+    'loaded ms',
+    'first ms',
+    'min ms',
+    'ratio',
+    'peak MiB',
+    'ratio',
+    'added MiB',
+    'ratio',
+    'error',
+  ],
   rows: rows.map((row) => [
     ...firstCells(row),
     ...[row.script_ms, row.loaded_ms, row.median_ms, row.min_ms].map((ms) => ms.toFixed(1)),
-    ...[ratioCell(row.ratio), row.peak_mib?.toFixed(1) ?? '-', ratioCell(row.memory_ratio), errorCell(row)],
+    ...[ratioCell(row.ratio), row.peak_mib?.toFixed(1) ?? '-', ratioCell(row.memory_ratio)],
+    ...[row.added_mib?.toFixed(1) ?? '-', ratioCell(row.added_ratio), errorCell(row)],
   ]),
 });

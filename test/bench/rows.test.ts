@@ -50,7 +50,7 @@ test('bench relayout: images go between channels first and last, other shapes do
 
 test("bench rows: of first results, medians and ratios of time and memory to Wafer's", () => {
   const result = (first: number, peak: number) => ({
-    ...{ first, peak, script: first / 4, loaded: first / 2 },
+    ...{ first, peak, added: peak / 2, script: first / 4, loaded: first / 2 },
     build: 'b',
     threads: 1,
     output: [1, 2],
