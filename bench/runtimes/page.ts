@@ -40,11 +40,11 @@ export interface Loaded {
 
 /**
  * Makes a model ready to run on the drawn inputs, which are in the ONNX file's order and layout. `download` gives the file;
- * runtimes that do not fetch it themselves call it first, so that it comes beside the runtime.
+ * runtimes that do not fetch it themselves call it first, so that it comes beside the runtime. `draw` is called while that comes.
  */
 export type Load = (
   download: () => Promise<Uint8Array<ArrayBuffer>>,
-  inputs: readonly Tensor[],
+  draw: () => readonly Tensor[],
   request: Request,
 ) => Promise<Loaded>;
 
@@ -90,9 +90,11 @@ export function expose(load: Load): void {
 
   function loadRequested(request: Request): Promise<Loaded> {
     const download = async () => new Uint8Array(await (await fetch(request.file)).arrayBuffer());
-    const sample = goldenSample({ inputs: request.inputs }, { seed: SEED, bindings: new Map() });
-    const inputs = Object.entries(sample).map(([name, x]) => ({ name, ...x }));
-    return load(download, inputs, request);
+    const draw = () => {
+      const sample = goldenSample({ inputs: request.inputs }, { seed: SEED, bindings: new Map() });
+      return Object.entries(sample).map(([name, x]) => ({ name, ...x }));
+    };
+    return load(download, draw, request);
   }
 
   async function firstResult(request: Request): Promise<FirstResult> {
