@@ -337,9 +337,16 @@ export function i8_pack(
     let out = packed + ((<usize>row * runs * units) << 5);
     for (let run = 0; run < runs; run++) {
       for (let unit = 0; unit < units; unit++) {
+        const isWhole = (unit + 1) * across <= length;
         for (let i = 0; i < 8; i++) {
           const channel = panel * 8 + i;
           const at = source + <usize>(group * n + channel) * pitch + run * length;
+          if (isWhole && channel < n) {
+            const first = at + unit * across;
+            store<u32>(out, kind == WIDE ? (load<i8>(first) & 0xffff) | (load<i8>(first, 1) << 16) : load<u32>(first));
+            out += 4;
+            continue;
+          }
           for (let j = unit * across; j < (unit + 1) * across; j++) {
             const value = channel < n && j < length ? load<i8>(at + j) : 0;
             if (kind == WIDE) {
@@ -352,6 +359,43 @@ export function i8_pack(
           }
         }
       }
+    }
+  }
+}
+
+/** Sum of `count` signed bytes. */
+function sumOf(at: usize, count: i32): i32 {
+  let sums = i32x4.splat(0);
+  const end = at + count;
+  while (at + 16 <= end) {
+    sums = i32x4.add(sums, i32x4.extadd_pairwise_i16x8_s(i16x8.extadd_pairwise_i8x16_s(v128.load(at))));
+    at += 16;
+  }
+  let sum =
+    i32x4.extract_lane(sums, 0) + i32x4.extract_lane(sums, 1) + i32x4.extract_lane(sums, 2) + i32x4.extract_lane(sums, 3);
+  while (at < end) {
+    sum += load<i8>(at);
+    at++;
+  }
+  return sum;
+}
+
+/**
+ * Parameters of panels (PANEL of requant.ts) from `given` ones whose biases know no zero point yet: each bias less `zero` times the
+ * sum of its channel's `depth` weights at `source`. Rows: panels of all groups of `n` channels.
+ */
+export function i8_panels(
+  source: usize, given: usize, params: usize, n: i32, depth: i32, zero: i32, from: i32, to: i32,
+): void {
+  const panels = (n + 7) >> 3;
+  for (let row = from; row < to; row++) {
+    const group = row / panels, panel = row % panels;
+    const out = params + <usize>row * PANEL;
+    memory.copy(out, given + <usize>row * PANEL, PANEL);
+    const count = min(8, n - panel * 8);
+    for (let i = 0; i < count; i++) {
+      const sum = sumOf(source + <usize>(group * n + panel * 8 + i) * depth, depth);
+      store<i32>(out + (i << 2), load<i32>(out + (i << 2)) - zero * sum);
     }
   }
 }

@@ -15,7 +15,7 @@ export * from './move';
 export * from './pool';
 export { f32_conv, i8_conv } from './conv';
 export { f32_depthwise, i8_depthwise, i8_packDepthwise } from './depthwise';
-export { i8_pack } from './dot';
+export { i8_pack, i8_panels } from './dot';
 export { f32_gemm, f32_pack, i8_gemm } from './gemm';
 export { f32_matmul } from './matmul';
 export { cast, f32_binary, f32_compare, f32_select, i32_binary, i32_compare, i8_add, i8_mul, u8_logic, u8_select } from './elementwise';

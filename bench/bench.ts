@@ -12,14 +12,17 @@ import { print, printJson, printTable } from '../src/cli/terminal';
 import { nearest, WaferError } from '../src/core/errors';
 import { describeMachine, section, withSection } from './markdown';
 import { findModel, modelFolders, type NamedModel, type Sizes, USUAL } from './models';
-import { assembleSite, type Outcome, RUNTIME_NAMES, type RuntimeName, SITE, timeModel } from './pages';
-import { cellsOf, HEADING, isAstray, type Row, rowsOf, TOLERANCE } from './rows';
+import { assembleSite, type Outcome, RUNTIME_NAMES, type RuntimeName, SITE, timeCold, timeModel } from './pages';
+import { type ColdRow, coldRowsOf, coldTableOf, isAstray, type Row, rowsOf, type Table, TOLERANCE, tableOf } from './rows';
 import { prepareSubject, type Subject } from './subject';
 
 interface Flags {
   threads: number;
   rounds: number;
   base?: boolean;
+  cold?: boolean;
+  /** Megabits a second. */
+  rate?: number;
   peers?: RuntimeName[];
   size: Sizes;
   flags: string[];
@@ -54,6 +57,8 @@ const command = (): Command =>
     .option('--threads <n>', 'how many threads compute, where a runtime has them', positiveInt, 1)
     .option('--rounds <n>', 'how often each runtime has its turn', positiveInt, 9)
     .option('--base', 'all in their builds without relaxed SIMD')
+    .option('--cold', 'time the first result of a page in a fresh browser, from navigation on, and its memory')
+    .option('--rate <n>', 'megabits a second that the server sends', positiveInt)
     .option('--peers <names>', 'which peers, with commas between them', peerNames)
     .option('--size <name=n>', 'size of a free dimension (repeat for each)', size, {})
     .option('--flags <flags>', 'flags of V8, as in --flags=--no-enable-avx-vnni', words, [])
@@ -68,6 +73,7 @@ NAME_int8.onnx and NAME_int8.tflite.
 
 Examples:
   npm run bench -- mobilenet_v2_int8 --json
+  npm run bench -- mobilenet_v2_int8 --cold --rounds 5
   npm run bench -- path/to/model.onnx --size H=320 --size W=320`,
     )
     .action(bench);
@@ -76,44 +82,72 @@ async function bench(names: readonly string[], flags: Flags): Promise<void> {
   const subjects: Subject[] = [];
   for (const model of await findModels(names)) subjects.push(await prepareSubject(model, flags.size, say));
   const machine = describeMachine();
-  const { rows, browser, failures } = await timeAll(subjects, flags);
+  const { rows, table, browser, failures } = await timeAll(subjects, flags);
   if (flags.json) printJson(rows);
-  else printRows(rows);
+  else printRows(table, flags);
   for (const { model, runtime, error } of rows.filter(isAstray))
     say(`${model}: ${runtime} is ${error} from Wafer's fp32, more than ${TOLERANCE}`);
   if (flags.markdown) {
     const date = new Date().toISOString().slice(0, 10);
     const before = existsSync(flags.markdown) ? readFileSync(flags.markdown, 'utf8') : '';
-    const after = withSection(before, section(rows, { command: typedCommand(), browser, date, machine }));
+    const after = withSection(before, section(table, { command: typedCommand(), browser, date, machine }));
     await writeBytes(flags.markdown, new TextEncoder().encode(after));
   }
   process.exitCode = failures || rows.some(isAstray) ? 1 : 0;
 }
 
-/** Rows of all models, the browser's version, and how many runtimes failed. */
+interface Timings {
+  rows: readonly (Row | ColdRow)[];
+  table: Table;
+  /** Its version. */
+  browser: string;
+  /** How many runtimes failed. */
+  failures: number;
+}
+
 async function timeAll(
   subjects: readonly Subject[],
-  { threads, rounds, base = false, peers, ...flags }: Flags,
-): Promise<{ rows: Row[]; browser: string; failures: number }> {
+  { threads, rounds, base = false, cold, rate, peers, ...flags }: Flags,
+): Promise<Timings> {
+  if (cold && base)
+    throw new WaferError('ARGUMENT', '--base and --cold do not go together', {
+      hint: 'a page chooses builds for its own thread only, and Wafer computes in a worker by default',
+    });
   await assembleSite();
   const runtimes: RuntimeName[] = peers ? ['wafer', ...peers] : RUNTIME_NAMES;
   const v8 = flags.flags.map((flag) => flag.replace(/^--js-flags=/, ''));
   const args = [...STEADY, ...flags.browserFlags, ...(v8.length ? [`--js-flags=${v8.join(' ')}`] : [])];
-  const browser = await launchBrowser({ args });
+  const open = () => launchBrowser({ args });
+  const browser = await open();
+  const version = await browser.version();
   // Memory that is shared between threads needs an isolated page; without threads, pages are as most are.
-  const site = await serve(SITE, { isIsolated: threads > 1 });
+  const site = await serve(SITE, { isIsolated: threads > 1, ...(rate && { rate: (rate * 1e6) / 8 }) });
   const rows: Row[] = [];
+  const coldRows: ColdRow[] = [];
   let failures = 0;
   try {
     for (const subject of subjects) {
       const { name, output } = subject;
       say(`${name} ...`);
-      const outcome = await timeModel(browser, site.url, subject, { runtimes, threads, rounds, base });
-      reportOn(name, outcome);
-      failures += outcome.failed.length;
-      rows.push(...rowsOf(name, outcome, output.data));
+      const options = { runtimes, threads, rounds, base };
+      const report = ({ left, failed }: Pick<Outcome, 'left' | 'failed'>) => {
+        for (const runtime of left) say(`${name}: there is no file for ${runtime}`);
+        for (const { runtime, why } of failed) say(`${name}: ${runtime} failed: ${why}`);
+        failures += failed.length;
+      };
+      if (cold) {
+        await browser.close();
+        const outcome = await timeCold(open, site.url, subject, options);
+        report(outcome);
+        coldRows.push(...coldRowsOf(name, outcome, output.data));
+      } else {
+        const outcome = await timeModel(browser, site.url, subject, options);
+        report(outcome);
+        rows.push(...rowsOf(name, outcome, output.data));
+      }
     }
-    return { rows, browser: await browser.version(), failures };
+    const found = cold ? { rows: coldRows, table: coldTableOf(coldRows) } : { rows, table: tableOf(rows) };
+    return { ...found, browser: version, failures };
   } finally {
     await browser.close();
     await site.close();
@@ -134,14 +168,17 @@ async function findModels(names: readonly string[]): Promise<NamedModel[]> {
   return models;
 }
 
-function reportOn(model: string, { left, failed }: Outcome): void {
-  for (const runtime of left) say(`${model}: there is no file for ${runtime}`);
-  for (const { runtime, why } of failed) say(`${model}: ${runtime} failed: ${why}`);
-}
-
-function printRows(rows: readonly Row[]): void {
-  printTable([HEADING, ...rows.map(cellsOf)]);
+function printRows({ heading, rows }: Table, { cold }: Flags): void {
+  printTable([heading, ...rows]);
   print();
+  if (cold) {
+    print(
+      'script, loaded, first: milliseconds from the start of navigation in a fresh browser until the page has its scripts, the',
+    );
+    print(
+      "model is ready, and its first result is there. peak: the most that the page's process held, added: over an empty page.",
+    );
+  }
   print("ratio: the runtime's median over Wafer's. error: the greatest difference of the first output from Wafer's fp32, over");
   print('the greatest value in it.');
 }

@@ -1,6 +1,6 @@
 /** Results as a section of a Markdown file, under the command that made them: the same command replaces its section. */
 import { cpus, loadavg, platform, release, totalmem } from 'node:os';
-import { cellsOf, HEADING, type Row } from './rows';
+import { type Table, TEXT_COLUMNS } from './rows';
 
 export interface Circumstances {
   /** As it is typed. */
@@ -19,10 +19,10 @@ export function describeMachine(): string {
   return `${cores.length} × ${model}, ${memory}, ${platform()} ${release()}, load ${loadavg()[0]!.toFixed(2)}`;
 }
 
-export function section(rows: readonly Row[], { command, browser, date, machine }: Circumstances): string {
+export function section({ heading, rows }: Table, { command, browser, date, machine }: Circumstances): string {
   const line = (cells: readonly (string | number)[]) => `| ${cells.join(' | ')} |`;
-  const rule = HEADING.map((_, i) => (i < 4 ? '---' : '--:'));
-  return `## \`${command}\`\n\n${date}, ${browser}, ${machine}.\n\n${[HEADING, rule, ...rows.map(cellsOf)].map(line).join('\n')}\n`;
+  const rule = heading.map((_, i) => (i < TEXT_COLUMNS ? '---' : '--:'));
+  return `## \`${command}\`\n\n${date}, ${browser}, ${machine}.\n\n${[heading, rule, ...rows].map(line).join('\n')}\n`;
 }
 
 /** `text` with the section of the same heading replaced, or with the section at its end. */

@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { build } from 'esbuild';
 import type { Browser, Page } from 'puppeteer-core';
 import { FOLDER } from './cache';
+import { type PeakUse, peakSince, peaksOfRenderers } from './memory';
 import type { Format, ModelFile } from './models';
-import type { Prepared, Request } from './runtimes/page';
+import { type FirstResult, hashOf, type Prepared, type Request } from './runtimes/page';
 import type { Subject } from './subject';
 
 interface Runtime {
@@ -63,6 +64,18 @@ export interface Outcome {
   failed: { runtime: RuntimeName; why: string }[];
 }
 
+/** One runtime's first results, one of each fresh browser. */
+export interface ColdTimed extends Omit<Timed, 'times'> {
+  results: ColdResult[];
+}
+
+/** Memory is that of the page's process, in bytes; `added` counts from the empty page before. */
+export interface ColdResult extends FirstResult, PeakUse {}
+
+export interface ColdOutcome extends Omit<Outcome, 'timed'> {
+  timed: ColdTimed[];
+}
+
 const BURST_MS = 300;
 
 /** Writes all pages and their scripts. */
@@ -99,9 +112,10 @@ export async function timeModel(browser: Browser, url: string, subject: Subject,
       if (!file) outcome.left.push(runtime);
       else
         await attempt(runtime, async () => {
+          const request = requestOf(runtime, file, subject, options, false);
           const page = await browser.newPage();
           opened.push(page);
-          const timed = { runtime, file, times: [], ...(await prepare(page, url, runtime, file, subject, options)) };
+          const timed = { runtime, file, times: [], ...(await prepare(page, url, runtime, request)) };
           pages.set(timed, page);
           outcome.timed.push(timed);
         });
@@ -119,27 +133,81 @@ export async function timeModel(browser: Browser, url: string, subject: Subject,
   return outcome;
 }
 
+/**
+ * Times a model's first result in all runtimes: each is opened in a fresh browser, with nothing in its caches, round after round.
+ * `open` starts one.
+ */
+export async function timeCold(
+  open: () => Promise<Browser>,
+  url: string,
+  subject: Subject,
+  options: Options,
+): Promise<ColdOutcome> {
+  const outcome: ColdOutcome = { timed: [], left: [], failed: [] };
+  const files = new Map<RuntimeName, ModelFile>();
+  for (const runtime of options.runtimes) {
+    const file = fileOf(runtime, subject);
+    if (file) files.set(runtime, file);
+    else outcome.left.push(runtime);
+  }
+  for (let round = 0; round < options.rounds; round++)
+    for (const [runtime, file] of files)
+      try {
+        const browser = await open();
+        try {
+          const result = await firstResult(browser, url, runtime, requestOf(runtime, file, subject, options, true));
+          const { build, threads, output } = result;
+          const timed = outcome.timed.find((t) => t.runtime === runtime);
+          if (timed) timed.results.push(result);
+          else outcome.timed.push({ runtime, file, build, threads, output, results: [result] });
+        } finally {
+          await browser.close();
+        }
+      } catch (error) {
+        files.delete(runtime);
+        outcome.timed = outcome.timed.filter((t) => t.runtime !== runtime);
+        outcome.failed.push({ runtime, why: (error as Error).message.split('\n')[0]! });
+      }
+  return outcome;
+}
+
+/** A browser that was just started is busy with itself for so long. */
+const SETTLE_MS = 700;
+
+async function firstResult(browser: Browser, url: string, runtime: RuntimeName, request: Request): Promise<ColdResult> {
+  const [page] = await browser.pages();
+  await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+  const process = browser.process()!.pid!;
+  const before = peaksOfRenderers(process);
+  await page!.goto(`${url}${runtime}.html${hashOf(request)}`);
+  const result = (await page!.evaluate('firstResult')) as FirstResult;
+  return { ...result, ...peakSince(before, peaksOfRenderers(process)) };
+}
+
 function fileOf(runtime: RuntimeName, { packed, precision, peers }: Subject): ModelFile | undefined {
   const { format } = RUNTIMES[runtime] as Runtime;
   return format === 'wafer' ? { path: packed, precision } : peers[format];
 }
 
-async function prepare(
-  page: Page,
-  url: string,
+/** Puts the file where the page asks for it. */
+function requestOf(
   runtime: RuntimeName,
   file: ModelFile,
   { inputs, output: { name, shape } }: Subject,
   { threads, base }: Options,
-): Promise<Prepared> {
+  isCold: boolean,
+): Request {
   const served = `${runtime}.model`;
   copyFileSync(file.path, join(SITE, served));
+  return { file: served, inputs, output: { name, shape }, threads, base, isCold };
+}
+
+async function prepare(page: Page, url: string, runtime: RuntimeName, request: Request): Promise<Prepared> {
   const errors: string[] = [];
   page.on('pageerror', (error) => errors.push((error as Error).message));
   await page.goto(`${url}${runtime}.html`);
   await page.waitForFunction('typeof prepare === "function"', { timeout: 60_000 }).catch((error: Error) => {
     throw new Error(errors[0] ?? error.message);
   });
-  const request: Request = { file: served, inputs, output: { name, shape }, threads, base };
   return (await page.evaluate(`prepare(${JSON.stringify(request)})`)) as Prepared;
 }

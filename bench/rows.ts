@@ -1,6 +1,6 @@
 /** From timings to the table: medians, ratios to Wafer, and how far each output is from the float model's. */
 import type { Precision } from './models';
-import type { Outcome, RuntimeName } from './pages';
+import type { ColdOutcome, ColdResult, Outcome, RuntimeName } from './pages';
 
 export interface Row {
   model: string;
@@ -48,6 +48,64 @@ export function rowsOf(model: string, { timed }: Outcome, reference: ArrayLike<n
   }));
 }
 
+/** The time and memory that a page needs to its first result in a fresh browser. Times count from the start of navigation. */
+export interface ColdRow extends Omit<Row, 'min_ms'> {
+  /** Medians: when the page's own script begins, and when the model is ready to run. `median_ms` is the first result's. */
+  script_ms: number;
+  loaded_ms: number;
+  min_ms: number;
+  /** Median of what the page's process held at most, in MiB; null where the system does not tell. */
+  peak_mib: number | null;
+  /** This runtime's peak over Wafer's. */
+  memory_ratio: number | null;
+  /** Median of how much more that is than with an empty page, in MiB, and its ratio to Wafer's. */
+  added_mib: number | null;
+  added_ratio: number | null;
+}
+
+/** One row a runtime. `reference` is the first output of Wafer's fp32. */
+export function coldRowsOf(model: string, { timed }: ColdOutcome, reference: ArrayLike<number>): ColdRow[] {
+  const medianOf = (results: readonly ColdResult[], of: (result: ColdResult) => number) => median(results.map(of));
+  const own = timed.find((t) => t.runtime === 'wafer')?.results;
+  const ratio = (results: readonly ColdResult[], of: (result: ColdResult) => number) => {
+    const value = own ? medianOf(results, of) / medianOf(own, of) : Number.NaN;
+    return Number.isNaN(value) ? null : rounded(value, 4);
+  };
+  return timed.map(({ runtime, file, threads, build, output, results }) => {
+    const mebibytes = (of: (result: ColdResult) => number) => {
+      const value = medianOf(results, of) / 2 ** 20;
+      return Number.isNaN(value) ? null : rounded(value, 4);
+    };
+    return {
+      model,
+      runtime,
+      device: 'wasm',
+      threads,
+      median_ms: rounded(
+        medianOf(results, (r) => r.first),
+        4,
+      ),
+      ratio: ratio(results, (r) => r.first),
+      min_ms: rounded(Math.min(...results.map((r) => r.first)), 4),
+      script_ms: rounded(
+        medianOf(results, (r) => r.script),
+        4,
+      ),
+      loaded_ms: rounded(
+        medianOf(results, (r) => r.loaded),
+        4,
+      ),
+      peak_mib: mebibytes((r) => r.peak),
+      memory_ratio: ratio(results, (r) => r.peak),
+      added_mib: mebibytes((r) => r.added),
+      added_ratio: ratio(results, (r) => r.added),
+      precision: file.precision,
+      build,
+      error: output ? rounded(errorOf(output, reference), 2) : null,
+    };
+  });
+}
+
 /** NaN where either is. */
 function errorOf(output: readonly number[], reference: ArrayLike<number>): number {
   let [peak, most] = [0, 0];
@@ -57,12 +115,49 @@ function errorOf(output: readonly number[], reference: ArrayLike<number>): numbe
 }
 
 /** Float models that compute something else than Wafer's. */
-export const isAstray = ({ precision, error }: Row): boolean => precision === 'fp32' && error !== null && !(error <= TOLERANCE);
+export const isAstray = ({ precision, error }: Pick<Row, 'precision' | 'error'>): boolean =>
+  precision === 'fp32' && error !== null && !(error <= TOLERANCE);
 
-export const HEADING = ['model', 'runtime', 'file', 'build', 'threads', 'median ms', 'min ms', 'ratio', 'error'] as const;
+type Cells = readonly (string | number)[];
 
-/** A row's cells under HEADING. */
-export const cellsOf = (row: Row): (string | number)[] => [
-  ...[row.model, row.runtime, row.precision, row.build, row.threads],
-  ...[row.median_ms.toFixed(3), row.min_ms.toFixed(3), row.ratio?.toFixed(2) ?? '-', row.error?.toExponential(1) ?? '-'],
-];
+/** Its first TEXT_COLUMNS hold words. */
+export interface Table {
+  heading: Cells;
+  rows: readonly Cells[];
+}
+export const TEXT_COLUMNS = 4;
+
+const heading = ['model', 'runtime', 'file', 'build', 'threads'];
+const firstCells = (row: Row | ColdRow): Cells => [row.model, row.runtime, row.precision, row.build, row.threads];
+const ratioCell = (ratio: number | null): string => ratio?.toFixed(2) ?? '-';
+const errorCell = ({ error }: Row | ColdRow): string => error?.toExponential(1) ?? '-';
+
+export const tableOf = (rows: readonly Row[]): Table => ({
+  heading: [...heading, 'median ms', 'min ms', 'ratio', 'error'],
+  rows: rows.map((row) => [
+    ...firstCells(row),
+    ...[row.median_ms.toFixed(3), row.min_ms.toFixed(3), ratioCell(row.ratio), errorCell(row)],
+  ]),
+});
+
+export const coldTableOf = (rows: readonly ColdRow[]): Table => ({
+  heading: [
+    ...heading,
+    'script ms',
+    'loaded ms',
+    'first ms',
+    'min ms',
+    'ratio',
+    'peak MiB',
+    'ratio',
+    'added MiB',
+    'ratio',
+    'error',
+  ],
+  rows: rows.map((row) => [
+    ...firstCells(row),
+    ...[row.script_ms, row.loaded_ms, row.median_ms, row.min_ms].map((ms) => ms.toFixed(1)),
+    ...[ratioCell(row.ratio), row.peak_mib?.toFixed(1) ?? '-', ratioCell(row.memory_ratio)],
+    ...[row.added_mib?.toFixed(1) ?? '-', ratioCell(row.added_ratio), errorCell(row)],
+  ]),
+});

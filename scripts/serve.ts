@@ -7,6 +7,7 @@ import { stat } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { extname, join, normalize } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 
 const types: Readonly<Record<string, string>> = {
   '.html': 'text/html; charset=utf-8',
@@ -32,14 +33,20 @@ export interface ServeOptions {
   port?: number;
   /** Whether pages are cross-origin isolated. Default true. */
   isIsolated?: boolean;
+  /** Bytes of bodies a second, of all responses together. Default: as fast as it goes. */
+  rate?: number;
 }
 
+/** Resolves when so many bytes may be sent. */
+type Pace = (bytes: number) => Promise<void>;
+
 /** Serves `folder` at 127.0.0.1. Rejects with the system's error, such as EADDRINUSE. */
-export async function serve(folder: string, { port = 0, isIsolated = true }: ServeOptions = {}): Promise<Served> {
+export async function serve(folder: string, { port = 0, isIsolated = true, rate }: ServeOptions = {}): Promise<Served> {
   let sent = 0;
+  const pace = rate === undefined ? undefined : paceOf(rate);
   const server = createServer((request, response) => {
     if (isIsolated) isolate(response);
-    answer(folder, request, response)
+    answer(folder, request, response, pace)
       .then((bytes) => (sent += bytes))
       .catch(() => response.destroy());
   });
@@ -66,8 +73,23 @@ function isolate(response: ServerResponse): void {
   response.setHeader('Cross-Origin-Embedder-Policy', 'require-corp');
 }
 
+/** `rate` is in bytes a second. */
+function paceOf(rate: number): Pace {
+  let free = 0;
+  return (bytes) => {
+    const now = performance.now();
+    free = Math.max(free, now) + (1000 * bytes) / rate;
+    return new Promise((resolve) => setTimeout(resolve, free - now));
+  };
+}
+
 /** How many bytes of body were sent. */
-async function answer(folder: string, { url, method }: IncomingMessage, response: ServerResponse): Promise<number> {
+async function answer(
+  folder: string,
+  { url, method }: IncomingMessage,
+  response: ServerResponse,
+  pace: Pace | undefined,
+): Promise<number> {
   response.setHeader('Cache-Control', 'no-store');
   const path = pathOf(folder, url ?? '/');
   const file = path ? await stat(path).catch(() => undefined) : undefined;
@@ -81,9 +103,21 @@ async function answer(folder: string, { url, method }: IncomingMessage, response
     response.end();
     return 0;
   }
-  await new Promise((resolve, reject) => createReadStream(path).on('error', reject).pipe(response).on('close', resolve));
+  if (pace) await pipeline(createReadStream(path, { highWaterMark: PACED_BYTES }), pacedBy(pace), response);
+  else await new Promise((resolve, reject) => createReadStream(path).on('error', reject).pipe(response).on('close', resolve));
   return file.size;
 }
+
+/** Of which a paced body is made. */
+const PACED_BYTES = 8192;
+
+const pacedBy = (pace: Pace) =>
+  async function* (body: AsyncIterable<Buffer>) {
+    for await (const chunk of body) {
+      await pace(chunk.length);
+      yield chunk;
+    }
+  };
 
 /** The file that a URL means; undefined where it cannot be decoded. No `..` leads out of the folder. */
 function pathOf(folder: string, url: string): string | undefined {

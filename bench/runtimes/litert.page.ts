@@ -5,10 +5,13 @@ import { relayout } from './relayout';
 
 const FOLDER = `${location.origin}/litert/`;
 
-expose(async (file, inputs, { threads, base }) => {
+expose(async (download, draw, { threads, base }) => {
+  const file = download();
   const used = base ? 1 : threads;
-  await (base ? loadLiteRt(`${FOLDER}litert_wasm_compat_internal.js`) : loadLiteRt(FOLDER, { threads: used > 1 }));
-  const model = await loadAndCompile(file, { accelerator: 'wasm', cpuOptions: { numThreads: used } });
+  const loading = base ? loadLiteRt(`${FOLDER}litert_wasm_compat_internal.js`) : loadLiteRt(FOLDER, { threads: used > 1 });
+  const inputs = draw();
+  await loading;
+  const model = await loadAndCompile(await file, { accelerator: 'wasm', cpuOptions: { numThreads: used } });
   const details = model.getOutputDetails();
   const given = model.getInputDetails().map(({ name, shape }, i) => {
     const data = inputs[i] && relayout(inputs[i].data, inputs[i].shape, [...shape]);

@@ -3,10 +3,13 @@ import * as ort from 'onnxruntime-web/wasm';
 import type { TypedArray } from '../../src/core/dtype';
 import { expose, type Tensor } from './page';
 
-expose(async (file, inputs, { threads }) => {
+expose(async (download, draw, { threads }) => {
+  // Its WASM comes when a session is made, which wants the file: a page cannot have both come at once.
   ort.env.wasm.numThreads = threads;
   ort.env.wasm.wasmPaths = `${location.origin}/onnxruntime-web/`;
-  const session = await ort.InferenceSession.create(file, {
+  const file = download();
+  const inputs = draw();
+  const session = await ort.InferenceSession.create(await file, {
     ...{ executionProviders: ['wasm'], graphOptimizationLevel: 'all', logSeverityLevel: 3 },
   });
   const feeds = Object.fromEntries(

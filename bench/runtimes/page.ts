@@ -1,6 +1,7 @@
 /**
  * The part of each runtime's page that is alike: the inputs are drawn from one seed, the model is loaded and warmed up,
  * and bursts of runs are timed. A run uploads all inputs and reads all outputs back. Node calls `prepare`, then `burst`.
+ * A page whose address ends in a request loads and runs its model once, at once, and puts when it did on `firstResult`.
  */
 import type { TypedArray } from '../../src/core/dtype';
 import type { StaticShape } from '../../src/core/shape';
@@ -18,6 +19,8 @@ export interface Request {
   threads: number;
   /** Leave relaxed SIMD alone. */
   base: boolean;
+  /** The page is there for one result. */
+  isCold: boolean;
 }
 
 export interface Tensor {
@@ -35,14 +38,31 @@ export interface Loaded {
   run(): Promise<Tensor[]>;
 }
 
-/** Makes a model ready to run on the drawn inputs, which are in the ONNX file's order and layout. */
-export type Load = (file: Uint8Array<ArrayBuffer>, inputs: readonly Tensor[], request: Request) => Promise<Loaded>;
+/**
+ * Makes a model ready to run on the drawn inputs, which are in the ONNX file's order and layout. `download` gives the file;
+ * runtimes that do not fetch it themselves call it first, so that it comes beside the runtime. `draw` is called while that comes.
+ */
+export type Load = (
+  download: () => Promise<Uint8Array<ArrayBuffer>>,
+  draw: () => readonly Tensor[],
+  request: Request,
+) => Promise<Loaded>;
 
 export interface Prepared {
   build: string;
   threads: number;
   /** The first elements of the output that was asked for, in its layout; undefined where no output has its shape. */
   output: number[] | undefined;
+}
+
+/** Times are in milliseconds from the start of navigation. */
+export interface FirstResult extends Prepared {
+  /** The page's own script begins: its runtime's scripts are there. */
+  script: number;
+  /** The model is ready to run. */
+  loaded: number;
+  /** The outputs of one run are there. */
+  first: number;
 }
 
 export const SEED = 7;
@@ -68,25 +88,33 @@ export function expose(load: Load): void {
     return (performance.now() - start) / runs;
   }
 
+  function loadRequested(request: Request): Promise<Loaded> {
+    const download = async () => new Uint8Array(await (await fetch(request.file)).arrayBuffer());
+    const draw = () => {
+      const sample = goldenSample({ inputs: request.inputs }, { seed: SEED, bindings: new Map() });
+      return Object.entries(sample).map(([name, x]) => ({ name, ...x }));
+    };
+    return load(download, draw, request);
+  }
+
+  async function firstResult(request: Request): Promise<FirstResult> {
+    const script = performance.now();
+    const { build, threads, run } = await loadRequested(request);
+    const loaded = performance.now();
+    const outputs = await run();
+    const first = performance.now();
+    return { script, loaded, first, build, threads, output: keptOf(outputs, request) };
+  }
+
   async function prepare(request: Request): Promise<Prepared> {
-    const file = new Uint8Array(await (await fetch(request.file)).arrayBuffer());
-    const sample = goldenSample({ inputs: request.inputs }, { seed: SEED, bindings: new Map() });
-    model = await load(
-      file,
-      Object.entries(sample).map(([name, x]) => ({ name, ...x })),
-      request,
-    );
-    const { name, shape } = request.output;
-    const outputs = await model.run();
-    const ordered = [...outputs.filter((y) => y.name === name), ...outputs];
-    const output = ordered.map((y) => relayout(y.data, y.shape, shape)).find((data) => data !== undefined);
-    const kept = output && Array.from(output.subarray(0, COMPARED), Number);
+    model = await loadRequested(request);
+    const output = keptOf(await model.run(), request);
     let quickest = Number.POSITIVE_INFINITY;
     const start = performance.now();
     for (let i = 0; i < LEAST_WARM_RUNS || performance.now() < start + WARM_MS; i++)
       quickest = Math.min(quickest, await timed(batch));
     batch = Math.ceil(BATCH_MS / Math.max(quickest, 0.01));
-    return { build: model.build, threads: model.threads, output: kept };
+    return { build: model.build, threads: model.threads, output };
   }
 
   /** Milliseconds a run, of batches that take `ms` together. The first is not counted: others have had the caches. */
@@ -99,4 +127,16 @@ export function expose(load: Load): void {
   }
 
   Object.assign(globalThis, { prepare, burst });
+  if (location.hash) Object.assign(globalThis, { firstResult: firstResult(requestIn(location.hash)) });
+}
+
+/** The end of an address that has a page load and run at once. */
+export const hashOf = (request: Request): string => `#${encodeURIComponent(JSON.stringify(request))}`;
+const requestIn = (hash: string): Request => JSON.parse(decodeURIComponent(hash.slice(1)));
+
+/** What of the outputs is compared. */
+function keptOf(outputs: readonly Tensor[], { output: { name, shape } }: Request): number[] | undefined {
+  const ordered = [...outputs.filter((y) => y.name === name), ...outputs];
+  const output = ordered.map((y) => relayout(y.data, y.shape, shape)).find((data) => data !== undefined);
+  return output && Array.from(output.subarray(0, COMPARED), Number);
 }

@@ -13,9 +13,11 @@ import { relayout } from './relayout';
 
 const shapeOf = ({ shape }: TFLiteWebModelRunnerTensorInfo): number[] => shape.split(',').map(Number);
 
-expose(async (file, inputs, { threads }) => {
+expose(async (download, draw, { threads }) => {
   setWasmPath(`${location.origin}/tfjs-tflite/`);
-  const model = await loadTFLiteModel(file.buffer, { numThreads: threads });
+  const file = download();
+  const inputs = draw();
+  const model = await loadTFLiteModel((await file).buffer, { numThreads: threads });
   const { modelRunner } = model as unknown as { modelRunner: TFLiteWebModelRunner };
   const given = modelRunner.getInputs().map((tensor, i) => {
     const data = inputs[i] && relayout(inputs[i].data, inputs[i].shape, shapeOf(tensor));

@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import { sizeOf } from '../core/dtype';
 import { WaferError } from '../core/errors';
 import type { WaferModel } from '../format/model';
-import { readSections } from '../format/sections';
+import { readSections } from '../format/reader';
 import { constantsOf, type Node } from '../graph/ir';
 import { printGraph, tensorText } from '../graph/print';
 import { countMacs } from '../packer/evaluate/cost';

@@ -18,11 +18,11 @@ function fillTables(): void {
   }
 }
 
-/** CRC-32 of `bytes`, 0..2^32-1. */
-export function crc32(bytes: Uint8Array): number {
+/** CRC-32 of `bytes`, 0..2^32-1; `before` is that of what comes before them. */
+export function crc32(bytes: Uint8Array, before = 0): number {
   if (TABLES[1] === 0) fillTables();
   const t = TABLES;
-  let crc = -1;
+  let crc = ~before;
   let at = 0;
   for (const end = bytes.length - 7; at < end; at += 8) {
     crc ^= bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);

@@ -3,18 +3,20 @@
  * `Builder`, which infers types and checks attributes again, so a file cannot claim anything of a graph that is not so.
  * Every failure is a BAD_FILE with the byte where it was noticed.
  */
-import type { TypedArray } from '../core/dtype';
+import { crc32 } from '../core/crc';
+import { allocate, type TypedArray } from '../core/dtype';
 import { checkSizes, elements, evaluateShape, sameShape, type TensorType, typeText } from '../core/shape';
 import { Builder, type Graph, nodeText, type Value } from '../graph/ir';
 import type { AttrSchema, Attrs, AttrValue, Step } from '../ops/define';
 import { OPS } from '../ops/index';
 import { stepCode } from '../ops/steps';
-import { badFile, blamed, Cursor, UPDATE } from './cursor';
+import { badFile, blamed, CUT_SHORT, Cursor, UPDATE } from './cursor';
 import {
   ATTRS,
   type Field,
   GOLDENS,
   GRAPH,
+  HEADER_BYTES,
   LABELS,
   MAX_GOLDEN_ELEMENTS,
   MAX_NODES,
@@ -28,18 +30,134 @@ import {
   TENSORS,
 } from './layout';
 import type { Golden, GoldenOutput, ImageProcessing, Origin, WaferModel } from './model';
-import { readSections } from './sections';
-import { readBlobs, viewOf } from './tensors';
+import { checkCrc, checkGap, checkMagic, readHeader, readTable, type Section } from './sections';
+import { type Blob, decode, placeBlobs, viewOf } from './tensors';
 
-type Stored = Of<typeof TENSORS>;
 type Names = Of<typeof ORIGINS>;
+
+/**
+ * Reads a file while it arrives. What is complete is checked and decoded at once, and always in the same order: header, all
+ * sections but the weights, the graph, then the weights blob by blob. How the bytes are cut into chunks makes no difference.
+ */
+export class WaferReader {
+  /** There once all but the weights is. Its constants have their elements when `has` says so, and all of them after `end`. */
+  model: WaferModel | undefined;
+  sections: readonly Section[] = [];
+  private file: Uint8Array = new Uint8Array();
+  private arrived = 0;
+  /** Bytes in the file, once they are known. */
+  private total: number | undefined;
+  /** CRC-32 of the weights section up to `at`. */
+  private weights: { section: Section; at: number; crc: number } | undefined;
+  private readonly incomplete = new Set<TypedArray>();
+  private readonly steps = this.read();
+  /** Bytes that must have arrived for the next step; undefined after the last. */
+  private needed: number | undefined = 0;
+
+  /**
+   * Takes the next bytes, which must not be changed afterwards: a file in one piece is not copied. Throws BAD_FILE, and MEMORY
+   * when there is none for as long a file as this one says it is.
+   */
+  push(chunk: Uint8Array): void {
+    if (this.arrived === 0) this.file = chunk;
+    else {
+      this.grow(this.total ?? this.arrived + chunk.length);
+      this.file.set(chunk.subarray(0, Math.max(0, this.file.length - this.arrived)), this.arrived);
+    }
+    this.arrived += chunk.length;
+    while (this.needed !== undefined && this.arrived >= this.needed) {
+      const { done, value } = this.steps.next();
+      this.needed = done ? undefined : value;
+    }
+    if (this.needed === undefined && this.arrived > this.total!) throw badFile(`more than ${this.total} bytes`, this.total!);
+    this.sumWeights();
+  }
+
+  /** To be called when there is no more, for whole files give their model. Throws BAD_FILE. */
+  end(): WaferModel {
+    const { arrived, total = HEADER_BYTES } = this;
+    if (this.needed !== undefined) throw badFile(`${arrived} bytes instead of ${total}`, arrived, CUT_SHORT);
+    return this.model!;
+  }
+
+  /** Whether a value's elements are there, if it is a constant. */
+  has({ data }: Value): boolean {
+    return !data || !this.incomplete.has(data);
+  }
+
+  /** Each step gives the number of bytes that the next one needs. */
+  private *read(): Generator<number, void> {
+    yield 4;
+    checkMagic(this.file);
+    yield HEADER_BYTES;
+    const header = readHeader(this.file);
+    this.total = header.total;
+    let end = header.tableEnd + 4;
+    yield end;
+    this.sections = readTable(this.file, header);
+    for (const section of this.sections) {
+      yield section.offset;
+      checkGap(this.file, section, end);
+      end = section.offset + section.bytes;
+      if (section.name === 'weights') continue;
+      yield end;
+      checkCrc(section, crc32(this.file.subarray(section.offset, end)));
+    }
+    // Raw constants are views of the file, which must not move any more.
+    this.grow(this.total);
+    const { model, blobs } = readModel(this.file, this.sections);
+    for (const { data } of blobs) this.incomplete.add(data);
+    this.model = model;
+    const section = this.sections.find((s) => s.name === 'weights')!;
+    this.weights = { section, at: section.offset, crc: 0 };
+    for (const blob of blobs) {
+      yield blob.end;
+      decode(blob, this.file);
+      this.incomplete.delete(blob.data);
+    }
+    yield this.total;
+    this.sumWeights();
+    checkCrc(section, this.weights.crc);
+  }
+
+  private grow(bytes: number): void {
+    if (this.file.length >= bytes) return;
+    const grown = allocate('u8', bytes) as Uint8Array;
+    grown.set(this.file);
+    this.file = grown;
+  }
+
+  /** Brings the weights' CRC up to what has arrived. */
+  private sumWeights(): void {
+    const { weights } = this;
+    if (!weights) return;
+    const to = Math.min(this.arrived, weights.section.offset + weights.section.bytes);
+    weights.crc = crc32(this.file.subarray(weights.at, to), weights.crc);
+    weights.at = to;
+  }
+}
 
 /**
  * The model in a file. Constants are views of `file` (copies where its address is no multiple of 4): do not change its bytes
  * afterwards. Throws BAD_FILE for whatever is not a whole and sound file of a version that this one knows.
  */
-export function readWafer(file: Uint8Array): WaferModel {
-  const sections = readSections(file);
+export const readWafer = (file: Uint8Array): WaferModel => readWhole(file).end();
+
+/** The section table of a file. Throws BAD_FILE as `readWafer` does. */
+export function readSections(file: Uint8Array): readonly Section[] {
+  const reader = readWhole(file);
+  reader.end();
+  return reader.sections;
+}
+
+function readWhole(file: Uint8Array): WaferReader {
+  const reader = new WaferReader();
+  reader.push(file);
+  return reader;
+}
+
+/** The model, and the blobs of its constants, which may not have arrived. */
+function readModel(file: Uint8Array, sections: readonly Section[]): { model: WaferModel; blobs: readonly Blob[] } {
   const within = <T>(name: SectionName, read: (from: Cursor) => T): T | undefined => {
     const section = sections.find((s) => s.name === name);
     if (!section) return undefined;
@@ -58,11 +176,11 @@ export function readWafer(file: Uint8Array): WaferModel {
   const stored = need('tensors', field('tensors', TENSORS));
   const blobs = need(
     'weights',
-    within('weights', (from) => readBlobs(stored.blobs, from)),
+    within('weights', (from) => placeBlobs(stored.blobs, from)),
   );
   const { graph, origins } = need(
     'graph',
-    within('graph', (from) => readGraph(from, stored, blobs, names)),
+    within('graph', (from) => readGraph(from, stored.tensors, blobs, names)),
   );
   const provenance = need('provenance', field('provenance', PROVENANCE));
   const labels = field('labels', LABELS);
@@ -72,7 +190,7 @@ export function readWafer(file: Uint8Array): WaferModel {
     return read;
   });
   const goldens = within('goldens', (from) => from.read(GOLDENS).map((golden) => checkedGolden(golden, graph, from)));
-  return {
+  const model = {
     graph,
     provenance: { ...provenance, metrics: Object.fromEntries(provenance.metrics) },
     ...(labels && { labels }),
@@ -80,10 +198,11 @@ export function readWafer(file: Uint8Array): WaferModel {
     goldens: goldens ?? [],
     ...(origins && { origins }),
   };
+  return { model, blobs };
 }
 
 /** The graph, and its values' origins when there are names. */
-function readGraph(from: Cursor, stored: Stored, blobs: readonly TypedArray[], names: Names | undefined) {
+function readGraph(from: Cursor, tensors: Of<typeof TENSORS>['tensors'], blobs: readonly Blob[], names: Names | undefined) {
   const build = new Builder();
   from.strings = from.read(GRAPH.strings);
   const inputs = from.read(GRAPH.inputs);
@@ -91,9 +210,8 @@ function readGraph(from: Cursor, stored: Stored, blobs: readonly TypedArray[], n
   const tensorNames = names ? [...names.nodes.flatMap((n) => n.tensors), ...names.tensors] : [];
   distinct([...inputs.map((x) => x.name), ...nodeNames, ...tensorNames], from);
   const values = inputs.map(({ name, type }) => blamed({ offset: from.at }, () => build.input(name, checkedType(type, from))));
-  const constants = stored.tensors.map(({ blob, shape, quant }, i) => {
-    const data = blobs[blob] ?? from.fail(`tensor ${i} is in blob ${blob} of ${blobs.length}`);
-    const { dtype } = stored.blobs[blob]!;
+  const constants = tensors.map(({ blob, shape, quant }, i) => {
+    const { dtype, data } = blobs[blob] ?? from.fail(`tensor ${i} is in blob ${blob} of ${blobs.length}`);
     const type = checkedType({ dtype, shape, ...(quant && { quant }) }, from);
     if (elements(shape) !== data.length) from.fail(`tensor ${i}, ${typeText(type)}, has ${data.length} elements`);
     return build.constant(tensorNames[i] ?? `constant.${i}`, type, data);

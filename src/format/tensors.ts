@@ -1,41 +1,53 @@
-/** Decodes stored tensors. Raw ones are views of the file; nothing is allocated that the file's length does not justify. */
+/**
+ * Decodes stored tensors. Raw ones are views of the file; nothing is allocated that the file's length does not justify. Arrays are
+ * there before the bytes are: the graph is known first.
+ */
 import { allocate, DTYPES, type DType, sizeOf, type TypedArray } from '../core/dtype';
 import { badFile, Cursor } from './cursor';
-import { alignUp, type Encoding, MAX_FILL_BYTES, type Of, type TENSORS } from './layout';
+import { alignUp, MAX_FILL_BYTES, type Of, type TENSORS } from './layout';
 
-type Blob = Of<typeof TENSORS>['blobs'][number];
+type Stored = Of<typeof TENSORS>['blobs'][number];
 
-/** The elements of each blob, from the weights section. Throws BAD_FILE. */
-export function readBlobs(blobs: readonly Blob[], from: Cursor): TypedArray[] {
+/** A blob, its place in the file, and the array for its elements, which `decode` completes. */
+export interface Blob extends Stored {
+  at: number;
+  end: number;
+  data: TypedArray;
+}
+
+/** Blobs without elements yet, but that raw ones see whatever is in `from`, the weights section. Throws BAD_FILE. */
+export function placeBlobs(stored: readonly Stored[], from: Cursor): Blob[] {
   let fillBytes = 0;
-  const arrays = blobs.map(({ dtype, encoding, elements, bytes }) => {
+  const blobs = stored.map((blob): Blob => {
+    const { dtype, encoding, elements, bytes } = blob;
     if (encoding === 'raw') from.at = Math.min(alignUp(from.at), from.end);
     const at = from.take(bytes);
     if (encoding === 'fill' && (fillBytes += sizeOf(dtype) * elements) > MAX_FILL_BYTES)
       from.fail(`uniform tensors take more than ${MAX_FILL_BYTES} bytes`);
-    const array = decode(dtype, encoding, elements, new Cursor(from.bytes, at, from.at));
-    if (dtype === 'bool' && array.some((b) => b > 1)) throw badFile('a bool is neither 0 nor 1', at);
-    return array;
+    return { ...blob, at, end: from.at, data: arrayFor(blob, from.bytes.subarray(at, from.at), at) };
   });
   from.done();
-  return arrays;
+  return blobs;
 }
 
-function decode(dtype: DType, encoding: Encoding, elements: number, from: Cursor): TypedArray {
-  switch (encoding) {
-    case 'raw':
-      return raw(dtype, elements, from);
-    case 'fill':
-      return allocate(dtype, elements).fill(raw(dtype, 1, from)[0]!);
-    case 'varint':
-    case 'delta':
-      return integers(dtype, elements, from, encoding === 'delta');
+/** The array for the elements of a blob in `bytes`, which lie at `at` in the file. */
+function arrayFor({ dtype, encoding, elements }: Stored, bytes: Uint8Array, at: number): TypedArray {
+  const stored = encoding === 'raw' ? elements : 1;
+  if (encoding === 'raw' || encoding === 'fill') {
+    const view = viewOf(dtype, bytes);
+    if (view?.length !== stored) throw badFile(`${stored} elements of type ${dtype} do not take ${bytes.length} bytes`, at);
+    return encoding === 'raw' ? view : allocate(dtype, elements);
   }
+  if (dtype !== 'i32') throw badFile(`${dtype} elements cannot be stored as varints`, at);
+  if (elements > bytes.length) throw badFile(`${elements} elements cannot be in ${bytes.length} bytes`, at);
+  return allocate(dtype, elements);
 }
 
-function raw(dtype: DType, elements: number, from: Cursor): TypedArray {
-  const array = viewOf(dtype, from.bytes.subarray(from.at, from.end));
-  return array?.length === elements ? array : from.fail(`${elements} elements of type ${dtype} do not take ${from.left} bytes`);
+/** Completes the elements of a blob, which has arrived in `file`. Throws BAD_FILE. */
+export function decode({ dtype, encoding, at, end, data }: Blob, file: Uint8Array): void {
+  if (encoding === 'fill') data.fill(viewOf(dtype, file.subarray(at, end))![0]!);
+  else if (encoding !== 'raw') decodeIntegers(data, new Cursor(file, at, end), encoding === 'delta');
+  if (dtype === 'bool' && data.some((b) => b > 1)) throw badFile('a bool is neither 0 nor 1', at);
 }
 
 /** `bytes` as elements: a view where their address allows one, else a copy. Undefined when they are no whole number of elements. */
@@ -46,16 +58,12 @@ export function viewOf(dtype: DType, bytes: Uint8Array): TypedArray | undefined 
   return new array(buffer, byteOffset, bytes.length / size);
 }
 
-function integers(dtype: DType, elements: number, from: Cursor, delta: boolean): Int32Array {
-  if (dtype !== 'i32') from.fail(`${dtype} elements cannot be stored as varints`);
-  if (elements > from.left) from.fail(`${elements} elements cannot be in ${from.left} bytes`);
-  const array = allocate('i32', elements) as Int32Array;
+function decodeIntegers(data: TypedArray, from: Cursor, delta: boolean): void {
   let last = 0;
-  for (let i = 0; i < elements; i++) {
+  for (let i = 0; i < data.length; i++) {
     const value = from.int();
     if (value !== (value | 0)) from.fail(`${value} is no 32-bit integer`);
-    array[i] = last = delta ? (last + value) | 0 : value;
+    data[i] = last = delta ? (last + value) | 0 : value;
   }
   from.done();
-  return array;
 }

@@ -1,7 +1,7 @@
 /** Checks a file as thoroughly as can be done without running it: what `wafer verify` does first. */
 import type { WaferModel } from './model';
-import { readWafer } from './reader';
-import { readSections, type Section } from './sections';
+import { WaferReader } from './reader';
+import type { Section } from './sections';
 import { writeWafer } from './writer';
 
 export interface Verified {
@@ -13,8 +13,13 @@ export interface Verified {
 
 /** Checksums, structure, types of all values, and that golden runs fit the graph. Throws BAD_FILE. */
 export function verify(file: Uint8Array): Verified {
-  const sections = readSections(file);
-  const model = readWafer(file);
+  const reader = new WaferReader();
+  reader.push(file);
+  const model = reader.end();
   const again = writeWafer(model);
-  return { model, sections, canonical: again.length === file.length && again.every((byte, i) => byte === file[i]) };
+  return {
+    model,
+    sections: reader.sections,
+    canonical: again.length === file.length && again.every((byte, i) => byte === file[i]),
+  };
 }

@@ -152,6 +152,16 @@ export function countUses(graph: Graph): Map<Value, number> {
   return uses;
 }
 
+/**
+ * Lets go of the elements of constants that are no outputs: for a graph that is planned and will not be planned again.
+ * They stay constants, of no elements.
+ */
+export function releaseConstants(graph: Graph): void {
+  const kept = new Set(graph.outputs.map((o) => o.value));
+  for (const value of constantsOf(graph))
+    if (!kept.has(value)) (value as { data: TypedArray }).data = new DTYPES[value.type.dtype].array(0);
+}
+
 /** Constants in order of first use. */
 export function constantsOf(graph: Graph): Value[] {
   const seen = new Set<Value>();

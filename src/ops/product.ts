@@ -5,7 +5,7 @@
 import { isStatic } from '../core/dim';
 import type { DType } from '../core/dtype';
 import { WaferError } from '../core/errors';
-import { type Quant, type Shape, type StaticType, shapeText, type TensorType, typeText } from '../core/shape';
+import { elements, type Quant, type Shape, type StaticType, shapeText, type TensorType, typeText } from '../core/shape';
 import { type Curve, checkCurve, entryOf, FINE, FINE_BITS, kernelCurve, levelOfEntry } from './curve';
 import {
   type AttrsOf,
@@ -22,7 +22,7 @@ import {
   type Step,
   steps,
 } from './define';
-import { checkRequant, checkSums, offsetOf, type Requant, requantize, saturation } from './requant';
+import { checkRequant, checkSums, offsetOf, type Requant, requantize, saturation, sumsFit } from './requant';
 import { encodeSteps, evaluateSteps, step } from './steps';
 
 /**
@@ -121,47 +121,57 @@ export const KIND_CODES: Readonly<Record<DotKind, number>> = { i16: 0, u8: 1, s8
  * levels needs it. Throws VALUE when sums or results could leave 32 bits.
  */
 export function integerPanels(node: Lowering<ProductAttrs>, groups: number): Block {
-  const { attrs, inputs, dot, constant } = node;
-  const [x, w, bias, multiplier, , table, factor] = inputs;
-  const zero = x!.type.quant!.zero + (dot === 's8' ? 0 : 128);
-  return constant('requant', () => {
-    const weights = constantOf('w', w!);
-    const multipliers = constantOf('multiplier', multiplier!);
-    const biases = bias && constantOf('bias', bias);
-    const outputs = w!.type.shape[0]!;
-    const [channels, depth] = [outputs / groups, weights.length / outputs];
-    const words = new Int32Array(PANEL_WORDS * panelCount(groups, channels));
-    const floats = new Float32Array(words.buffer);
-    const halves = new Int16Array(words.buffer);
-    const factors = factor && constantOf('factor', factor);
-    const curve = curveOf(attrs, table);
-    if (curve) checkCurve(curve, factors!);
-    const requant = attrs.quant && requantOf(attrs, attrs.quant);
-    if (attrs.quant) {
-      const { zero } = attrs.middle ?? attrs.quant;
-      checkRequant({ ...attrs, zero }, multipliers, attrs.residualMultiplier, attrs.middle ? FINE_BITS : 0);
-    }
-    for (let channel = 0; channel < outputs; channel++) {
-      const within = channel % channels;
-      const panel = Math.floor(channel / channels) * Math.ceil(channels / 8) + Math.floor(within / 8);
-      const at = PANEL_WORDS * panel + (within % 8);
-      halves[2 * (PANEL_WORDS * panel + 32) + (within % 8)] = factors?.[factors.length > 1 ? channel : 0] ?? 0;
-      let [sum, size] = [0, 0];
-      for (let i = channel * depth; i < (channel + 1) * depth; i++) {
-        sum += weights[i]!;
-        size += Math.abs(weights[i]!);
-      }
-      const value = biases?.[channel] ?? 0;
-      checkSums(value, size);
-      words[at] = value - zero * sum;
-      if (!requant) floats[at + 8] = multipliers[channel]!;
-      else {
-        words[at + 8] = multipliers[channel]!;
-        [words[at + 16], words[at + 24]] = saturation(multipliers[channel]!, requant, 255 * attrs.residualMultiplier);
-      }
-    }
-    return words;
+  const [x, w] = node.inputs;
+  const outputs = w!.type.shape[0]!;
+  const [channels, depth] = [outputs / groups, elements(w!.type.shape) / outputs];
+  const panels = panelCount(groups, channels);
+  const zero = x!.type.quant!.zero + (node.dot === 's8' ? 0 : 128);
+  return node.packed('requant', w!, 4 * PANEL_WORDS * panels, (block) => {
+    const given: Operand = { type: { dtype: 'i32', shape: [panels, PANEL_WORDS] }, data: parametersOf(node, groups) };
+    return { kernel: 'i8_panels', args: [w!, given, block, channels, depth, zero], rows: panels };
   });
+}
+
+/** As `integerPanels`, the biases being the node's own. */
+function parametersOf({ attrs, inputs }: Lowering<ProductAttrs>, groups: number): Int32Array {
+  const [, w, bias, multiplier, , table, factor] = inputs;
+  const multipliers = constantOf('multiplier', multiplier!);
+  const biases = bias && constantOf('bias', bias);
+  const outputs = w!.type.shape[0]!;
+  const [channels, depth] = [outputs / groups, elements(w!.type.shape) / outputs];
+  const words = new Int32Array(PANEL_WORDS * panelCount(groups, channels));
+  const floats = new Float32Array(words.buffer);
+  const halves = new Int16Array(words.buffer);
+  const factors = factor && constantOf('factor', factor);
+  const curve = curveOf(attrs, table);
+  if (curve) checkCurve(curve, factors!);
+  const requant = attrs.quant && requantOf(attrs, attrs.quant);
+  if (attrs.quant) {
+    const { zero } = attrs.middle ?? attrs.quant;
+    checkRequant({ ...attrs, zero }, multipliers, attrs.residualMultiplier, attrs.middle ? FINE_BITS : 0);
+  }
+  for (let channel = 0; channel < outputs; channel++) {
+    const within = channel % channels;
+    const panel = Math.floor(channel / channels) * Math.ceil(channels / 8) + Math.floor(within / 8);
+    const at = PANEL_WORDS * panel + (within % 8);
+    halves[2 * (PANEL_WORDS * panel + 32) + (within % 8)] = factors?.[factors.length > 1 ? channel : 0] ?? 0;
+    words[at] = biases?.[channel] ?? 0;
+    if (!sumsFit(words[at]!, 128 * depth)) checkSums(words[at]!, magnitudeOf(w!, channel, depth));
+    if (!requant) floats[at + 8] = multipliers[channel]!;
+    else {
+      words[at + 8] = multipliers[channel]!;
+      [words[at + 16], words[at + 24]] = saturation(multipliers[channel]!, requant, 255 * attrs.residualMultiplier);
+    }
+  }
+  return words;
+}
+
+/** Sum of the magnitudes of a channel's weights. */
+function magnitudeOf(w: Operand, channel: number, depth: number): number {
+  const weights = constantOf('w', w);
+  let size = 0;
+  for (let i = channel * depth; i < (channel + 1) * depth; i++) size += Math.abs(weights[i]!);
+  return size;
 }
 
 function curveOf({ middle, swish }: ProductAttrs, table: Operand | undefined): Curve | undefined {

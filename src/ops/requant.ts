@@ -60,9 +60,12 @@ export function checkRequant(
     fail(`residual multiplier ${residualMultiplier} is not in 0..2^21, or shift ${shift} not in 1..20`);
 }
 
-/** Throws VALUE when a sum of levels times weights could leave 32 bits; `size` is the sum of the weights' magnitudes. */
+/** Whether a sum of levels times weights stays in 32 bits; `size` is the sum of the weights' magnitudes, or more. */
+export const sumsFit = (bias: number, size: number): boolean => Math.abs(bias) + 255 * size < 2 ** 31;
+
+/** Throws VALUE when it does not. */
 export function checkSums(bias: number, size: number): void {
-  if (Math.abs(bias) + 255 * size >= 2 ** 31) fail(`a bias of ${bias} and weights of ${size} in all can overflow 32 bits`);
+  if (!sumsFit(bias, size)) fail(`a bias of ${bias} and weights of ${size} in all can overflow 32 bits`);
 }
 
 function fail(what: string): never {

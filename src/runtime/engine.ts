@@ -8,8 +8,8 @@ import { WaferError } from '../core/errors';
 import { isStaticShape, type Quant, type StaticShape, shapeText } from '../core/shape';
 import { checkGolden, F32_TOLERANCE } from '../format/golden';
 import type { ImageProcessing, Postprocessing, Provenance, WaferModel } from '../format/model';
-import { readWafer } from '../format/reader';
-import type { Value } from '../graph/ir';
+import { WaferReader } from '../format/reader';
+import { releaseConstants, type Value } from '../graph/ir';
 import { runGolden } from './golden';
 import { imageTensor, isPixels, type Pixels } from './image';
 import { type Explanation, type MemoryUse, type NodeProfile, Session, type TensorData, type TensorInput } from './session';
@@ -68,19 +68,44 @@ export class Engine {
   }
 
   /**
-   * Throws BAD_FILE, NO_DEVICE, CSP, MEMORY, and MISMATCH when a golden run gives other results on this device. A model
-   * without free dimensions is planned and its weights are packed here.
+   * Opens a file that arrives in chunks, which are not to be changed afterwards. A model without free dimensions is planned and
+   * its weights are packed while they arrive; then the file is let go. Throws BAD_FILE, NO_DEVICE, CSP, MEMORY, what `chunks`
+   * throws, and MISMATCH when a golden run gives other results on this device.
    */
-  static async open(file: Uint8Array, binaries: Binaries, { verify = 'off' }: EngineOptions = {}): Promise<Engine> {
-    const model = readWafer(file);
-    const session = new Session(model.graph, await WasmDevice.create(binaries));
+  static async open(
+    chunks: AsyncIterable<Uint8Array>,
+    binaries: Binaries,
+    { verify = 'off' }: EngineOptions = {},
+  ): Promise<Engine> {
+    const creating = WasmDevice.create(binaries);
+    // Whoever fails first is heard; the other may fail unheard.
+    creating.catch(() => {});
+    const reader = new WaferReader();
+    const arriving = chunks[Symbol.asyncIterator]();
+    let bytes = 0;
+    const arrive = async (): Promise<boolean> => {
+      const { done, value } = await arriving.next();
+      if (done) reader.end();
+      else {
+        bytes += value.byteLength;
+        reader.push(value);
+      }
+      return !done;
+    };
+    while (!reader.model) await arrive();
+    const { model } = reader;
+    const session = new Session(model.graph, await creating);
     const shapes = model.graph.inputs.map(({ name, type }) => [name, type.shape] as const);
-    if (shapes.every((entry): entry is [string, StaticShape] => isStaticShape(entry[1])))
-      session.prepare(Object.fromEntries(shapes));
+    const isFixed = shapes.every((entry): entry is [string, StaticShape] => isStaticShape(entry[1]));
+    if (isFixed)
+      for (const { inputs } of session.prepare(Object.fromEntries(shapes)))
+        while (!inputs.every((x) => !x || reader.has(x))) await arrive();
+    while (await arrive());
+    if (isFixed) releaseConstants(model.graph);
     // Integers are exact; f32 may have been summed in another order by the version that packed the file.
     if (verify === 'first-run')
       for (const golden of model.goldens) checkGolden(golden, runGolden(session, golden), F32_TOLERANCE);
-    return new Engine(file.byteLength, model, session);
+    return new Engine(bytes, model, session);
   }
 
   run(inputs: EngineInputs): Record<string, TensorData> {

@@ -1,8 +1,9 @@
 /** `load`: fetches a model, finds a thread to run it in and opens it there. */
 import { nearest, WaferError } from '../core/errors';
 import { download, type Source } from './download';
-import { Engine, type EngineOptions } from './engine';
+import { type Description, Engine, type EngineOptions } from './engine';
 import { Model, type Thread } from './model';
+import { Queue } from './queue';
 import { binaries } from './wasm/binaries';
 import { RemoteEngine } from './worker/remote';
 
@@ -42,37 +43,50 @@ declare const WAFER_WORKER_SCRIPT: string | undefined;
 export async function load(source: Source, options: LoadOptions = {}): Promise<Model> {
   checkOptions(options);
   const { signal, onProgress, worker = true, verify = 'off' } = options;
-  signal?.throwIfAborted();
-  const downloading = download(source, (loaded, total) => onProgress?.({ phase: 'download', loaded, total }), signal);
-  const starting = start(worker);
-  let file: Uint8Array<ArrayBuffer>;
-  try {
-    file = await downloading;
-  } catch (error) {
-    starting.then(({ remote }) => remote?.dispose()).catch(() => {});
-    throw error;
-  }
-  const { remote, thread } = await starting;
-  const opening = () => onProgress?.({ phase: 'open', loaded: file.byteLength, total: file.byteLength });
-  if (!remote) {
-    signal?.throwIfAborted();
-    opening();
-    const engine = await Engine.open(file, binaries(), { verify });
-    return new Model(engine, engine.description, thread);
-  }
-  const abort = () => remote.dispose();
+  if (signal?.aborted) throw signal.reason;
+  const stop = new AbortController();
+  let remote: RemoteEngine | undefined;
+  const abort = () => {
+    stop.abort();
+    remote?.dispose();
+  };
   signal?.addEventListener('abort', abort);
+  const chunks = new Queue<Uint8Array<ArrayBuffer>>();
+  let loaded = 0;
+  const onChunk = (chunk: Uint8Array<ArrayBuffer>, total: number) => {
+    loaded += chunk.byteLength;
+    chunks.push(chunk);
+    onProgress?.({ phase: 'download', loaded, total });
+  };
+  download(source, onChunk, stop.signal)
+    .then(() => onProgress?.({ phase: 'open', loaded, total: loaded }))
+    .then(
+      () => chunks.close(),
+      (error) => chunks.close({ error }),
+    );
   try {
-    signal?.throwIfAborted();
-    opening();
-    return new Model(remote, await remote.open(file, { verify }, binaries), thread);
+    const started = await start(worker, { verify });
+    remote = started.remote;
+    if (remote) return new Model(remote, await opened(remote, chunks), started.thread);
+    const engine = await Engine.open(chunks, binaries(), { verify });
+    return new Model(engine, engine.description, started.thread);
   } catch (error) {
-    remote.dispose();
-    signal?.throwIfAborted();
+    abort();
+    if (signal?.aborted) throw signal.reason;
     throw error;
   } finally {
     signal?.removeEventListener('abort', abort);
   }
+}
+
+/** Sends a worker what arrives until it has opened it, or refused to. */
+async function opened(remote: RemoteEngine, chunks: AsyncIterable<Uint8Array<ArrayBuffer>>): Promise<Description> {
+  const sending = async () => {
+    for await (const chunk of chunks) remote.send(chunk);
+    remote.send(null);
+  };
+  const [description] = await Promise.all([remote.opened, sending()]);
+  return description;
 }
 
 const OPTIONS: readonly string[] = [
@@ -106,16 +120,19 @@ function checkOptions(options: LoadOptions): void {
     throw new WaferError('NO_DEVICE', 'this version computes on one thread', { hint: 'leave `threads` out, or pass 1' });
 }
 
-/** A worker, or none and why. */
-async function start(worker: boolean | string | URL): Promise<{ remote?: RemoteEngine; thread: Thread }> {
+/** A worker that is to open the file, or none and why. */
+async function start(worker: boolean | string | URL, options: EngineOptions): Promise<{ remote?: RemoteEngine; thread: Thread }> {
   if (worker === false) return { thread: { kind: 'main', why: 'worker: false was asked for' } };
   if (worker !== true)
-    return { remote: await RemoteEngine.start(worker), thread: { kind: 'worker', why: `started from ${worker}` } };
+    return { remote: await RemoteEngine.start(worker, options), thread: { kind: 'worker', why: `started from ${worker}` } };
   if (typeof WAFER_WORKER_SCRIPT !== 'string' || typeof Worker !== 'function')
     return { thread: { kind: 'main', why: 'no worker can be started here' } };
   const url = URL.createObjectURL(new Blob([WAFER_WORKER_SCRIPT], { type: 'text/javascript' }));
   try {
-    return { remote: await RemoteEngine.start(url), thread: { kind: 'worker', why: 'started from the bundle' } };
+    return {
+      remote: await RemoteEngine.start(url, options, binaries),
+      thread: { kind: 'worker', why: 'started from the bundle' },
+    };
   } catch (error) {
     return { thread: { kind: 'main', why: error instanceof Error ? error.message : String(error) } };
   } finally {

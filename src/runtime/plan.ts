@@ -44,11 +44,24 @@ export interface PlannedNode {
   readonly calls: readonly Call[];
 }
 
-/** How a resident block gets its contents. */
-export type Fill =
-  | { readonly kind: 'copy'; readonly place: Place; data(): TypedArray; readonly type?: TensorType }
+/** A resident block, and how it gets its contents. */
+export type Fill = { readonly key: string; readonly place: Place } & (
+  | { readonly kind: 'copy'; readonly data: TypedArray; readonly type?: TensorType }
   /** `call` packs the operands in `staged`, which lie after all resident blocks meanwhile. */
-  | { readonly kind: 'pack'; readonly place: Place; readonly call: Call; readonly staged: readonly Staged[] };
+  | { readonly kind: 'pack'; readonly call: Call; readonly staged: readonly Staged[] }
+);
+
+/** The resident blocks that a node needs and the session does not have yet. */
+export interface Added {
+  /** In order. */
+  readonly fills: readonly Fill[];
+  /** End of the resident region with them. */
+  readonly residentBytes: number;
+  /** Arena bytes needed while they are made. */
+  readonly stagingBytes: number;
+  /** Ranges between them that nothing may write; only in guarded plans. */
+  readonly guards: readonly Place[];
+}
 
 export interface Staged {
   readonly place: Place;
@@ -63,21 +76,17 @@ export interface Plan {
   readonly inputs: readonly Slot[];
   readonly outputs: readonly Slot[];
   readonly nodes: readonly PlannedNode[];
-  /** Resident blocks that this plan needs and the session does not have yet, and their contents in order. */
-  readonly added: Residents;
-  readonly fills: readonly Fill[];
-  /** End of the resident region with `added`. */
+  /** End of the resident region. */
   readonly residentBytes: number;
   /** Size of the arena, slack included. */
   readonly arenaBytes: number;
-  /** Arena bytes needed while `fills` are made. */
-  readonly stagingBytes: number;
   /** Ranges that nothing may write; only in guarded plans. */
   readonly guards: readonly Place[];
 }
 
 export interface PlanOptions {
   dot: DotKind;
+  /** Those that are there already. */
   residents: Residents;
   residentBytes: number;
   /** Gives every buffer bytes of its own with a guard range after each, so that stray writes show. For tests. */
@@ -86,7 +95,9 @@ export interface PlanOptions {
 
 /** Throws what operators throw for shapes that they cannot take, located at the node. */
 export function makePlan(graph: Graph, bindings: Bindings, options: PlanOptions): Plan {
-  return new Planner(graph, bindings, options).plan();
+  const planner = new Planner(graph, bindings, options);
+  for (const node of graph.nodes) planner.add(node);
+  return planner.finish();
 }
 
 /** Bytes of a tensor. */
@@ -97,16 +108,22 @@ interface Owned extends Buffer {
   readonly places: Place[];
 }
 
-class Planner {
+/**
+ * Makes a plan node by node: all nodes of the graph are added in order. What a node adds to the resident blocks needs the elements
+ * of its own constants and no others. Throws what `makePlan` does.
+ */
+export class Planner {
+  private readonly nodes: PlannedNode[] = [];
+  private readonly lastUse: ReadonlyMap<Value, number>;
   private readonly operands = new Map<Value, Operand>();
   private readonly places = new Map<Operand | Block, Place>();
   private readonly buffers: Owned[] = [];
   private readonly bufferOf = new Map<Operand, Owned>();
   /** Names of constants by their elements, which a reshape of them shares. */
   private readonly constantNames = new Map<TypedArray, string>();
-  private readonly added = new Map<string, Place>();
+  private readonly residents: Map<string, Place>;
   private readonly guards: Place[] = [];
-  private readonly fills: Fill[] = [];
+  private fills: Fill[] = [];
   private residentBytes: number;
   private stagingBytes = 0;
 
@@ -115,19 +132,29 @@ class Planner {
     private readonly bindings: Bindings,
     private readonly options: PlanOptions,
   ) {
+    this.residents = new Map(options.residents);
     this.residentBytes = options.residentBytes;
-  }
-
-  plan(): Plan {
-    const { graph } = this;
-    const lastUse = this.lastUses();
+    this.lastUse = this.lastUses();
     for (const input of graph.inputs) {
-      const type = { ...input.type, shape: evaluateShape(input.type.shape, this.bindings) };
+      const type = { ...input.type, shape: evaluateShape(input.type.shape, bindings) };
       const operand: Operand = { type };
       this.operands.set(input, operand);
-      this.own(operand, -1, lastUse.get(input) ?? -1);
+      this.own(operand, -1, this.lastUse.get(input) ?? -1);
     }
-    const nodes = graph.nodes.map((node, step) => located({ node: nodeText(node) }, () => this.node(node, step, lastUse)));
+  }
+
+  add(node: Node): Added {
+    const guarded = this.guards.length;
+    this.fills = [];
+    this.stagingBytes = 0;
+    this.nodes.push(located({ node: nodeText(node) }, () => this.node(node, this.nodes.length)));
+    const { fills, residentBytes, stagingBytes } = this;
+    return { fills, residentBytes, stagingBytes, guards: this.guards.slice(guarded) };
+  }
+
+  /** To be called when all nodes were added. */
+  finish(): Plan {
+    const { graph, nodes } = this;
     const outputs = graph.outputs.map(({ name, value }) => this.slot(name, this.operand(value)));
     const arenaBytes = this.layOut();
     return {
@@ -135,11 +162,8 @@ class Planner {
       inputs: graph.inputs.map((x) => this.slot(x.name, this.operand(x))),
       outputs,
       nodes,
-      added: this.added,
-      fills: this.fills,
       residentBytes: this.residentBytes,
       arenaBytes,
-      stagingBytes: this.stagingBytes,
       guards: this.guards,
     };
   }
@@ -188,7 +212,7 @@ class Planner {
     this.bufferOf.set(operand, buffer);
   }
 
-  private node(node: Node, step: number, lastUse: ReadonlyMap<Value, number>): PlannedNode {
+  private node(node: Node, step: number): PlannedNode {
     const { op } = node;
     const attrs = this.evaluateAttrs(node);
     const inputs = node.inputs.map((x) => x && this.operand(x));
@@ -198,7 +222,7 @@ class Planner {
       const operand: Operand = op.alias && source?.data ? { type, data: source.data } : { type };
       this.operands.set(node.outputs[i]!, operand);
       if (operand.data) return operand;
-      const last = lastUse.get(node.outputs[i]!) ?? step;
+      const last = this.lastUse.get(node.outputs[i]!) ?? step;
       const host = op.alias ? this.bufferOf.get(source!) : this.inplaceHost(node, inputs, type, step);
       if (host) this.join(operand, host, last);
       else this.own(operand, step, last);
@@ -253,11 +277,11 @@ class Planner {
   /** The resident block of this key, made by `fill` unless the session or this plan has it. */
   private resident(key: string, bytes: number, fill: (place: Place, block: Block) => Fill): Block {
     const block = { bytes };
-    let place = this.options.residents.get(key) ?? this.added.get(key);
+    let place = this.residents.get(key);
     if (!place) {
       place = { region: 'resident', offset: this.residentBytes, bytes };
       this.residentBytes += this.guarded(place);
-      this.added.set(key, place);
+      this.residents.set(key, place);
       this.places.set(block, place);
       this.fills.push(fill(place, block));
     }
@@ -266,9 +290,9 @@ class Planner {
   }
 
   private constant(key: string, make: () => TypedArray): Block {
-    const known = this.options.residents.get(key) ?? this.added.get(key);
+    const known = this.residents.get(key);
     const data = known ? undefined : make();
-    return this.resident(key, known?.bytes ?? data!.byteLength, (place) => ({ kind: 'copy', place, data: () => data! }));
+    return this.resident(key, known?.bytes ?? data!.byteLength, (place) => ({ kind: 'copy', key, place, data: data! }));
   }
 
   private packed(key: string, source: Operand, bytes: number, dispatch: (packed: Block) => Dispatch): Block {
@@ -286,7 +310,7 @@ class Planner {
         return at;
       });
       this.stagingBytes = Math.max(this.stagingBytes, staging + SLACK);
-      return { kind: 'pack', place, call: { kernel, args: placed, rows }, staged };
+      return { kind: 'pack', key, place, call: { kernel, args: placed, rows }, staged };
     });
   }
 
@@ -301,12 +325,8 @@ class Planner {
     if (known) return known;
     invariant('type' in arg && arg.data, () => 'a dispatch names memory that is neither operand nor block');
     const { data, type } = arg;
-    const block = this.resident(`=${this.constantNames.get(data)}`, data.byteLength, (place) => ({
-      kind: 'copy',
-      place,
-      data: () => data,
-      type,
-    }));
+    const key = `=${this.constantNames.get(data)}`;
+    const block = this.resident(key, data.byteLength, (place) => ({ kind: 'copy', key, place, data, type }));
     const place = this.places.get(block)!;
     this.places.set(arg, place);
     return place;

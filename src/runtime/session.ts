@@ -9,7 +9,7 @@ import { type Graph, type Node, nodeText } from '../graph/ir';
 import { align } from './arena';
 import { bindShapes } from './bind';
 import type { Device, Kernel } from './device';
-import { type Call, makePlan, type Place, type Plan, type Slot } from './plan';
+import { type Added, type Call, type Place, type Plan, Planner, type Slot } from './plan';
 
 /** A tensor at the boundary of a run. Quantised tensors (`i8`) hold levels. */
 export interface TensorData {
@@ -115,12 +115,14 @@ export class Session {
   }
 
   /**
-   * Makes the plan for these input shapes ahead of the first run, so that it takes no longer than the next. Throws as
-   * `run` does.
+   * Makes the plan for these input shapes ahead of the first run, so that it takes no longer than the next. Gives each node before
+   * it takes the elements of the node's constants, which need not be there earlier. Throws as `run` does.
    */
-  prepare(shapes: Readonly<Record<string, StaticShape>>): void {
+  *prepare(shapes: Readonly<Record<string, StaticShape>>): Generator<Node, void> {
     this.alive();
-    this.planned(this.graph.inputs.map(({ name }) => shapes[name]!));
+    const ordered = this.graph.inputs.map(({ name }) => shapes[name]!);
+    this.keep(ordered, yield* this.planning(ordered));
+    this.planned(ordered);
   }
 
   /** Times each node over `runs` runs after one that is not counted. Throws ARGUMENT, and what `run` does. */
@@ -176,7 +178,7 @@ export class Session {
     this.alive();
     checkInputs(this.graph, inputs);
     const bound = this.planned(this.graph.inputs.map(({ name }) => inputs[name]!.shape));
-    if (this.options.guard) this.fillGuards(bound.plan, 'arena');
+    this.fillGuards(bound.plan.guards.filter((guard) => guard.region === 'arena'));
     return bound;
   }
 
@@ -186,42 +188,67 @@ export class Session {
 
   /** The plan for input shapes in order of the graph's inputs, from the kept ones or made now. */
   private planned(shapes: readonly StaticShape[]): Bound {
-    const key = shapes.map((shape) => shape.join()).join(';');
+    const key = keyOf(shapes);
     let bound = this.plans.get(key);
-    if (bound) this.plans.delete(key);
-    else bound = { plan: this.makePlan(shapes), base: -1, kernels: [], args: [], starts: [] };
-    this.plans.set(key, bound);
-    if (this.plans.size > this.options.plans) this.plans.delete(this.plans.keys().next().value!);
+    if (bound) {
+      this.plans.delete(key);
+      this.plans.set(key, bound);
+    } else bound = this.keep(shapes, resultOf(this.planning(shapes)));
     if (bound.base !== this.arenaBase) this.bind(bound);
     this.latest = bound;
     return bound;
   }
 
-  private makePlan(shapes: readonly StaticShape[]): Plan {
+  private keep(shapes: readonly StaticShape[], plan: Plan): Bound {
+    const bound: Bound = { plan, base: -1, kernels: [], args: [], starts: [] };
+    this.plans.set(keyOf(shapes), bound);
+    if (this.plans.size > this.options.plans) this.plans.delete(this.plans.keys().next().value!);
+    return bound;
+  }
+
+  /** Makes a plan and its resident blocks; gives each node before it takes the elements of the node's constants. */
+  private *planning(shapes: readonly StaticShape[]): Generator<Node, Plan> {
     const bindings = bindShapes(
       this.graph.inputs.map(({ name, type }, i) => ({ name, declared: type.shape, given: shapes[i]! })),
     );
     const { residents, residentBytes, device } = this;
-    const plan = makePlan(this.graph, bindings, { dot: device.dot, residents, residentBytes, guard: this.options.guard });
-    const bytes = align(device.heapBase) + plan.residentBytes + Math.max(plan.arenaBytes, plan.stagingBytes);
-    if (bytes > this.options.memoryCap)
-      throw new WaferError(
-        'MEMORY',
-        `these input shapes need ${mebibytes(bytes)} of memory, the limit is ${mebibytes(this.options.memoryCap)}`,
-        { hint: 'use smaller inputs' },
-      );
-    device.reserve(bytes);
-    for (const [name, place] of plan.added) this.residents.set(name, place);
-    this.residentBytes = plan.residentBytes;
-    if (this.options.guard) this.fillGuards(plan, 'resident');
-    for (const fill of plan.fills) {
-      if (fill.kind === 'copy') this.write(fill.place, fill.data(), fill.type);
+    const { guard } = this.options;
+    const planner = new Planner(this.graph, bindings, { dot: device.dot, residents, residentBytes, guard });
+    for (const node of this.graph.nodes) {
+      yield node;
+      this.makeResident(planner.add(node));
+    }
+    const plan = planner.finish();
+    this.reserve(plan.residentBytes + plan.arenaBytes);
+    return plan;
+  }
+
+  private makeResident({ fills, residentBytes, stagingBytes, guards }: Added): void {
+    if (!fills.length) return;
+    this.reserve(residentBytes + stagingBytes);
+    this.residentBytes = residentBytes;
+    this.fillGuards(guards);
+    for (const fill of fills) {
+      if (fill.kind === 'copy') this.write(fill.place, fill.data, fill.type);
       else {
         for (const { place, operand } of fill.staged) this.write(place, operand.data!, operand.type);
-        device.kernel(fill.call.kernel)(...this.resolve(fill.call));
+        this.device.kernel(fill.call.kernel)(...this.resolve(fill.call));
       }
+      this.residents.set(fill.key, fill.place);
     }
-    return plan;
+  }
+
+  /** Makes so many bytes from the start of the resident region usable. Throws MEMORY. */
+  private reserve(bytes: number): void {
+    const end = align(this.device.heapBase) + bytes;
+    const { memoryCap } = this.options;
+    if (end > memoryCap)
+      throw new WaferError(
+        'MEMORY',
+        `these input shapes need ${mebibytes(end)} of memory, the limit is ${mebibytes(memoryCap)}`,
+        { hint: 'use smaller inputs' },
+      );
+    this.device.reserve(end);
   }
 
   /** Resident blocks may have been added since `bound` was made, which moves the arena. */
@@ -289,8 +316,8 @@ export class Session {
     return { data, shape: type.shape, dtype: type.dtype };
   }
 
-  private fillGuards(plan: Plan, region: Place['region']): void {
-    for (const guard of plan.guards) if (guard.region === region) this.bytes(guard).fill(GUARD_BYTE);
+  private fillGuards(guards: readonly Place[]): void {
+    for (const guard of guards) this.bytes(guard).fill(GUARD_BYTE);
   }
 
   private checkGuards(plan: Plan): void {
@@ -298,6 +325,17 @@ export class Session {
       const at = this.bytes(guard).findIndex((byte) => byte !== GUARD_BYTE);
       invariant(at < 0, () => `a kernel wrote ${at} bytes past the end of a buffer in the ${guard.region} region`);
     }
+  }
+}
+
+/** Plans are kept by the shapes of their inputs. */
+const keyOf = (shapes: readonly StaticShape[]): string => shapes.map((shape) => shape.join()).join(';');
+
+/** What a generator returns once it has given all it gives. */
+function resultOf<T>(steps: Generator<unknown, T>): T {
+  for (;;) {
+    const step = steps.next();
+    if (step.done) return step.value;
   }
 }
 

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { section, withSection } from '../../bench/markdown';
 import type { Timed } from '../../bench/pages';
-import { isAstray, rowsOf } from '../../bench/rows';
+import { coldRowsOf, coldTableOf, isAstray, rowsOf, tableOf } from '../../bench/rows';
 import { relayout } from '../../bench/runtimes/relayout';
 
 const timed = (runtime: Timed['runtime'], times: number[], output: number[] | undefined): Timed => ({
@@ -32,7 +32,7 @@ test('bench rows: float models that compute something else are seen, NaN too', (
 });
 
 test('bench markdown: a command replaces its own section only', () => {
-  const made = (command: string, date: string) => section(rows, { command, date, browser: 'b', machine: 'm' });
+  const made = (command: string, date: string) => section(tableOf(rows), { command, date, browser: 'b', machine: 'm' });
   const once = withSection(withSection('# Title\n', made('a', '1')), made('b', '1'));
   expect(once).toBe(`# Title\n\n${made('a', '1')}\n${made('b', '1')}`);
   expect(withSection(once, made('a', '2'))).toBe(`# Title\n\n${made('a', '2')}\n${made('b', '1')}`);
@@ -46,4 +46,25 @@ test('bench relayout: images go between channels first and last, other shapes do
   expect(relayout(last, [1, 3, 4, 2], [1, 2, 3, 4])).toEqual(data);
   expect(relayout(data, [1, 2, 3, 4], [1, 4, 3, 2])).toBeUndefined();
   expect(relayout(data, [24], [2, 12])).toBeUndefined();
+});
+
+test("bench rows: of first results, medians and ratios of time and memory to Wafer's", () => {
+  const result = (first: number, peak: number) => ({
+    ...{ first, peak, added: peak / 2, script: first / 4, loaded: first / 2 },
+    build: 'b',
+    threads: 1,
+    output: [1, 2],
+  });
+  const cold = (runtime: Timed['runtime'], results: ReturnType<typeof result>[]) => ({ ...timed(runtime, [], [1, 2]), results });
+  const mib = 2 ** 20;
+  const runs = [
+    cold('wafer', [result(90, 60 * mib), result(80, 70 * mib), result(100, 50 * mib)]),
+    cold('litert', [result(360, 120 * mib)]),
+  ];
+  const [own, other] = coldRowsOf('net', { timed: runs, left: [], failed: [] }, [1, 2]);
+  expect(own).toMatchObject({ median_ms: 90, min_ms: 80, loaded_ms: 45, peak_mib: 60, ratio: 1, memory_ratio: 1 });
+  expect(other).toMatchObject({ median_ms: 360, script_ms: 90, peak_mib: 120, ratio: 4, memory_ratio: 2 });
+  const unknown = coldRowsOf('net', { timed: [cold('wafer', [result(90, Number.NaN)])], left: [], failed: [] }, [1, 2]);
+  expect(unknown[0]).toMatchObject({ peak_mib: null, memory_ratio: null });
+  expect(coldTableOf(unknown).rows[0]!.length).toBe(coldTableOf([]).heading.length);
 });

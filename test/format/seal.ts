@@ -1,7 +1,7 @@
 /** Takes files apart and puts them together with right checksums, so that tests reach the checks behind those. */
 import { crc32 } from '../../src/core/crc';
 import { alignUp, HEADER_BYTES, MAGIC, ROW_BYTES, VERSION } from '../../src/format/layout';
-import { readSections } from '../../src/format/sections';
+import { readSections } from '../../src/format/reader';
 
 export interface Part {
   tag: string;

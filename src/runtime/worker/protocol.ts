@@ -6,8 +6,8 @@ import type { Binaries } from '../wasm/device';
 
 /** The worker's methods: arguments and result of each. */
 export interface Methods {
-  /** `binaries` is left out where the worker carries its own. */
-  open: { args: [file: Uint8Array, options: EngineOptions, binaries?: Binaries]; result: Description };
+  /** Of the file whose chunks follow. `binaries` is left out where the worker carries its own. */
+  open: { args: [options: EngineOptions, binaries?: Binaries]; result: Description };
   run: { args: [inputs: EngineInputs]; result: Record<string, TensorData> };
   profile: { args: [inputs: EngineInputs, options: ProfileOptions]; result: NodeProfile[] };
   explain: { args: []; result: Explanation };
@@ -21,10 +21,18 @@ export interface Call<M extends Method = Method> {
   args: Methods[M]['args'];
 }
 
+/** The next bytes of the file that is being opened; null behind the last. They have no answer. */
+export interface Chunk {
+  chunk: Uint8Array | null;
+}
+
 /** The error as `WaferError.toJSON` gives it, or a bug's text. */
 export type Failure = { wafer: ReturnType<WaferError['toJSON']> } | { bug: string };
 
-/** The first message says that the worker's script runs, and whether it carries the WASM binaries. */
-export type Hello = { hello: true; binaries: boolean; lock?: string };
+/** The first message says that the worker's script runs. */
+export type Hello = { hello: true };
+
+/** The name of a Web Lock that is held for as long as the worker lives. */
+export type Held = { lock: string };
 
 export type Answer = { id: number; result: unknown } | { id: number; failure: Failure };

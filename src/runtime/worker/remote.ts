@@ -3,7 +3,7 @@ import { WaferError } from '../../core/errors';
 import type { Description, EngineInputs, EngineOptions, ProfileOptions } from '../engine';
 import type { Explanation, MemoryUse, NodeProfile, TensorData } from '../session';
 import type { Binaries } from '../wasm/device';
-import type { Answer, Failure, Hello, Method, Methods } from './protocol';
+import type { Answer, Chunk, Failure, Held, Method, Methods } from './protocol';
 
 interface Pending {
   resolve(result: never): void;
@@ -15,21 +15,24 @@ export class RemoteEngine {
   private calls = 0;
   private dead: WaferError | undefined;
 
+  /** Settles when the file is open; its bytes are what `send` was given. Rejects as `Engine.open` does. */
+  readonly opened: Promise<Description>;
+
   private constructor(
     private readonly worker: Worker,
-    private readonly hello: Hello,
+    options: EngineOptions,
+    binaries: (() => Binaries) | undefined,
   ) {
-    worker.onmessage = ({ data }) => this.settle(data as Answer);
-    worker.onerror = (event) => this.die(`the worker failed: ${event.message ?? 'no reason given'}`);
-    worker.onmessageerror = () => this.die('the worker sent what cannot be read');
-    if (hello.lock) {
-      const died = () => this.die('the worker ended');
-      navigator.locks.request(hello.lock, died).catch(() => {});
-    }
+    this.opened = this.call('open', binaries ? [options, binaries()] : [options]);
+    // It may fail before anybody waits for it.
+    this.opened.catch(() => {});
   }
 
-  /** Resolves once the worker's script runs. Rejects with NOT_FOUND where it cannot be started. */
-  static start(url: string | URL): Promise<RemoteEngine> {
+  /**
+   * Starts a worker that opens a file, and resolves once its script runs. `binaries` is left out where that carries its own.
+   * Rejects with NOT_FOUND where it cannot be started.
+   */
+  static start(url: string | URL, options: EngineOptions, binaries?: () => Binaries): Promise<RemoteEngine> {
     return new Promise((resolve, reject) => {
       const refused = (why: string) =>
         reject(
@@ -41,16 +44,21 @@ export class RemoteEngine {
         const worker = new Worker(url, { name: 'wafer' });
         worker.onerror = (event) =>
           refused(event.message || 'it was not found, or the page’s content security policy forbids it');
-        worker.onmessage = ({ data }) => resolve(new RemoteEngine(worker, data as Hello));
+        // The worker finds this call waiting when it starts.
+        const remote = new RemoteEngine(worker, options, binaries);
+        worker.onmessage = () => {
+          remote.listen();
+          resolve(remote);
+        };
       } catch (error) {
         refused(String(error));
       }
     });
   }
 
-  /** `file` is handed over: its buffer is empty afterwards. */
-  open(file: Uint8Array<ArrayBuffer>, options: EngineOptions, binaries: () => Binaries): Promise<Description> {
-    return this.call('open', this.hello.binaries ? [file, options] : [file, options, binaries()], [file.buffer]);
+  /** The next bytes of the file, null behind the last. They are handed over: their buffer is empty afterwards. */
+  send(chunk: Uint8Array<ArrayBuffer> | null): void {
+    if (!this.dead) this.worker.postMessage({ chunk } satisfies Chunk, chunk ? [chunk.buffer] : []);
   }
 
   run(inputs: EngineInputs): Promise<Record<string, TensorData>> {
@@ -90,6 +98,18 @@ export class RemoteEngine {
         reject(new WaferError('ARGUMENT', `the inputs cannot be sent to the worker: ${error}`));
       }
     });
+  }
+
+  private listen(): void {
+    const { worker } = this;
+    worker.onmessage = ({ data }) => ('lock' in data ? this.watch(data as Held) : this.settle(data as Answer));
+    worker.onerror = (event) => this.die(`the worker failed: ${event.message ?? 'no reason given'}`);
+    worker.onmessageerror = () => this.die('the worker sent what cannot be read');
+  }
+
+  private watch({ lock }: Held): void {
+    const died = () => this.die('the worker ended');
+    navigator.locks.request(lock, died).catch(() => {});
   }
 
   private settle(answer: Answer): void {

@@ -4,25 +4,27 @@
  */
 import { invariant, WaferError } from '../../core/errors';
 import { Engine } from '../engine';
+import { Queue } from '../queue';
 import type { Binaries } from '../wasm/device';
-import type { Answer, Call, Failure, Hello, Methods } from './protocol';
+import type { Answer, Call, Chunk, Failure, Held, Hello, Methods } from './protocol';
 
 /** What is used of a DedicatedWorkerGlobalScope. */
 export interface Scope {
-  onmessage: ((event: { data: Call }) => void) | null;
-  postMessage(message: Answer | Hello, transfer: Transferable[]): void;
+  onmessage: ((event: { data: Call | Chunk }) => void) | null;
+  postMessage(message: Answer | Hello | Held, transfer: Transferable[]): void;
 }
 
 /** Starts to answer; `own` gives the binaries where the script carries them. */
 export function serve(scope: Scope, own?: () => Binaries): void {
   let engine: Engine | undefined;
+  const chunks = new Queue<Uint8Array>();
 
   async function answer({ method, args }: Call): Promise<unknown> {
     if (method === 'open') {
-      const [file, options, given] = args as Methods['open']['args'];
+      const [options, given] = args as Methods['open']['args'];
       const binaries = own?.() ?? given;
       invariant(binaries, () => 'the worker was given no binaries');
-      engine = await Engine.open(file, binaries, options);
+      engine = await Engine.open(chunks, binaries, options);
       return engine.description;
     }
     invariant(engine, () => `${method} before open`);
@@ -32,6 +34,7 @@ export function serve(scope: Scope, own?: () => Binaries): void {
   // Calls are chained, so that a run does not start while the model is still being opened.
   let last: Promise<void> = Promise.resolve();
   scope.onmessage = ({ data: call }) => {
+    if ('chunk' in call) return call.chunk ? chunks.push(call.chunk) : chunks.close();
     last = last
       .then(() => answer(call))
       .then(
@@ -40,7 +43,8 @@ export function serve(scope: Scope, own?: () => Binaries): void {
         (error) => scope.postMessage({ id: call.id, failure: failureOf(error) }, []),
       );
   };
-  void holdLock().then((lock) => scope.postMessage({ hello: true, binaries: own !== undefined, ...(lock ? { lock } : {}) }, []));
+  scope.postMessage({ hello: true }, []);
+  void holdLock().then((lock) => lock && scope.postMessage({ lock }, []));
 }
 
 const buffersOf = (outputs: Methods['run']['result']): Transferable[] => [
