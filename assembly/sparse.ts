@@ -10,11 +10,12 @@ import { dot, WIDE } from './dot';
 import { unstage } from './line';
 import { addend, bound, follow, PANEL, rescale, storeFloats, storeLevels } from './requant';
 
-/** Vectors of 4 rows in a tile. With a weight and an activation they are all the registers that there are. */
+/** Vectors of 4 rows in a tile: with a weight and an activation, as many as there are registers. */
 const VECTORS = 13;
+/** Bytes of a unit of all rows of a tile; src/ops/sparsity.ts has it too. */
 const PITCH: usize = VECTORS << 4;
 
-/** Transposes 4 vectors of 4 words, which are at `from` and `step` apart, and writes the first `count`, `pitch` apart. */
+/** Transposes 4 vectors of 4 words and writes the first `count` of the result, `pitch` bytes apart. */
 @inline
 function transpose(a: v128, b: v128, c: v128, d: v128, to: usize, pitch: usize, count: i32): void {
   const ab = i32x4.shuffle(a, b, 0, 4, 1, 5), cd = i32x4.shuffle(c, d, 0, 4, 1, 5);
@@ -80,7 +81,7 @@ function panel(relaxed: bool, vectors: i32, tile: usize, list: usize, biases: us
       if (vectors > 10) {
         c10 = dot(relaxed, w, v128.load(x, 160), c10);
         c11 = dot(relaxed, w, v128.load(x, 176), c11);
-        }
+      }
       if (vectors > 12) c12 = dot(relaxed, w, v128.load(x, 192), c12);
     }
     v128.store(sums, c0);
@@ -108,6 +109,7 @@ function panel(relaxed: bool, vectors: i32, tile: usize, list: usize, biases: us
   return list;
 }
 
+/** `vectors` is rounded up to a number that there is code for: rows of the tile that are not rows at all cost time only. */
 @inline
 function panels(relaxed: bool, vectors: i32, tile: usize, list: usize, biases: usize, sums: usize): usize {
   if (vectors > 12) return panel(relaxed, 13, tile, list, biases, sums);

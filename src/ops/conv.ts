@@ -39,7 +39,7 @@ import {
   productType,
 } from './product';
 import { narrow } from './slice';
-import { sparseCase, sparseWeights } from './sparsity';
+import { SPARSE_BYTES, sparseCases, sparseWeights } from './sparsity';
 import { step } from './steps';
 import { extentOf, windowCounts, windowOf } from './window';
 
@@ -146,7 +146,7 @@ function windowDispatches(node: Lowering<ConvAttrs>): Dispatch[] {
         rows: panels,
       }));
     const banded = padded || dot !== 'u8';
-    const blocks = blocksOf(node, c * size, blockBytes(size * o * taps * depth));
+    const blocks = blocksOf(node, c * size, sparse ? SPARSE_BYTES : blockBytes(size * o * taps * depth));
     const band = blocks.bytes / size;
     const scratch = node.scratch(
       208 + 4 * (blocks.height * blocks.width + taps) + (banded ? align(band, 32) + 32 : 0) + (dot === 'i16' ? 2 * band + 32 : 0),
@@ -519,15 +519,15 @@ function casesOf(): Case<ConvAttrs>[] {
   });
   const sparse: (Geometry & { share: number })[] = [
     { x: [2, 7, 7, 24], w: [9, 3, 3, 24], attrs: { pads: [1, 1, 1, 1] }, share: 0.8 },
-    { x: [1, 9, 11, 3], w: [8, 3, 3, 3], attrs: { pads: [0, 0, 1, 1], strides: [2, 2] }, share: 0.5 },
-    { x: [1, 9, 9, 6], w: [11, 3, 2, 6], share: 0.6 },
-    { x: [1, 12, 11, 6], w: [8, 3, 3, 6], attrs: { pads: [2, 3, 2, 3], dilations: [2, 3] }, share: 0.7 },
+    { x: [1, 9, 11, 3], w: [8, 3, 3, 3], attrs: { pads: [0, 0, 1, 1], strides: [2, 2] }, share: 0.9 },
+    { x: [1, 9, 9, 6], w: [11, 3, 2, 6], share: 0.75 },
+    { x: [1, 12, 11, 6], w: [8, 3, 3, 6], attrs: { pads: [2, 3, 2, 3], dilations: [2, 3] }, share: 0.8 },
     { x: [1, 3, 200, 96], w: [24, 3, 3, 96], attrs: { pads: [1, 1, 1, 1] }, share: 0.9 },
+    { x: [1, 5, 6, 20], w: [10, 1, 1, 20], share: 0.9 },
   ];
   for (const g of sparse) {
-    const [o, kh, kw, depth] = g.w;
-    const weights = sparseCase(o * kh * kw * depth, (g.attrs?.dilations ? 1 : kw) * depth, g.share);
-    list.push(...integerCases<ConvAttrs>(g.x, g.w, outputOf(g), kh * kw * depth, g.attrs, weights).slice(0, 7));
+    const length = g.w[3] * (g.attrs?.dilations ? 1 : g.w[2]);
+    list.push(...sparseCases<ConvAttrs>(g.x, g.w, outputOf(g), length, g.share, g.attrs));
   }
   return list;
 }

@@ -25,7 +25,7 @@ import {
   productInputs,
   productType,
 } from './product';
-import { SPARSE_ROWS, sparseCase, sparseWeights } from './sparsity';
+import { SPARSE_ROWS, sparseCases, sparseWeights } from './sparsity';
 import { step } from './steps';
 
 export const op = defineOp({
@@ -212,12 +212,12 @@ function casesOf(): Case<ProductAttrs>[] {
   );
   for (const [m, k, n] of sizes) list.push(...integerCases([m, k], [n, k], [m, n], k));
   const sparse = [
-    [16, 64, 8, 0.5],
+    [16, 64, 8, 0.75],
     [49, 38, 19, 0.7],
     [53, 29, 7, 0.9],
-    [230, 16, 12, 0.8],
+    [230, 40, 12, 0.8],
     [40, 20, 9, 1],
   ] as const;
-  for (const [m, k, n, share] of sparse) list.push(...integerCases([m, k], [n, k], [m, n], k, {}, sparseCase(n * k, k, share)));
+  for (const [m, k, n, share] of sparse) list.push(...sparseCases([m, k], [n, k], [m, n], k, share));
   return list;
 }
