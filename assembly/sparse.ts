@@ -71,6 +71,8 @@ function panel(relaxed: bool, vectors: i32, tile: usize, list: usize, biases: us
       if (vectors > 4) {
         c4 = dot(relaxed, w, v128.load(x, 64), c4);
         c5 = dot(relaxed, w, v128.load(x, 80), c5);
+      }
+      if (vectors > 6) {
         c6 = dot(relaxed, w, v128.load(x, 96), c6);
         c7 = dot(relaxed, w, v128.load(x, 112), c7);
       }
@@ -93,6 +95,8 @@ function panel(relaxed: bool, vectors: i32, tile: usize, list: usize, biases: us
     if (vectors > 4) {
       v128.store(sums, c4, 64);
       v128.store(sums, c5, 80);
+    }
+    if (vectors > 6) {
       v128.store(sums, c6, 96);
       v128.store(sums, c7, 112);
     }
@@ -115,7 +119,8 @@ function panels(relaxed: bool, vectors: i32, tile: usize, list: usize, biases: u
   if (vectors > 12) return panel(relaxed, 13, tile, list, biases, sums);
   if (vectors > 10) return panel(relaxed, 12, tile, list, biases, sums);
   if (vectors > 8) return panel(relaxed, 10, tile, list, biases, sums);
-  if (vectors > 4) return panel(relaxed, 8, tile, list, biases, sums);
+  if (vectors > 6) return panel(relaxed, 8, tile, list, biases, sums);
+  if (vectors > 4) return panel(relaxed, 6, tile, list, biases, sums);
   if (vectors > 2) return panel(relaxed, 4, tile, list, biases, sums);
   return panel(relaxed, 2, tile, list, biases, sums);
 }
