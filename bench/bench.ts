@@ -38,6 +38,9 @@ const STEADY = [
   '--disable-backgrounding-occluded-windows',
 ];
 
+/** The address bar has pages of its own, which work when a page opens. */
+const QUIET = ['--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup'];
+
 const words = (text: string): string[] => text.split(/[\s,]+/).filter(Boolean);
 
 function peerNames(text: string): RuntimeName[] {
@@ -116,7 +119,7 @@ async function timeAll(
   await assembleSite();
   const runtimes: RuntimeName[] = peers ? ['wafer', ...peers] : RUNTIME_NAMES;
   const v8 = flags.flags.map((flag) => flag.replace(/^--js-flags=/, ''));
-  const args = [...STEADY, ...flags.browserFlags, ...(v8.length ? [`--js-flags=${v8.join(' ')}`] : [])];
+  const args = [...STEADY, ...(cold ? QUIET : []), ...flags.browserFlags, ...(v8.length ? [`--js-flags=${v8.join(' ')}`] : [])];
   const open = () => launchBrowser({ args });
   const browser = await open();
   const version = await browser.version();

@@ -77,10 +77,8 @@ export class Engine {
     binaries: Binaries,
     { verify = 'off' }: EngineOptions = {},
   ): Promise<Engine> {
-    const creating = WasmDevice.create(binaries);
-    // Whoever fails first is heard; the other may fail unheard.
-    creating.catch(() => {});
-    const reader = new WaferReader();
+    const device = await WasmDevice.create(binaries);
+    const reader = new WaferReader(device.crc32.bind(device));
     const arriving = chunks[Symbol.asyncIterator]();
     let bytes = 0;
     const arrive = async (): Promise<boolean> => {
@@ -94,7 +92,7 @@ export class Engine {
     };
     while (!reader.model) await arrive();
     const { model } = reader;
-    const session = new Session(model.graph, await creating);
+    const session = new Session(model.graph, device);
     const shapes = model.graph.inputs.map(({ name, type }) => [name, type.shape] as const);
     const isFixed = shapes.every((entry): entry is [string, StaticShape] => isStaticShape(entry[1]));
     if (isFixed)

@@ -1,7 +1,7 @@
 /** The public API on pages as people write them, on what `npm run build` made, in headless Chromium. */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
+import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -39,6 +39,19 @@ function imageModel(): WaferModel {
   };
 }
 
+/** y = x * w, 4 to 4096: weights that take several packets. */
+function productModel(): WaferModel {
+  const builder = new Builder();
+  const x = builder.input('x', { dtype: 'f32', shape: [1, 4] });
+  const w = builder.numbers(
+    'w',
+    'f32',
+    [4096, 4],
+    Float32Array.from({ length: 16384 }, (_, i) => i % 1000),
+  );
+  return { graph: builder.finish([{ name: 'y', value: builder.node('gemm', 'y', [x, w]) }]), provenance, goldens: [] };
+}
+
 /** A golden run of the relu model, made here; `off` is added to what is expected. */
 function goldenFile(off: number): Uint8Array {
   const model = reluModel();
@@ -51,6 +64,9 @@ function goldenFile(off: number): Uint8Array {
 
 const dist = (name: string) => readFileSync(join('dist', name));
 const relu = writeWafer(reluModel());
+const product = writeWafer(productModel());
+const damaged = product.slice();
+damaged[product.length - 1]! ^= 1;
 
 /** Ends itself when it is asked to run, as a worker does that the system kills. */
 const DYING = `importScripts('/wafer.worker.js');
@@ -61,6 +77,7 @@ const html = (script: string) => `<!doctype html><title>wafer</title>${script}`;
 
 const PAGES: Record<string, { type: string; body: string | Uint8Array; csp?: string }> = {
   '/relu.wafer': { type: 'application/octet-stream', body: relu },
+  '/damaged.wafer': { type: 'application/octet-stream', body: damaged },
   '/cut.wafer': { type: 'application/octet-stream', body: relu.slice(0, relu.length - 9) },
   '/golden.wafer': { type: 'application/octet-stream', body: goldenFile(0) },
   '/wrong.wafer': { type: 'application/octet-stream', body: goldenFile(1) },
@@ -97,6 +114,17 @@ const PAGES: Record<string, { type: string; body: string | Uint8Array; csp?: str
   },
 };
 
+/** Paths whose responses were ended, by whichever side. */
+const closed: string[] = [];
+
+async function trickle(response: ServerResponse): Promise<void> {
+  for (let at = 0; at < product.length; at += 5000) {
+    response.write(product.subarray(at, at + 5000));
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  response.end();
+}
+
 let server: Server;
 let origin: string;
 let browser: Browser;
@@ -108,6 +136,14 @@ beforeAll(async () => {
     if (path === '/broken.wafer') {
       response.writeHead(200, { 'Content-Length': relu.length }).write(relu.subarray(0, 50));
       return setTimeout(() => response.destroy(), 50);
+    }
+    const stalled = /^\/stalled\/(\d+)$/.exec(path);
+    if (stalled || path === '/slow.wafer' || path === '/stalled.html') {
+      response.writeHead(200, { 'Content-Length': product.length });
+      response.on('close', () => closed.push(path));
+      if (path === '/stalled.html') return response.write('<!doctype html>');
+      if (stalled) return response.write(product.subarray(0, Number(stalled[1])));
+      return void trickle(response);
     }
     if (!file) return response.writeHead(404).end();
     const csp = 'csp' in file && file.csp ? { 'Content-Security-Policy': file.csp } : {};
@@ -361,6 +397,66 @@ test('api/sources and progress', async () => {
     last: { phase: 'download', loaded: length, total: length },
     phases: ['download', 'open'],
   });
+});
+
+test('api/a file that comes slowly', async () => {
+  const got = await on<unknown[]>(
+    `${origin}/script`,
+    `const found = [];
+    for (const worker of [true, false]) {
+      const seen = [];
+      const model = await wafer.load('/slow.wafer', { worker, onProgress: (p) => seen.push(p) });
+      const { y } = await model.run(new Float32Array([1, 0, 0, 2]));
+      const rising = seen.every((p, i) => i === 0 || p.loaded >= seen[i - 1].loaded);
+      found.push(seen.length > 3 && rising, seen.at(-1), [...y.data.slice(0, 2)]);
+    }
+    return found;`,
+  );
+  const last = { phase: 'open', loaded: product.length, total: product.length };
+  expect(got).toEqual([true, last, [6, 18], true, last, [6, 18]]);
+});
+
+test('api/what is bad is said before all is there, and when the end is bad', async () => {
+  const got = await on<unknown[]>(
+    `${origin}/script`,
+    `const found = [];
+    for (const worker of [true, false])
+      for (const path of ['/stalled.html', '/damaged.wafer'])
+        found.push(await wafer.load(path, { worker }).catch((e) => [e.code, typeof e.offset]));
+    return found;`,
+  );
+  expect(got).toEqual(new Array(4).fill(['BAD_FILE', 'number']));
+  await expect.poll(() => closed.filter((path) => path === '/stalled.html').length, { timeout: 5000 }).toBe(2);
+});
+
+test('api/a download that stalls can be ended', async () => {
+  const got = await on<unknown[]>(
+    `${origin}/script`,
+    `const found = [];
+    for (const worker of [true, false])
+      for (const n of [0, 10, 2000]) {
+        const response = n === 10 ? await fetch('/stalled/10') : undefined;
+        const stop = new AbortController();
+        setTimeout(() => stop.abort(new Error('enough')), 100);
+        found.push(await wafer.load(response ?? '/stalled/' + n, { worker, signal: stop.signal }).catch((e) => e.message));
+      }
+    return found;`,
+  );
+  expect(got).toEqual(new Array(6).fill('enough'));
+  await expect.poll(() => closed.filter((path) => path.startsWith('/stalled/')).length, { timeout: 5000 }).toBe(6);
+});
+
+test("api/a page's own stream keeps its arrays", async () => {
+  const got = await on(
+    `${origin}/script`,
+    `const bytes = new Uint8Array(await (await fetch('/relu.wafer')).arrayBuffer());
+    const own = () => new Response(new ReadableStream({ start: (c) => (c.enqueue(bytes), c.close()) }));
+    const words = () => new Response(new ReadableStream({ start: (c) => (c.enqueue('words'), c.close()) }));
+    const model = await wafer.load(own());
+    const { y } = await model.run(wafer.tensor([-1, 2, -3, 4], [1, 4]));
+    return { y: [...y.data], kept: bytes.length, words: await wafer.load(words()).catch((e) => e.code) };`,
+  );
+  expect(got).toEqual({ y: [0, 2, 0, 4], kept: relu.length, words: 'ARGUMENT' });
 });
 
 test('api/pictures', async () => {
