@@ -2,6 +2,7 @@
  * `npm run bench -- [MODEL...]`: Wafer beside its peers on the same models and inputs, in turn in one headless browser.
  * Exits with 1 where a runtime fails or a float model computes something else than Wafer's, with 2 on bad usage.
  */
+import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';
 import { launchBrowser } from '../scripts/browser';
@@ -20,6 +21,7 @@ interface Flags {
   threads: number;
   rounds: number;
   base?: boolean;
+  burn?: boolean;
   peers?: RuntimeName[];
   size: Sizes;
   flags: string[];
@@ -54,6 +56,7 @@ const command = (): Command =>
     .option('--threads <n>', 'how many threads compute, where a runtime has them', positiveInt, 1)
     .option('--rounds <n>', 'how often each runtime has its turn', positiveInt, 9)
     .option('--base', 'all in their builds without relaxed SIMD')
+    .option('--burn', 'while another process keeps a processor busy')
     .option('--peers <names>', 'which peers, with commas between them', peerNames)
     .option('--size <name=n>', 'size of a free dimension (repeat for each)', size, {})
     .option('--flags <flags>', 'flags of V8, as in --flags=--no-enable-avx-vnni', words, [])
@@ -66,8 +69,11 @@ const command = (): Command =>
 WAFER_MODELS names the folders of NAME.onnx and NAME.tflite. NAME_int8 is Wafer's int8 of NAME.onnx beside the peers'
 NAME_int8.onnx and NAME_int8.tflite.
 
+With several threads, pages are cross-origin isolated and Wafer computes in a worker, by turns with all threads and with one.
+
 Examples:
   npm run bench -- mobilenet_v2_int8 --json
+  npm run bench -- mobilenet_v2_int8 resnet18_int8 --threads 2 --peers litert --burn
   npm run bench -- path/to/model.onnx --size H=320 --size W=320`,
     )
     .action(bench);
@@ -93,7 +99,7 @@ async function bench(names: readonly string[], flags: Flags): Promise<void> {
 /** Rows of all models, the browser's version, and how many runtimes failed. */
 async function timeAll(
   subjects: readonly Subject[],
-  { threads, rounds, base = false, peers, ...flags }: Flags,
+  { threads, rounds, base = false, burn = false, peers, ...flags }: Flags,
 ): Promise<{ rows: Row[]; browser: string; failures: number }> {
   await assembleSite();
   const runtimes: RuntimeName[] = peers ? ['wafer', ...peers] : RUNTIME_NAMES;
@@ -102,6 +108,7 @@ async function timeAll(
   const browser = await launchBrowser({ args });
   // Memory that is shared between threads needs an isolated page; without threads, pages are as most are.
   const site = await serve(SITE, { isIsolated: threads > 1 });
+  const burning = burn ? spawn(process.execPath, ['-e', 'for (;;);']) : undefined;
   const rows: Row[] = [];
   let failures = 0;
   try {
@@ -115,6 +122,7 @@ async function timeAll(
     }
     return { rows, browser: await browser.version(), failures };
   } finally {
+    burning?.kill();
     await browser.close();
     await site.close();
   }

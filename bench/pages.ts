@@ -42,6 +42,7 @@ export const SITE = join(FOLDER, 'site');
 
 export interface Options {
   runtimes: readonly RuntimeName[];
+  /** Where it is more than 1, Wafer has two turns: one with a single thread. */
   threads: number;
   rounds: number;
   base: boolean;
@@ -62,6 +63,17 @@ export interface Outcome {
   /** Runtimes that could not run it, and what they said. */
   failed: { runtime: RuntimeName; why: string }[];
 }
+
+/** Whose turn it is. */
+interface Entrant {
+  runtime: RuntimeName;
+  threads: number;
+}
+
+const entrantsOf = ({ runtimes, threads }: Options): Entrant[] => [
+  ...runtimes.map((runtime) => ({ runtime, threads })),
+  ...(threads > 1 && runtimes.includes('wafer') ? [{ runtime: 'wafer' as const, threads: 1 }] : []),
+];
 
 const BURST_MS = 300;
 
@@ -88,31 +100,35 @@ export async function timeModel(browser: Browser, url: string, subject: Subject,
   const outcome: Outcome = { timed: [], left: [], failed: [] };
   const pages = new Map<Timed, Page>();
   const opened: Page[] = [];
-  const attempt = async (runtime: RuntimeName, work: () => Promise<void>) =>
+  const attempt = async (runtime: RuntimeName, work: () => Promise<void>, timed?: Timed) =>
     work().catch((error: Error) => {
-      outcome.timed = outcome.timed.filter((t) => t.runtime !== runtime);
+      outcome.timed = outcome.timed.filter((t) => t !== timed);
       outcome.failed.push({ runtime, why: error.message.split('\n')[0]! });
     });
   try {
-    for (const runtime of options.runtimes) {
+    for (const { runtime, threads } of entrantsOf(options)) {
       const file = fileOf(runtime, subject);
       if (!file) outcome.left.push(runtime);
       else
         await attempt(runtime, async () => {
           const page = await browser.newPage();
           opened.push(page);
-          const timed = { runtime, file, times: [], ...(await prepare(page, url, runtime, file, subject, options)) };
+          const timed = { runtime, file, times: [], ...(await prepare(page, url, { runtime, threads }, file, subject, options)) };
           pages.set(timed, page);
           outcome.timed.push(timed);
         });
     }
     for (let round = 0; round < options.rounds; round++)
       for (const timed of [...outcome.timed])
-        await attempt(timed.runtime, async () => {
-          const page = pages.get(timed)!;
-          await page.bringToFront();
-          timed.times.push(...((await page.evaluate(`burst(${BURST_MS})`)) as number[]));
-        });
+        await attempt(
+          timed.runtime,
+          async () => {
+            const page = pages.get(timed)!;
+            await page.bringToFront();
+            timed.times.push(...((await page.evaluate(`burst(${BURST_MS})`)) as number[]));
+          },
+          timed,
+        );
   } finally {
     for (const page of opened) await page.close();
   }
@@ -127,10 +143,10 @@ function fileOf(runtime: RuntimeName, { packed, precision, peers }: Subject): Mo
 async function prepare(
   page: Page,
   url: string,
-  runtime: RuntimeName,
+  { runtime, threads }: Entrant,
   file: ModelFile,
   { inputs, output: { name, shape } }: Subject,
-  { threads, base }: Options,
+  { threads: most, base }: Options,
 ): Promise<Prepared> {
   const served = `${runtime}.model`;
   copyFileSync(file.path, join(SITE, served));
@@ -140,6 +156,6 @@ async function prepare(
   await page.waitForFunction('typeof prepare === "function"', { timeout: 60_000 }).catch((error: Error) => {
     throw new Error(errors[0] ?? error.message);
   });
-  const request: Request = { file: served, inputs, output: { name, shape }, threads, base };
+  const request: Request = { file: served, inputs, output: { name, shape }, threads, worker: most > 1, base };
   return (await page.evaluate(`prepare(${JSON.stringify(request)})`)) as Prepared;
 }

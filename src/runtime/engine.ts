@@ -14,6 +14,7 @@ import { runGolden } from './golden';
 import { imageTensor, isPixels, type Pixels } from './image';
 import { type Explanation, type MemoryUse, type NodeProfile, Session, type TensorData, type TensorInput } from './session';
 import { type Binaries, WasmDevice } from './wasm/device';
+import { type Spawn, threadLimit } from './wasm/pool';
 
 /** An input or output as the model declares it. Free dimensions are text: `"N"`, `"8*W"`. */
 export interface TensorSpec {
@@ -49,6 +50,8 @@ export type EngineInputs = Readonly<Record<string, EngineInput>>;
 export interface EngineOptions {
   /** Whether the file's golden runs are repeated on this device before the model is used. Default `off`. */
   verify?: 'off' | 'first-run';
+  /** As `load` takes it. Default 1. */
+  threads?: number | 'auto';
 }
 
 export interface ProfileOptions {
@@ -69,11 +72,18 @@ export class Engine {
 
   /**
    * Throws BAD_FILE, NO_DEVICE, CSP, MEMORY, and MISMATCH when a golden run gives other results on this device. A model
-   * without free dimensions is planned and its weights are packed here.
+   * without free dimensions is planned and its weights are packed here. `spawn` starts further threads, where this one
+   * may wait for them.
    */
-  static async open(file: Uint8Array, binaries: Binaries, { verify = 'off' }: EngineOptions = {}): Promise<Engine> {
+  static async open(
+    file: Uint8Array,
+    binaries: Binaries,
+    { verify = 'off', threads = 1 }: EngineOptions = {},
+    spawn?: Spawn,
+  ): Promise<Engine> {
     const model = readWafer(file);
-    const session = new Session(model.graph, await WasmDevice.create(binaries));
+    const device = await WasmDevice.create(binaries, undefined, { limit: threadLimit(threads, spawn) });
+    const session = new Session(model.graph, device);
     const shapes = model.graph.inputs.map(({ name, type }) => [name, type.shape] as const);
     if (shapes.every((entry): entry is [string, StaticShape] => isStaticShape(entry[1])))
       session.prepare(Object.fromEntries(shapes));
