@@ -84,6 +84,8 @@ export interface Dispatch {
   readonly args: readonly Argument[];
   /** Independent units of work, in the kernel's own unit: any split into ranges, in any order, gives the same bytes. */
   readonly rows: number;
+  /** Fewer rows at a time take more time each, as they read the same weights for less. Default 1. */
+  readonly grain?: number;
 }
 
 /**

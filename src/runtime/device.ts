@@ -14,6 +14,8 @@ export interface SharedCall {
   /** Thread 0 is the session's own. */
   args(thread: number): number[];
   readonly rows: number;
+  /** Rows at a time that are worth it. */
+  readonly grain: number;
 }
 
 /** A plan's calls, ready to be run by several threads. */

@@ -33,6 +33,7 @@ export interface Call {
   readonly kernel: KernelName;
   readonly args: readonly (number | Place)[];
   readonly rows: number;
+  readonly grain: number;
 }
 
 /** A value at the boundary of a run. Constants have data and no place. */
@@ -293,7 +294,7 @@ class Planner {
     return this.resident(key, bytes, (place, block) => {
       const staged: Staged[] = [];
       let staging = 0;
-      const { kernel, args, rows } = dispatch(block);
+      const { kernel, args, rows, grain = 1 } = dispatch(block);
       const placed = args.map((arg) => {
         if (typeof arg === 'number') return arg;
         if (!('data' in arg && arg.data)) return this.place(arg);
@@ -303,15 +304,15 @@ class Planner {
         return at;
       });
       this.stagingBytes = Math.max(this.stagingBytes, staging + SLACK);
-      return { kind: 'pack', place, call: { kernel, args: placed, rows }, staged };
+      return { kind: 'pack', place, call: { kernel, args: placed, rows, grain }, staged };
     });
   }
 
   private call(dispatch: Dispatch): Call {
-    const { kernel, args, rows } = dispatch;
+    const { kernel, args, rows, grain = 1 } = dispatch;
     invariant(Number.isSafeInteger(rows), () => `${kernel} has ${rows} rows`);
     for (const arg of args) if (typeof arg !== 'number') this.checkScratch(arg, dispatch);
-    return { kernel, args: args.map((arg) => (typeof arg === 'number' ? arg : this.place(arg))), rows };
+    return { kernel, args: args.map((arg) => (typeof arg === 'number' ? arg : this.place(arg))), rows, grain };
   }
 
   /** What a thread leaves in its scratch is lost to the others. */

@@ -254,9 +254,7 @@ export class Session {
     bound.starts.push(bound.kernels.length);
     bound.shared?.release();
     const calls = bound.plan.nodes.flatMap((n) => n.calls);
-    bound.shared = this.device.pool?.share(
-      calls.map((call) => ({ kernel: call.kernel, args: (thread) => this.resolve(call, thread), rows: call.rows })),
-    );
+    bound.shared = this.device.pool?.share(calls.map((call) => ({ ...call, args: (thread) => this.resolve(call, thread) })));
   }
 
   /** A kernel's arguments, those of all rows; scratch is that of the thread. */

@@ -3,14 +3,15 @@ import type { Kernel, Pool, SharedCall, SharedCalls } from '../device';
 import { Choice } from './choice';
 import {
   CALL,
-  CHUNK_BITS,
   CLAIM,
   CONTROL_WORDS,
   COUNT,
+  claimOf,
   DONE,
   FAILED,
   FIRST,
   type Given,
+  isOpen,
   JOINED,
   type Join,
   MOST_CHUNKS,
@@ -18,9 +19,9 @@ import {
   PLAN,
   runRows,
   SLEEPING,
-  STEP,
   spin,
   takeChunk,
+  UNIT,
   WAITING,
 } from './team';
 
@@ -61,6 +62,8 @@ export function threadLimit(asked: number | 'auto', spawn?: Spawn): ThreadLimit 
 export interface PoolOptions {
   /** Shares every call that has two rows, in chunks as small as can be, whatever it costs. For tests. */
   always?: boolean;
+  /** Milliseconds in which no thread gets a chunk done, after which those that work are given up. Default 10 s. */
+  patience?: number;
 }
 
 /** Runs that take less, in milliseconds, are not worth a thread. */
@@ -72,8 +75,8 @@ const CHUNK_MS = 0.03;
 const CHUNKS_A_THREAD = 6;
 /** Divided by the heights of all tiles, so that only a call's last chunk is ragged. */
 const TILE_ROWS = 12;
-/** A thread that computes nothing for so many waits of so many milliseconds is dead. */
-const PATIENCE = 100;
+const PATIENCE_MS = 10_000;
+/** Of one wait. Patience is counted in waits, as time also passes while the whole page is frozen. */
 const WAIT_MS = 100;
 
 export class ThreadPool implements Pool {
@@ -115,7 +118,8 @@ export class ThreadPool implements Pool {
     this.plans.set(plan, calls);
     this.threads.forEach((thread, i) => give(thread, i + 1, plan, calls));
     const own = calls.map(({ kernel, args, rows }): Own => ({ kernel: this.kernel(kernel), args: args(0), rows }));
-    return new PooledCalls(this, plan, own);
+    const grains = calls.map(({ grain }) => grain);
+    return new PooledCalls(this, plan, own, grains);
   }
 
   /** Other threads need not keep `plan`. */
@@ -148,35 +152,34 @@ export class ThreadPool implements Pool {
     Atomics.store(this.control, JOINED, 0);
   }
 
-  /** Computes a call's rows from `first` on in `count` chunks of `step` rows, with all threads. Returns whether they all did. */
-  publish(plan: number, call: number, own: Own, first: number, { step, count }: Chunks): boolean {
+  /** Computes a call's rows from `first` on in `count` chunks, with all threads. Returns whether none failed. */
+  publish(plan: number, call: number, own: Own, first: number, count: number): boolean {
     const { control } = this;
     Atomics.store(control, DONE, 0);
-    for (const [word, value] of [
-      [PLAN, plan],
-      [CALL, call],
-      [FIRST, first],
-      [STEP, step],
-      [COUNT, count],
-    ] as const)
-      Atomics.store(control, word, value);
+    Atomics.store(control, PLAN, plan);
+    Atomics.store(control, CALL, call);
+    Atomics.store(control, FIRST, first);
+    Atomics.store(control, COUNT, count);
+    Atomics.store(control, UNIT, own.rows - first >= TILE_ROWS * count ? TILE_ROWS : 1);
     this.published = (this.published + 1) | 0;
-    Atomics.store(control, CLAIM, (this.published << CHUNK_BITS) | count);
+    Atomics.store(control, CLAIM, claimOf(this.published, count));
     if (Atomics.load(control, SLEEPING)) Atomics.notify(control, CLAIM);
     for (;;) {
       const claim = Atomics.load(control, CLAIM);
-      if ((claim & MOST_CHUNKS) === 0) break;
-      if (takeChunk(control, claim, own)) Atomics.add(control, DONE, 1);
+      if (!isOpen(claim)) break;
+      if (takeChunk(control, claim, own, false)) Atomics.add(control, DONE, 1);
     }
     const isDone = () => Atomics.load(control, DONE) === count;
     if (!spin(isDone) && !this.await(isDone)) return false;
     return Atomics.load(control, FAILED) === 0;
   }
 
+  /** Leaves the processor to others until `isDone`. Returns whether it is. */
   private await(isDone: () => boolean): boolean {
     const { control } = this;
     Atomics.store(control, WAITING, 1);
-    for (let waits = 0; !isDone() && waits < PATIENCE; ) {
+    const most = (this.options.patience ?? PATIENCE_MS) / WAIT_MS;
+    for (let waits = 0; !isDone() && waits < most; ) {
       const done = Atomics.load(control, DONE);
       if (!isDone()) waits = Atomics.wait(control, DONE, done, WAIT_MS) === 'timed-out' ? waits + 1 : 0;
     }
@@ -187,12 +190,6 @@ export class ThreadPool implements Pool {
 
 function give(thread: StartedThread, index: number, plan: number, calls: readonly SharedCall[]): void {
   thread.postMessage({ plan, calls: calls.map(({ kernel, args, rows }) => ({ kernel, args: args(index), rows })) });
-}
-
-/** How the rows of a call are cut. The last chunk takes what is left. */
-interface Chunks {
-  step: number;
-  count: number;
 }
 
 /** One plan's calls. */
@@ -206,6 +203,7 @@ class PooledCalls implements SharedCalls {
     private readonly pool: ThreadPool,
     private readonly plan: number,
     private readonly calls: readonly Own[],
+    private readonly grains: readonly number[],
   ) {
     this.choice = new Choice(pool.prefersShared);
     this.cost = new Float64Array(calls.length).fill(Number.NaN);
@@ -260,8 +258,8 @@ class PooledCalls implements SharedCalls {
     return calls.every((call, i) => {
       const { rows } = call;
       const first = pool.options.always || !Number.isNaN(this.cost[i]!) || rows < 2 ? 0 : this.sound(i);
-      const chunks = this.chunks(i, rows - first);
-      if (chunks.count > 1) return pool.publish(plan, i, call, first, chunks);
+      const count = this.chunks(i, rows - first);
+      if (count > 1) return pool.publish(plan, i, call, first, count);
       runRows(call, first, rows);
       return true;
     });
@@ -277,19 +275,13 @@ class PooledCalls implements SharedCalls {
     return rows;
   }
 
-  /** How `rows` rows of a call are cut. */
-  private chunks(i: number, rows: number): Chunks {
+  /** Into how many chunks `rows` rows of a call are cut: as many for each thread. */
+  private chunks(i: number, rows: number): number {
     const { size, options } = this.pool;
-    if (options.always) {
-      const step = Math.max(1, Math.ceil(rows / MOST_CHUNKS));
-      return { step, count: Math.ceil(rows / step) };
-    }
+    if (options.always) return Math.min(rows, MOST_CHUNKS);
     const ms = (this.cost[i]! * rows) / this.calls[i]!.rows;
-    if (!(ms >= LEAST_CALL_MS)) return { step: rows, count: 1 };
-    const count = Math.min(MOST_CHUNKS, CHUNKS_A_THREAD * size, Math.max(size, Math.round(ms / CHUNK_MS)));
-    const step = Math.ceil(rows / count);
-    if (step < TILE_ROWS) return { step, count: Math.ceil(rows / step) };
-    const tiled = step - (step % TILE_ROWS);
-    return { step: tiled, count: Math.min(MOST_CHUNKS, Math.floor((rows + TILE_ROWS / 2) / tiled)) };
+    if (!(ms >= LEAST_CALL_MS)) return 1;
+    const each = Math.min(CHUNKS_A_THREAD, ms / CHUNK_MS / size, rows / this.grains[i]! / size);
+    return Math.min(rows, MOST_CHUNKS, size * Math.max(1, Math.floor(each)));
   }
 }

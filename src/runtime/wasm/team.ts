@@ -3,7 +3,10 @@
  * worth it are published in chunks, which all threads claim one after the other until none is left. A thread that comes
  * late, or was not given a processor, finds nothing to claim and is not waited for; one that is slow takes fewer chunks.
  *
- * CLAIM holds the number of the published call and how many of its chunks are left, and is only changed by comparing and
+ * The session's thread takes chunks from a call's first row on, the others from its last one back, so that mostly a thread
+ * reads what it has itself written in the call before, and has in its cache.
+ *
+ * CLAIM holds the number of the published call and which of its chunks are left, and is only changed by comparing and
  * exchanging it as a whole. Whoever claims a chunk has thus read the words of that call, as they change only once all its
  * chunks are done.
  */
@@ -22,17 +25,23 @@ export const WAITING = 48;
 export const JOINED = 64;
 /** Whether a kernel failed in another thread. */
 export const FAILED = 80;
-/** Of the published call: which plan's, its index in it, the first row, rows a chunk, and chunks. The last takes what is left. */
+/** Of the published call: which plan's, its index in it, its first row that is shared, how many chunks, and what their ends are multiples of. */
 export const PLAN = 1;
 export const CALL = 2;
 export const FIRST = 3;
-export const STEP = 4;
-export const COUNT = 5;
+export const COUNT = 4;
+export const UNIT = 5;
 export const CONTROL_WORDS = 96;
 
-/** CLAIM = number of the call << CHUNK_BITS | chunks that are left. */
-export const CHUNK_BITS = 6;
+/** CLAIM = number of the call | end of the chunks that are left | first of them, the latter two of so many bits. */
+const CHUNK_BITS = 5;
 export const MOST_CHUNKS = (1 << CHUNK_BITS) - 1;
+
+/** CLAIM when none of a call's chunks is taken. */
+export const claimOf = (call: number, count: number): number => (call << (2 * CHUNK_BITS)) | (count << CHUNK_BITS);
+
+/** Whether chunks are left. */
+export const isOpen = (claim: number): boolean => (claim & MOST_CHUNKS) < ((claim >> CHUNK_BITS) & MOST_CHUNKS);
 
 /** What the session's thread sends to the others: `Join` once, then plans as they are bound. */
 export interface Join {
@@ -60,14 +69,19 @@ export function runRows({ kernel, args }: Own, from: number, to: number): void {
   kernel.apply(undefined, args);
 }
 
-/** Claims and computes a chunk of `own`, the published call, when `claim` is still the state of CLAIM. */
-export function takeChunk(control: Int32Array, claim: number, own: Own): boolean {
+/**
+ * Claims and computes a chunk of `own`, the published call, when `claim` is still the state of CLAIM: the last one that is
+ * left, or the first.
+ */
+export function takeChunk(control: Int32Array, claim: number, own: Own, isLast: boolean): boolean {
   const first = Atomics.load(control, FIRST);
-  const step = Atomics.load(control, STEP);
   const count = Atomics.load(control, COUNT);
-  if (Atomics.compareExchange(control, CLAIM, claim, claim - 1) !== claim) return false;
-  const chunk = (claim & MOST_CHUNKS) - 1;
-  runRows(own, first + chunk * step, chunk === count - 1 ? own.rows : first + (chunk + 1) * step);
+  const unit = Atomics.load(control, UNIT);
+  const next = isLast ? claim - (1 << CHUNK_BITS) : claim + 1;
+  if (Atomics.compareExchange(control, CLAIM, claim, next) !== claim) return false;
+  const chunk = isLast ? (next >> CHUNK_BITS) & MOST_CHUNKS : claim & MOST_CHUNKS;
+  const start = (at: number) => first + unit * Math.floor(((own.rows - first) * at) / (count * unit));
+  runRows(own, start(chunk), chunk + 1 === count ? own.rows : start(chunk + 1));
   return true;
 }
 
@@ -105,7 +119,7 @@ export function serveThread(scope: ThreadScope): void {
   function work(control: Int32Array): void {
     for (;;) {
       const claim = Atomics.load(control, CLAIM);
-      if ((claim & MOST_CHUNKS) === 0) {
+      if (!isOpen(claim)) {
         if (spin(() => Atomics.load(control, CLAIM) !== claim)) continue;
         Atomics.add(control, SLEEPING, 1);
         Atomics.wait(control, CLAIM, claim);
@@ -118,7 +132,7 @@ export function serveThread(scope: ThreadScope): void {
       if (!own) continue;
       let failure: unknown;
       try {
-        if (!takeChunk(control, claim, own)) continue;
+        if (!takeChunk(control, claim, own, true)) continue;
       } catch (error) {
         Atomics.store(control, FAILED, 1);
         failure = error;
