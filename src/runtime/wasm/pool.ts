@@ -46,17 +46,21 @@ export interface ThreadLimit {
 const MOST_THREADS = 16;
 const AUTO_THREADS = 4;
 
+/** Whether memory can be shared between threads here. */
+export const canShareMemory = (): boolean => typeof SharedArrayBuffer === 'function' && globalThis.crossOriginIsolated === true;
+
+/** As many threads as there are processors, within reason. */
+export const autoThreads = (): number => Math.min(AUTO_THREADS, navigator.hardwareConcurrency || 1);
+
 /** What of `asked` threads can be had here. `spawn` is there where this thread may wait for others. */
 export function threadLimit(asked: number | 'auto', spawn?: Spawn): ThreadLimit {
   const one = (why: string): ThreadLimit => ({ count: 1, why });
   if (asked === 1) return one('1 thread was asked for');
   if (!spawn) return one("the page's own thread computes, which may not wait for others");
-  if (typeof SharedArrayBuffer !== 'function' || !globalThis.crossOriginIsolated)
-    return one('the page is not cross-origin isolated, so that no memory can be shared');
-  const processors = navigator.hardwareConcurrency || 1;
-  const count = asked === 'auto' ? Math.min(AUTO_THREADS, processors) : Math.min(asked, MOST_THREADS);
-  if (count === 1) return one('there is 1 processor');
-  return { count, spawn, why: asked === 'auto' ? `there are ${processors} processors` : `${asked} threads were asked for` };
+  if (!canShareMemory()) return one('the page is not cross-origin isolated, so that no memory can be shared');
+  if (asked !== 'auto') return { count: Math.min(asked, MOST_THREADS), spawn, why: `${asked} threads were asked for` };
+  const count = autoThreads();
+  return count === 1 ? one('there is 1 processor') : { count, spawn, why: 'there are as many processors, or more' };
 }
 
 export interface PoolOptions {
@@ -104,7 +108,7 @@ export class ThreadPool implements Pool {
 
   /** Threads that are there, the session's own included. */
   get count(): number {
-    return 1 + Atomics.load(this.control, JOINED);
+    return this.failure === undefined ? 1 + Atomics.load(this.control, JOINED) : 1;
   }
 
   get why(): string {
@@ -149,7 +153,6 @@ export class ThreadPool implements Pool {
     this.failure ??= why;
     for (const thread of this.threads) thread.terminate();
     this.threads = [];
-    Atomics.store(this.control, JOINED, 0);
   }
 
   /** Computes a call's rows from `first` on in `count` chunks, with all threads. Returns whether none failed. */
