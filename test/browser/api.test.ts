@@ -75,7 +75,26 @@ onmessage = (event) => (event.data.method === 'run' ? close() : answer(event));`
 
 const html = (script: string) => `<!doctype html><title>wafer</title>${script}`;
 
-const PAGES: Record<string, { type: string; body: string | Uint8Array; csp?: string }> = {
+interface Served {
+  type: string;
+  body: string | Uint8Array;
+  csp?: string;
+  /** Whether the page is cross-origin isolated. */
+  isolated?: boolean;
+}
+
+/** Loads a model, and runs it until its threads have joined, at most 10 s. */
+const UNTIL_JOINED = `
+  const x = wafer.tensor(Float32Array.from({ length: 2e6 }, (_, i) => Math.sin(i)), [5e5, 4]);
+  async function joined(options) {
+    const model = await wafer.load('/relu.wafer', options);
+    const end = performance.now() + 1e4;
+    do await model.run(x);
+    while ((await model.explain()).threads.count < options.threads && performance.now() < end);
+    return model;
+  }`;
+
+const PAGES: Record<string, Served> = {
   '/relu.wafer': { type: 'application/octet-stream', body: relu },
   '/damaged.wafer': { type: 'application/octet-stream', body: damaged },
   '/cut.wafer': { type: 'application/octet-stream', body: relu.slice(0, relu.length - 9) },
@@ -105,6 +124,20 @@ const PAGES: Record<string, { type: string; body: string | Uint8Array; csp?: str
       const { y } = await model.run(wafer.tensor([-1, 2, -3, 4], [1, 4]));
       const refused = await wafer.load('/relu.wafer').catch((e) => e);
       globalThis.outcome = { y: [...y.data], thread: (await model.explain()).thread.kind, code: refused.code, hint: refused.hint };
+    })();`,
+  },
+  '/isolated': { type: 'text/html', body: html('<script src="/wafer.min.js"></script>'), isolated: true },
+  '/isolated-strict': {
+    ...{ type: 'text/html', csp: "default-src 'self'", isolated: true },
+    body: html('<script src="/wafer.min.js"></script><script src="/isolated-strict.js"></script>'),
+  },
+  '/isolated-strict.js': {
+    type: 'text/javascript',
+    body: `${UNTIL_JOINED}
+    (async () => {
+      const model = await joined({ worker: '/wafer.worker.js', threads: 2 });
+      const { y } = await model.run(x);
+      globalThis.outcome = { y: y.data.every((v, i) => v === Math.max(x.data[i], 0)), threads: (await model.explain()).threads };
     })();`,
   },
   '/workerless': {
@@ -146,8 +179,15 @@ beforeAll(async () => {
       return void trickle(response);
     }
     if (!file) return response.writeHead(404).end();
-    const csp = 'csp' in file && file.csp ? { 'Content-Security-Policy': file.csp } : {};
-    response.writeHead(200, { 'Content-Type': file.type, 'Content-Length': file.body.length, ...csp }).end(file.body);
+    const { type, body, csp, isolated }: Served = file;
+    response.writeHead(200, {
+      ...{ 'Content-Type': type, 'Content-Length': body.length },
+      ...(csp ? { 'Content-Security-Policy': csp } : {}),
+      ...(isolated ? { 'Cross-Origin-Opener-Policy': 'same-origin' } : {}),
+      // A page that is isolated takes no worker that does not ask for the same.
+      ...(isolated || type === 'text/javascript' ? { 'Cross-Origin-Embedder-Policy': 'require-corp' } : {}),
+    });
+    response.end(body);
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -309,7 +349,7 @@ test('api/what cannot be loaded', async () => {
     const used = await fetch('/relu.wafer');
     await used.text();
     return [await code('/none.wafer'), await code('/relu.wafer', { worker: '/none.js' }), await code(7),
-      await code('/relu.wafer', { device: 'webgpu' }), await code('/relu.wafer', { threads: 2 }),
+      await code('/relu.wafer', { device: 'webgpu' }), await code('/relu.wafer', { threads: 'all' }),
       await code('/relu.wafer', { threads: 0 }), await code('/relu.wafer', { thread: 1 }), await code('/relu.wafer', null),
       await code('http://['), await code('/broken.wafer'), await code(gone), await code(used), await code('/script'), await code(new Blob([])), await code('/relu.wafer', { signal: aborted.signal })];`,
   );
@@ -318,7 +358,7 @@ test('api/what cannot be loaded', async () => {
     'NOT_FOUND',
     'ARGUMENT',
     'NO_DEVICE',
-    'NO_DEVICE',
+    'ARGUMENT',
     'ARGUMENT',
     'ARGUMENT',
     'ARGUMENT',
@@ -490,6 +530,65 @@ test('api/capabilities', async () => {
     wasm: true,
     worker: true,
     webgpu: expect.any(Boolean),
+  });
+});
+
+test('api/threads on an isolated page', async () => {
+  const got = await on(
+    `${origin}/isolated`,
+    `${UNTIL_JOINED}
+    const [one, two] = [await joined({ threads: 1 }), await joined({ threads: 2 })];
+    const outputs = [];
+    for (const model of [one, two, two, two]) outputs.push((await model.run(x)).y.data);
+    const alike = outputs.every((y) => y.buffer instanceof ArrayBuffer && y.every((v, i) => v === outputs[0][i]));
+    const result = { alike, threads: [(await one.explain()).threads, (await two.explain()).threads] };
+    await two.dispose();
+    return { ...result, auto: wafer.capabilities().threads, processors: navigator.hardwareConcurrency };`,
+  );
+  const used = expect.any(Number);
+  expect(got).toEqual({
+    alike: true,
+    threads: [
+      { count: 1, used: 1, why: '1 thread was asked for' },
+      { count: 2, used, why: '2 threads were asked for' },
+    ],
+    auto: Math.min(4, (got as { processors: number }).processors),
+    processors: used,
+  });
+});
+
+test('api/threads end with their model', async () => {
+  const page = await open(`${origin}/isolated`);
+  try {
+    await page.evaluate(`(async () => { ${UNTIL_JOINED}; globalThis.model = await joined({ threads: 3 }); })()`);
+    expect(page.workers().length).toBe(3);
+    await page.evaluate('model.dispose()');
+    // Chromium lets workers that wait live for 2 s more.
+    for (const end = performance.now() + 10_000; page.workers().length && performance.now() < end; )
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(page.workers().length).toBe(0);
+  } finally {
+    await page.close();
+  }
+});
+
+test('api/threads under a strict content security policy', async () => {
+  expect(await outcome(`${origin}/isolated-strict`)).toEqual({
+    y: true,
+    threads: { count: 2, used: expect.any(Number), why: '2 threads were asked for' },
+  });
+});
+
+test('api/threads that are not to be had', async () => {
+  const threads = `return (await (await wafer.load('/relu.wafer', { threads: 2, worker })).explain()).threads;`;
+  const one = { count: 1, used: 1 };
+  expect(await on(`${origin}/script`, `const worker = true; ${threads}`)).toEqual({
+    ...one,
+    why: 'the page is not cross-origin isolated, so that no memory can be shared',
+  });
+  expect(await on(`${origin}/isolated`, `const worker = false; ${threads}`)).toEqual({
+    ...one,
+    why: "the page's own thread computes, which may not wait for others",
   });
 });
 
