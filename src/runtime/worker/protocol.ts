@@ -19,6 +19,8 @@ export interface Call<M extends Method = Method> {
   id: number;
   method: M;
   args: Methods[M]['args'];
+  /** Buffers in `args` that the answer gives back, so that the next inputs need no new ones: making one takes longer than filling it. */
+  lent: ArrayBuffer[];
 }
 
 /** The error as `WaferError.toJSON` gives it, or a bug's text. */
@@ -27,4 +29,4 @@ export type Failure = { wafer: ReturnType<WaferError['toJSON']> } | { bug: strin
 /** The first message says that the worker's script runs, and whether it carries the WASM binaries. */
 export type Hello = { hello: true; binaries: boolean; lock?: string };
 
-export type Answer = { id: number; result: unknown } | { id: number; failure: Failure };
+export type Answer = { id: number; lent: ArrayBuffer[] } & ({ result: unknown } | { failure: Failure });
