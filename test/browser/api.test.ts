@@ -410,6 +410,21 @@ test('api/what is no tensor', async () => {
   expect(got).toEqual([...common, 'ARGUMENT', ...after, ...common, 'SHAPE', ...after]);
 });
 
+test('api/large inputs stay the page’s own, and runs under way do not share them', async () => {
+  const got = await on(
+    `${origin}/script`,
+    `const model = await wafer.load('/relu.wafer');
+    const data = new Float32Array(2e4).fill(-1);
+    const given = data.subarray(4, 16004);
+    const runs = Array.from({ length: 12 }, (_, i) => model.run(wafer.tensor(given.fill(i), [4000, 4])));
+    const clamped = await model.run({ x: { data: new Uint8ClampedArray(2e4), shape: [5000, 4] } }).catch((e) => e.code);
+    const again = await model.run(wafer.tensor(new Float32Array(2e4).fill(7), [5000, 4]));
+    const values = (await Promise.all(runs)).map(({ y }) => (y.data.every((v) => v === y.data[0]) ? y.data[0] : 'mixed'));
+    return { values, clamped, again: again.y.data[19999], kept: [data.length, data[3], data[4], data[16004]] };`,
+  );
+  expect(got).toEqual({ values: [...Array(12).keys()], clamped: 'DTYPE', again: 7, kept: [20000, -1, 11, -1] });
+});
+
 test('api/what tensor() refuses', async () => {
   const got = await on(
     `${origin}/script`,

@@ -60,9 +60,11 @@ function serveEngine(scope: Scope, own?: () => Binaries): void {
     last = last
       .then(() => answer(call))
       .then(
-        (result) =>
-          scope.postMessage({ id: call.id, result }, call.method === 'run' ? buffersOf(result as Methods['run']['result']) : []),
-        (error) => scope.postMessage({ id: call.id, failure: failureOf(error) }, []),
+        (result) => {
+          const own = call.method === 'run' ? buffersOf(result as Methods['run']['result']) : [];
+          scope.postMessage({ id: call.id, result, lent: call.lent }, [...own, ...call.lent]);
+        },
+        (error) => scope.postMessage({ id: call.id, failure: failureOf(error), lent: call.lent }, call.lent),
       );
   };
   scope.postMessage({ hello: true }, []);
