@@ -3,8 +3,9 @@
  * image as runs of contiguous pixels. Where windows reach over the border, a band of input rows is first copied to
  * scratch with its border around it; elsewhere the image is read in place.
  */
-import { blockI8, convert, sizeOf } from './dot';
+import { blockI8 } from './dot';
 import { blockF32 } from './gemm';
+import { convert, sizeOf } from './kind';
 import { copyLine } from './line';
 import { PANEL } from './requant';
 import { applySteps, swishOf } from './steps';
