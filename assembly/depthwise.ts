@@ -6,7 +6,7 @@ import { fillBand, runOffsets } from './conv';
 import { convert, dot, WIDE } from './kind';
 import { finishF32, storeF32 } from './gemm';
 import { unstage } from './line';
-import { bound, finishRow, follow, PANEL } from './requant';
+import { bound, finishPlain, finishRow, follow, FREE_SHIFT, isFree, PANEL } from './requant';
 import { applySteps, swishOf } from './steps';
 
 /** 8 channels of `count` (1, 2 or 4) neighbouring outputs, whose windows start `stride` bytes apart. */
@@ -389,7 +389,7 @@ function rowI8(
 /**
  * One row of `cols` outputs of a 3 x 3 kernel for 8 channels by the relaxed dot. Windows slide over the columns: each
  * column is read and interleaved once, for all outputs that need it. `plain`: the epilogue is the simplest, known when this is
- * compiled: levels at the usual shift, within their bounds, with no residual and no curve.
+ * compiled: that of finishPlain.
  */
 @inline
 function slideRelaxed(
@@ -438,7 +438,7 @@ function slideRelaxed(
       a0 = dot(true, w00, x0, v128.load(params));
       a1 = dot(true, w01, x1, v128.load(params, 16));
     }
-    if (plain) finishRow(c0, c1, params, 22, offset, low, high, 0, y, 0, 0);
+    if (plain) finishPlain(c0, c1, params, offset, y);
     else finishRow(c0, c1, params, shift, offset, low, high, curve, y, residual, residualMultiplier);
     x += pixel;
     y += pixelY;
@@ -603,11 +603,12 @@ function relaxedRow(
 ): void {
   const to = curve ? places : y, step: usize = curve ? 16 : pixel;
   const c = i32x4.splat(offset), least = bound(shift, curve, low), most = bound(shift, curve, high);
-  if (slide && channels >= 8 && shift == 22 && !curve && !residualMultiplier) {
+  const plain = shift == FREE_SHIFT && isFree(params) && low == 0 && high == 255 && !curve && !residual;
+  if (plain && slide && channels >= 8) {
     if (slide == 1) {
-      slideRelaxed(true, 1, cols, x, width, r1, r1 << 1, w, params, 22, c, least, most, 0, to, step, 0, 0, 0);
+      slideRelaxed(true, 1, cols, x, width, r1, r1 << 1, w, params, FREE_SHIFT, c, least, most, 0, to, step, 0, 0, 0);
     } else {
-      slideRelaxed(true, 2, cols, x, width, r1, r1 << 1, w, params, 22, c, least, most, 0, to, step, 0, 0, 0);
+      slideRelaxed(true, 2, cols, x, width, r1, r1 << 1, w, params, FREE_SHIFT, c, least, most, 0, to, step, 0, 0, 0);
     }
   } else if (slide == 1 && channels >= 8) {
     slideRelaxed(

@@ -3,7 +3,9 @@
  */
 import { dot, WIDE } from './kind';
 import { unstage } from './line';
-import { addend, bound, follow, PANEL, rescale, storeFloats, storeLevels } from './requant';
+import {
+  addend, bound, follow, FREE_SHIFT, isFree, PANEL, rescale, scale, setFree, storeFloats, storeLevels,
+} from './requant';
 import { ACROSS, relaxedVector, wideVector } from './vector';
 
 /**
@@ -13,7 +15,7 @@ import { ACROSS, relaxedVector, wideVector } from './vector';
 @inline
 function tile(
   relaxed: bool, mr: i32, a: usize, offsets: usize, runs: i32, runOffsets: usize, runBytes: usize, w: usize,
-  params: usize, shift: i32, offset: v128, low: v128, high: v128, curve: usize, y: usize, pitch: usize,
+  params: usize, shift: i32, offset: v128, low: v128, high: v128, whole: bool, curve: usize, y: usize, pitch: usize,
   residual: usize, residualPitch: usize, residualMultiplier: i32,
 ): void {
   let c00 = v128.load(params), c01 = v128.load(params, 16);
@@ -84,28 +86,50 @@ function tile(
     }
     return;
   }
-  let lo = v128.load(params, 64), hi = v128.load(params, 96);
-  c00 = rescale(c00, m0, lo, hi, offset);
-  if (mr > 1) c10 = rescale(c10, m0, lo, hi, offset);
-  if (mr > 2) {
-    c20 = rescale(c20, m0, lo, hi, offset);
-    c30 = rescale(c30, m0, lo, hi, offset);
-  }
-  if (mr > 4) {
-    c40 = rescale(c40, m0, lo, hi, offset);
-    c50 = rescale(c50, m0, lo, hi, offset);
-  }
-  lo = v128.load(params, 80);
-  hi = v128.load(params, 112);
-  c01 = rescale(c01, m1, lo, hi, offset);
-  if (mr > 1) c11 = rescale(c11, m1, lo, hi, offset);
-  if (mr > 2) {
-    c21 = rescale(c21, m1, lo, hi, offset);
-    c31 = rescale(c31, m1, lo, hi, offset);
-  }
-  if (mr > 4) {
-    c41 = rescale(c41, m1, lo, hi, offset);
-    c51 = rescale(c51, m1, lo, hi, offset);
+  const free = isFree(params);
+  if (free) {
+    c00 = scale(c00, m0, offset);
+    c01 = scale(c01, m1, offset);
+    if (mr > 1) {
+      c10 = scale(c10, m0, offset);
+      c11 = scale(c11, m1, offset);
+    }
+    if (mr > 2) {
+      c20 = scale(c20, m0, offset);
+      c21 = scale(c21, m1, offset);
+      c30 = scale(c30, m0, offset);
+      c31 = scale(c31, m1, offset);
+    }
+    if (mr > 4) {
+      c40 = scale(c40, m0, offset);
+      c41 = scale(c41, m1, offset);
+      c50 = scale(c50, m0, offset);
+      c51 = scale(c51, m1, offset);
+    }
+  } else {
+    let lo = v128.load(params, 64), hi = v128.load(params, 96);
+    c00 = rescale(c00, m0, lo, hi, offset);
+    if (mr > 1) c10 = rescale(c10, m0, lo, hi, offset);
+    if (mr > 2) {
+      c20 = rescale(c20, m0, lo, hi, offset);
+      c30 = rescale(c30, m0, lo, hi, offset);
+    }
+    if (mr > 4) {
+      c40 = rescale(c40, m0, lo, hi, offset);
+      c50 = rescale(c50, m0, lo, hi, offset);
+    }
+    lo = v128.load(params, 80);
+    hi = v128.load(params, 112);
+    c01 = rescale(c01, m1, lo, hi, offset);
+    if (mr > 1) c11 = rescale(c11, m1, lo, hi, offset);
+    if (mr > 2) {
+      c21 = rescale(c21, m1, lo, hi, offset);
+      c31 = rescale(c31, m1, lo, hi, offset);
+    }
+    if (mr > 4) {
+      c41 = rescale(c41, m1, lo, hi, offset);
+      c51 = rescale(c51, m1, lo, hi, offset);
+    }
   }
   if (residual) {
     const factor = i32x4.splat(residualMultiplier);
@@ -147,6 +171,25 @@ function tile(
       c50 = i32x4.shr_s(c50, 22);
       c51 = i32x4.shr_s(c51, 22);
     }
+  } else if (shift == FREE_SHIFT) {
+    c00 = i32x4.shr_s(c00, FREE_SHIFT);
+    c01 = i32x4.shr_s(c01, FREE_SHIFT);
+    if (mr > 1) {
+      c10 = i32x4.shr_s(c10, FREE_SHIFT);
+      c11 = i32x4.shr_s(c11, FREE_SHIFT);
+    }
+    if (mr > 2) {
+      c20 = i32x4.shr_s(c20, FREE_SHIFT);
+      c21 = i32x4.shr_s(c21, FREE_SHIFT);
+      c30 = i32x4.shr_s(c30, FREE_SHIFT);
+      c31 = i32x4.shr_s(c31, FREE_SHIFT);
+    }
+    if (mr > 4) {
+      c40 = i32x4.shr_s(c40, FREE_SHIFT);
+      c41 = i32x4.shr_s(c41, FREE_SHIFT);
+      c50 = i32x4.shr_s(c50, FREE_SHIFT);
+      c51 = i32x4.shr_s(c51, FREE_SHIFT);
+    }
   } else {
     c00 = i32x4.shr_s(c00, shift);
     c01 = i32x4.shr_s(c01, shift);
@@ -167,7 +210,7 @@ function tile(
       c51 = i32x4.shr_s(c51, shift);
     }
   }
-  const clamped = !residualMultiplier;
+  const clamped = whole || (!free && !residualMultiplier);
   storeLevels(c00, c01, y, clamped, low, high, curve);
   if (mr > 1) storeLevels(c10, c11, y + pitch, clamped, low, high, curve);
   if (mr > 2) {
@@ -191,6 +234,8 @@ function block(
   residual: usize, residualPitch: usize, residualMultiplier: i32, stage: usize,
 ): void {
   const offsets4 = i32x4.splat(offset), least = bound(shift, curve, low), most = bound(shift, curve, high);
+  // Bytes cannot step over these bounds.
+  const whole = low == 0 && high == 255;
   const panelBytes = (<usize>runs * runBytes) << 3;
   const size: usize = shift == 0 ? 4 : 1;
   const tiled = rows - (rows % height) % 4;
@@ -206,13 +251,13 @@ function block(
         let count = height;
         if (height > 4 && left >= height) {
           tile(
-            relaxed, height, a, row, runs, runOffsets, runBytes, panel, panelParams, shift, offsets4, least, most, curve,
-            out, step, add, residualPitch, residualMultiplier,
+            relaxed, height, a, row, runs, runOffsets, runBytes, panel, panelParams, shift, offsets4, least, most, whole,
+            curve, out, step, add, residualPitch, residualMultiplier,
           );
         } else {
           count = 4;
           tile(
-            relaxed, 4, a, row, runs, runOffsets, runBytes, panel, panelParams, shift, offsets4, least, most, curve, out,
+            relaxed, 4, a, row, runs, runOffsets, runBytes, panel, panelParams, shift, offsets4, least, most, whole, curve, out,
             step, add, residualPitch, residualMultiplier,
           );
         }
@@ -335,6 +380,36 @@ export function i8_pack(
   }
 }
 
+/**
+ * Parameters of panels (PANEL of requant.ts) from `given` ones whose biases know no zero point yet: each bias less `zero` times the
+ * sum of its channel's `depth` weights at `source`. With `free`, panels whose sums of levels less `level`, times m, with `offset` and up to
+ * `reach` added, stay within 32 bits, are made free of clamps. Rows: panels of all groups of `n` channels.
+ */
+export function i8_panels(
+  source: usize, given: usize, params: usize, n: i32, depth: i32, zero: i32, level: i32, offset: i32, reach: i32, free: i32,
+  from: i32, to: i32,
+): void {
+  const panels = (n + 7) >> 3;
+  const least = -128 - level, most = 127 - level;
+  for (let row = from; row < to; row++) {
+    const group = row / panels, panel = row % panels;
+    const out = params + <usize>row * PANEL;
+    memory.copy(out, given + <usize>row * PANEL, PANEL);
+    const count = min(8, n - panel * 8);
+    let isFree = free != 0;
+    for (let i = 0; i < count; i++) {
+      const at = source + <usize>(group * n + panel * 8 + i) * depth, word = out + (<usize>i << 2);
+      const sum = sumOf(at, depth), positive = (magnitudeOf(at, depth) + sum) >> 1, negative = sum - positive;
+      const bias = load<i32>(word), m = <i64>load<i32>(word, 32);
+      const lowest = m * (bias + positive * least + negative * most) + offset;
+      const highest = m * (bias + positive * most + negative * least) + offset + reach;
+      isFree = isFree && lowest >= <i64>i32.MIN_VALUE && highest <= <i64>i32.MAX_VALUE;
+      store<i32>(word, bias - zero * sum);
+    }
+    if (isFree) setFree(out);
+  }
+}
+
 /** Sum of `count` signed bytes. */
 function sumOf(at: usize, count: i32): i32 {
   let sums = i32x4.splat(0);
@@ -343,31 +418,24 @@ function sumOf(at: usize, count: i32): i32 {
     sums = i32x4.add(sums, i32x4.extadd_pairwise_i16x8_s(i16x8.extadd_pairwise_i8x16_s(v128.load(at))));
     at += 16;
   }
-  let sum =
-    i32x4.extract_lane(sums, 0) + i32x4.extract_lane(sums, 1) + i32x4.extract_lane(sums, 2) + i32x4.extract_lane(sums, 3);
-  while (at < end) {
-    sum += load<i8>(at);
-    at++;
-  }
+  let sum = addLanes(sums);
+  for (; at < end; at++) sum += load<i8>(at);
   return sum;
 }
 
-/**
- * Parameters of panels (PANEL of requant.ts) from `given` ones whose biases know no zero point yet: each bias less `zero` times the
- * sum of its channel's `depth` weights at `source`. Rows: panels of all groups of `n` channels.
- */
-export function i8_panels(
-  source: usize, given: usize, params: usize, n: i32, depth: i32, zero: i32, from: i32, to: i32,
-): void {
-  const panels = (n + 7) >> 3;
-  for (let row = from; row < to; row++) {
-    const group = row / panels, panel = row % panels;
-    const out = params + <usize>row * PANEL;
-    memory.copy(out, given + <usize>row * PANEL, PANEL);
-    const count = min(8, n - panel * 8);
-    for (let i = 0; i < count; i++) {
-      const sum = sumOf(source + <usize>(group * n + panel * 8 + i) * depth, depth);
-      store<i32>(out + (i << 2), load<i32>(out + (i << 2)) - zero * sum);
-    }
+/** Sum of the magnitudes of `count` signed bytes. */
+function magnitudeOf(at: usize, count: i32): i32 {
+  let sums = i32x4.splat(0);
+  const end = at + count;
+  while (at + 16 <= end) {
+    sums = i32x4.add(sums, i32x4.extadd_pairwise_i16x8_u(i16x8.extadd_pairwise_i8x16_u(i8x16.abs(v128.load(at)))));
+    at += 16;
   }
+  let sum = addLanes(sums);
+  for (; at < end; at++) sum += abs<i32>(load<i8>(at));
+  return sum;
+}
+
+function addLanes(x: v128): i32 {
+  return i32x4.extract_lane(x, 0) + i32x4.extract_lane(x, 1) + i32x4.extract_lane(x, 2) + i32x4.extract_lane(x, 3);
 }

@@ -13,10 +13,34 @@ import { storeBytes } from './line';
 /** Bytes of a panel's parameters. */
 export const PANEL: usize = 144;
 
+/** Binary places at which panels may be free of clamps; src/ops/requant.ts has it too. */
+export const FREE_SHIFT: i32 = 18;
+
+/** Whether no sum of the panel, times m, leaves 32 bits. Where it does, lo is never so low. */
+@inline
+export function isFree(params: usize): bool {
+  return load<i32>(params, 64) == i32.MIN_VALUE;
+}
+
+/** Makes the panel free: its lo and hi clamp nothing. */
+export function setFree(params: usize): void {
+  const lo = i32x4.splat(i32.MIN_VALUE), hi = i32x4.splat(i32.MAX_VALUE);
+  v128.store(params, lo, 64);
+  v128.store(params, lo, 80);
+  v128.store(params, hi, 96);
+  v128.store(params, hi, 112);
+}
+
+/** The sum of a free panel before the shift. */
+@inline
+export function scale(sum: v128, m: v128, offset: v128): v128 {
+  return i32x4.add(i32x4.mul(sum, m), offset);
+}
+
 /** The sum before the shift. */
 @inline
 export function rescale(sum: v128, m: v128, lo: v128, hi: v128, offset: v128): v128 {
-  return i32x4.add(i32x4.mul(i32x4.min_s(i32x4.max_s(sum, lo), hi), m), offset);
+  return scale(i32x4.min_s(i32x4.max_s(sum, lo), hi), m, offset);
 }
 
 /** 4 levels of the residual times its multiplier; their zero point is in `offset`. */
@@ -104,19 +128,34 @@ export function finishRow(
     storeFloats(c0, c1, y, v128.load(params, 32), v128.load(params, 48), low, high);
     return;
   }
-  c0 = rescale(c0, v128.load(params, 32), v128.load(params, 64), v128.load(params, 96), offset);
-  c1 = rescale(c1, v128.load(params, 48), v128.load(params, 80), v128.load(params, 112), offset);
+  const free = isFree(params);
+  if (free) {
+    c0 = scale(c0, v128.load(params, 32), offset);
+    c1 = scale(c1, v128.load(params, 48), offset);
+  } else {
+    c0 = rescale(c0, v128.load(params, 32), v128.load(params, 64), v128.load(params, 96), offset);
+    c1 = rescale(c1, v128.load(params, 48), v128.load(params, 80), v128.load(params, 112), offset);
+  }
   if (residual) {
     const factor = i32x4.splat(residualMultiplier);
     c0 = i32x4.add(c0, addend(residual, factor));
     c1 = i32x4.add(c1, addend(residual + 4, factor));
   }
-  if (shift == 22) {
-    c0 = i32x4.shr_s(c0, 22);
-    c1 = i32x4.shr_s(c1, 22);
+  if (shift == FREE_SHIFT) {
+    c0 = i32x4.shr_s(c0, FREE_SHIFT);
+    c1 = i32x4.shr_s(c1, FREE_SHIFT);
   } else {
     c0 = i32x4.shr_s(c0, shift);
     c1 = i32x4.shr_s(c1, shift);
   }
-  storeLevels(c0, c1, y, !residualMultiplier, low, high, curve);
+  storeLevels(c0, c1, y, !free && !residualMultiplier, low, high, curve);
+}
+
+/** The same for a free panel at FREE_SHIFT whose levels have no bounds of their own, with no residual and no curve. */
+@inline
+export function finishPlain(c0: v128, c1: v128, params: usize, offset: v128, y: usize): void {
+  c0 = i32x4.shr_s(scale(c0, v128.load(params, 32), offset), FREE_SHIFT);
+  c1 = i32x4.shr_s(scale(c1, v128.load(params, 48), offset), FREE_SHIFT);
+  const words = i16x8.narrow_i32x4_s(c0, c1);
+  v128.store64_lane(y, i8x16.narrow_i16x8_u(words, words), 0);
 }

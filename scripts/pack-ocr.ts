@@ -35,7 +35,7 @@ const POSTPROCESSING: Readonly<Record<Stage, Postprocessing>> = {
 };
 
 /** Lines of the calibration pictures that int8 recogniser and classifier are calibrated on. */
-const MOST_SAMPLES = 64;
+const MOST_SAMPLES = 128;
 
 /** Writes `folder`/{fp32,int8}/{detect,classify,recognize}.wafer; `report` hears of each step. */
 export async function packOcr(folder: string, report: (line: string) => void): Promise<PackedFile[]> {

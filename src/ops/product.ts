@@ -22,7 +22,7 @@ import {
   type Step,
   steps,
 } from './define';
-import { checkRequant, checkSums, offsetOf, type Requant, requantize, saturation, sumsFit } from './requant';
+import { checkRequant, checkSums, FREE_SHIFT, offsetOf, type Requant, requantize, saturation, sumsFit } from './requant';
 import { encodeSteps, evaluateSteps, step } from './steps';
 
 /**
@@ -126,10 +126,26 @@ export function integerPanels(node: Lowering<ProductAttrs>, groups: number): Blo
   const [channels, depth] = [outputs / groups, elements(w!.type.shape) / outputs];
   const panels = panelCount(groups, channels);
   const zero = x!.type.quant!.zero + (node.dot === 's8' ? 0 : 128);
+  const { quant, residualMultiplier } = node.attrs;
+  const [shift, offset] = quant ? scalingOf(node, quant) : [0, 0];
+  const level = x!.type.quant!.zero;
   return node.packed('requant', w!, 4 * PANEL_WORDS * panels, (block) => {
     const given: Operand = { type: { dtype: 'i32', shape: [panels, PANEL_WORDS] }, data: parametersOf(node, groups) };
-    return { kernel: 'i8_panels', args: [w!, given, block, channels, depth, zero], rows: panels };
+    const free = shift === FREE_SHIFT ? 1 : 0;
+    return {
+      kernel: 'i8_panels',
+      args: [w!, given, block, channels, depth, zero, level, offset, 255 * residualMultiplier, free],
+      rows: panels,
+    };
   });
+}
+
+/** Shift and offset as kernels take them, for whom every level is 128 higher, and the residual's bytes begin at 0. */
+function scalingOf({ attrs, inputs: [, , , , residual] }: Lowering<ProductAttrs>, quant: Quant): [shift: number, offset: number] {
+  const requant = requantOf(attrs, quant);
+  const raised = { ...requant, zero: requant.zero + (attrs.middle ? FINE * 128 : 128) };
+  const added = residual ? attrs.residualMultiplier * (residual.type.quant!.zero + 128) : 0;
+  return [requant.shift, offsetOf(raised) - added];
 }
 
 /** As `integerPanels`, the biases being the node's own. */
@@ -192,13 +208,12 @@ export function integerArguments(node: Lowering<ProductAttrs>): (number | Operan
     const [low, high, program] = clampArguments(node);
     return [0, 0, low, high, 0, program];
   }
-  // Kernels see levels as bytes: every level is 128 higher.
-  const { shift, zero, range } = requantOf(attrs, attrs.quant);
+  const { range } = requantOf(attrs, attrs.quant);
+  const [shift, offset] = scalingOf(node, attrs.quant);
   const raise = attrs.middle ? FINE * 128 : 128;
   // A multiplier of more than a level can step over the bounds that sums are clamped to: kernels look at the result as well.
   const oversteps = Array.from(constantOf('multiplier', inputs[3]!)).some((m) => m > 2 ** shift);
   const factor = residual ? attrs.residualMultiplier : oversteps ? 1 : 0;
-  const offset = offsetOf({ shift, zero: zero + raise, range }) - (residual ? factor * (residual.type.quant!.zero + 128) : 0);
   const curve = curveOf(attrs, table);
   const after = curve ? constant('curve', () => kernelCurve(curve, attrs.quant!)) : 0;
   return [shift, offset, range[0]! + raise, range[1]! + raise, factor, after];
@@ -302,6 +317,11 @@ export function integerCases<A extends ProductAttrs>(
       attrs: { quant, middle: { scale: 1, zero: -30 }, shift: 19, swish: [2000, 8, -700] },
     },
     { inputs: [...first, bias, multiplier(22)], attrs: { quant, range: [-11, 60] } },
+    { inputs: [...first, bias, multiplier(FREE_SHIFT)], attrs: { quant, shift: FREE_SHIFT } },
+    {
+      inputs: [...first, null, multiplier(FREE_SHIFT), residual],
+      attrs: { quant, range: [-11, 60], shift: FREE_SHIFT, residualMultiplier: 2 ** 17 + 55 },
+    },
     { inputs: [...first, bias, scale], attrs: { act: [step('relu')] } },
     { inputs: [...first, null, scale], attrs: { act: [step('hardSwish')] } },
   ];

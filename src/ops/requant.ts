@@ -26,7 +26,7 @@ export function requantize(
 }
 
 /** The constant C. */
-export const offsetOf = ({ shift, zero }: Requant): number => zero * 2 ** shift + 2 ** (shift - 1);
+export const offsetOf = ({ shift, zero }: Pick<Requant, 'shift' | 'zero'>): number => zero * 2 ** shift + 2 ** (shift - 1);
 
 /**
  * The largest accumulator that gives the range's bottom whatever is added, and the smallest that gives its top.
@@ -39,6 +39,12 @@ export function saturation(multiplier: number, requant: Requant, reach = 0): [nu
   const high = Math.ceil((range[1]! * 2 ** shift - offset + reach) / multiplier);
   return [Math.max(low, -(2 ** 31)), Math.min(high, 2 ** 31 - 1)];
 }
+
+/**
+ * The shift at which kernels leave out the clamping of accumulators where the worst of them stays within 32 bits: there is
+ * room for 2^13 levels.
+ */
+export const FREE_SHIFT = 18;
 
 /** Throws VALUE when kernels could leave 32 bits. `finer`: bits by which the result is finer than levels. */
 export function checkRequant(

@@ -8,10 +8,11 @@ import { Builder, countUses, type Graph, type Node, nodeText, type Value } from 
 import { rewrite } from '../../graph/rewrite';
 import { FINE_BITS } from '../../ops/curve';
 import type { Attrs, Step } from '../../ops/define';
+import { FREE_SHIFT, offsetOf } from '../../ops/requant';
 import { curveOf, tableOf } from './curves';
 import { levelOf, quantOf } from './range';
 import { clampBounds, isClamp, levelInputs, type Regions } from './regions';
-import { type FloatWeights, quantizeForFloats, quantizeForIntegers, type Rows } from './weights';
+import { type FloatWeights, quantizeForFloats, quantizeForIntegers, type RequantizedWeights, type Rows } from './weights';
 
 const SHIFT = 22;
 /** With a residual in the sum there are two products to hold, so each gets fewer bits. */
@@ -185,17 +186,19 @@ function integerProduct(
   const reach = ((float.weights.reduce((peak, w) => Math.max(peak, Math.abs(w)), 0) / 127) * x8.type.quant!.scale) / middle.scale;
   const ratio = r8 ? r8.type.quant!.scale / middle.scale : 0;
   const largest = 2 ** (r8 ? 29 : 30);
-  const shift = Math.min(
+  const most = Math.min(
     r8 ? RESIDUAL_SHIFT : SHIFT,
     Math.floor(Math.log2((largest - 2) / reach)),
     RESIDUAL_BITS - Math.ceil(Math.log2(ratio)),
   );
-  if (shift < 1 + (lookup ? FINE_BITS : 0))
+  if (most < 1 + (lookup ? FINE_BITS : 0))
     throw new WaferError('VALUE', `its inputs reach ${Math.max(reach, ratio).toExponential(1)} times as far as its output`, {
       hint: 'calibrate with more representative inputs',
       node: nodeText(node),
     });
-  const q = quantizeForIntegers(float, x8.type.quant!.scale, middle.scale, shift, largest);
+  const free = lookup || r8 || most < FREE_SHIFT ? undefined : freeOf(float, x8.type.quant!, middle, largest);
+  const shift = free ? FREE_SHIFT : most;
+  const q = free ?? quantizeForIntegers(float, x8.type.quant!.scale, middle.scale, shift, largest);
   const output = quantOfValue(last.outputs[0]!);
   const curve =
     lookup && curveOf(build, lookup, scaling?.inputs[1]?.data ?? [1], middle, quantOfValue(lookup.outputs[0]!), output);
@@ -216,6 +219,32 @@ function integerProduct(
     shift,
     residualMultiplier: r8 ? Math.max(1, Math.round(ratio * 2 ** shift)) : 0,
     ...(curve?.swish && { swish: curve.swish }),
+  });
+}
+
+/** Weights for FREE_SHIFT if no sum can overflow there, so that kernels need not clamp, and multipliers are still fine. */
+function freeOf(float: FloatWeights, x: Quant, y: Quant, largest: number): RequantizedWeights | undefined {
+  const q = quantizeForIntegers(float, x.scale, y.scale, FREE_SHIFT, largest);
+  const offset = offsetOf({ shift: FREE_SHIFT, zero: y.zero + 128 });
+  return isRoomy(q, x.zero, offset) ? q : undefined;
+}
+
+/** Least multiplier of a channel with weights: its scale is then off by half a percent at most. */
+const LEAST_MULTIPLIER = 100;
+
+/** Whether every sum of levels less `zero` times weights, times its multiplier and with `offset` added, stays within 32 bits. */
+function isRoomy({ levels, bias, multiplier }: RequantizedWeights, zero: number, offset: number): boolean {
+  const depth = levels.length / bias.length;
+  return bias.every((value, channel) => {
+    let [lowest, highest] = [value, value];
+    for (const w of levels.subarray(channel * depth, (channel + 1) * depth)) {
+      const ends = [w * (-128 - zero), w * (127 - zero)];
+      lowest += Math.min(...ends);
+      highest += Math.max(...ends);
+    }
+    const m = multiplier[channel]!;
+    const isFine = m >= LEAST_MULTIPLIER || lowest === highest;
+    return isFine && lowest * m + offset >= -(2 ** 31) && highest * m + offset < 2 ** 31;
   });
 }
 
