@@ -8,6 +8,7 @@ import { blockF32 } from './gemm';
 import { convert, sizeOf } from './kind';
 import { copyLine } from './line';
 import { PANEL } from './requant';
+import { blockSparse } from './sparse';
 import { applySteps, swishOf } from './steps';
 
 /**
@@ -123,7 +124,8 @@ export function f32_conv(
 
 /**
  * The same on levels, in the arithmetic of requant.ts; `kind` as in dot.ts, `after` as in i8_gemm. `zero`: the byte that
- * the border holds. `weights`: i8_pack with one run for each of f32_conv's. `banded` must be set unless the kind is
+ * the border holds. `weights`: i8_pack with one run for each of f32_conv's, or with a `tile` (and one group) lists, both as in
+ * sparse.ts. `banded` must be set unless the kind is
  * BYTES. `scratch`: 192 + 4 * (blockH * blockW + kernelH * kernelW) bytes, rounded up to 16, the band in bytes, rounded
  * up to 32, and for WIDE twice as much again.
  */
@@ -131,7 +133,7 @@ export function i8_conv(
   x: usize, y: usize, h: i32, w: i32, c: i32, oh: i32, ow: i32, kernelH: i32, kernelW: i32, strideH: i32, strideW: i32,
   dilationH: i32, dilationW: i32, top: i32, left: i32, o: i32, group: i32, weights: usize, params: usize, residual: usize,
   kind: i32, zero: i32, shift: i32, offset: i32, low: f32, high: f32, residualMultiplier: i32, after: usize,
-  banded: i32, blockH: i32, blockW: i32, scratch: usize, from: i32, to: i32,
+  banded: i32, blockH: i32, blockW: i32, scratch: usize, tile: usize, from: i32, to: i32,
 ): void {
   const size = sizeOf(kind), sizeY: usize = shift ? 1 : 4;
   const pixel = <usize>c * size, pixelY = <usize>o * sizeY;
@@ -165,7 +167,13 @@ export function i8_conv(
         a = form;
       }
       const pixels = <usize>row * ow + ox;
-      for (let g = 0; g < group; g++) {
+      if (tile) {
+        blockSparse(
+          kind, rows * cols, a, offsets, runCount, runs, runBytes, weights, params, shift, offset, low, high, curve,
+          y + pixels * pixelY, o, pixelY, residual ? residual + pixels * o : 0, residual ? o : 0, residualMultiplier, stage,
+          tile,
+        );
+      } else for (let g = 0; g < group; g++) {
         blockI8(
           kind, rows * cols, a + <usize>(g * groupC) * size, offsets, runCount, runs, runBytes,
           weights + <usize>g * groupWeights, params + <usize>g * groupPanels * PANEL, shift, offset, low, high, curve,

@@ -11,6 +11,7 @@
 import { blockI8 } from './dot';
 import { BYTES, convert, sizeOf } from './kind';
 import { copyLine, unstage } from './line';
+import { blockSparse } from './sparse';
 import { applySteps, swish, swishOf } from './steps';
 import { ACROSS, toPanel } from './vector';
 
@@ -232,13 +233,14 @@ export function f32_gemm(
 }
 
 /**
- * The same on levels, in the arithmetic of requant.ts; `kind` as in dot.ts. `w`: i8_pack of [n][1][k]. `after`: the
- * curve of an output in levels, or the activation program of a float output; 0 for none. `scratch`: 4 * block + 196 bytes, rounded up to 16, and
- * the block of x with 16 elements more, unless the kind is BYTES. Rows: m.
+ * The same on levels, in the arithmetic of requant.ts; `kind` as in dot.ts. `w`: i8_pack of [n][1][k], or with a `tile`
+ * lists, both as in sparse.ts. `after`: the curve of an output in levels, or the activation program of a float output; 0
+ * for none. `scratch`: 4 * block + 196 bytes, rounded up to 16, and the block of x with 16 elements more, unless the kind
+ * is BYTES. Rows: m.
  */
 export function i8_gemm(
   x: usize, w: usize, params: usize, residual: usize, y: usize, k: i32, n: i32, kind: i32, shift: i32, offset: i32,
-  low: f32, high: f32, residualMultiplier: i32, after: usize, block: i32, scratch: usize, from: i32, to: i32,
+  low: f32, high: f32, residualMultiplier: i32, after: usize, block: i32, scratch: usize, tile: usize, from: i32, to: i32,
 ): void {
   const stage = scratch, offsets = scratch + 192;
   const curve = shift ? after : 0;
@@ -253,10 +255,19 @@ export function i8_gemm(
       convert(kind, form, a, <usize>rows * k);
       a = form;
     }
-    blockI8(
-      kind, rows, a, offsets, 1, offsets + (<usize>block << 2), (pitch + 3) & ~3, w, params, shift, offset, low, high,
-      curve, at, n, pitchY, residual ? residual + <usize>m * n : 0, residual ? n : 0, residualMultiplier, stage,
-    );
+    const run = offsets + (<usize>block << 2), runBytes = (pitch + 3) & ~3;
+    const add = residual ? residual + <usize>m * n : 0, residualPitch: usize = residual ? n : 0;
+    if (tile) {
+      blockSparse(
+        kind, rows, a, offsets, 1, run, runBytes, w, params, shift, offset, low, high, curve, at, n, pitchY, add,
+        residualPitch, residualMultiplier, stage, tile,
+      );
+    } else {
+      blockI8(
+        kind, rows, a, offsets, 1, run, runBytes, w, params, shift, offset, low, high, curve, at, n, pitchY, add,
+        residualPitch, residualMultiplier, stage,
+      );
+    }
     if (after && !shift) applySteps(after, 0, at, rows * n);
   }
 }

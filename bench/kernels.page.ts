@@ -17,6 +17,8 @@ export interface Layer {
   stride: number;
   depthwise: boolean;
   dtype: 'f32' | 'i8';
+  /** Share of units of 4 weights, along the inputs of an output, that are zero. */
+  zeros?: number;
 }
 
 export interface Timing {
@@ -34,7 +36,7 @@ interface Request {
 
 const fromBase64 = (text: string) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 
-function graphOf({ x: [h, w, c], o, kernel, stride, depthwise, dtype }: Layer) {
+function graphOf({ x: [h, w, c], o, kernel, stride, depthwise, dtype, zeros = 0 }: Layer) {
   const next = random(1);
   const build = new Builder();
   const integer = dtype === 'i8';
@@ -43,7 +45,9 @@ function graphOf({ x: [h, w, c], o, kernel, stride, depthwise, dtype }: Layer) {
   const shape = [o, kernel, kernel, depthwise ? 1 : c];
   const size = shape.reduce((a, b) => a * b);
   const draw = (n: number, span: number) => Array.from({ length: n }, () => (next() - 0.5) * span);
-  const inputs: (Value | undefined)[] = [x, build.numbers('w', dtype, shape, draw(size, integer ? 254 : 1))];
+  const weights = draw(size, integer ? 254 : 1);
+  for (let i = 0; i < size; i += 4) if (next() < zeros) weights.fill(0, i, i + 4);
+  const inputs: (Value | undefined)[] = [x, build.numbers('w', dtype, shape, weights)];
   inputs.push(build.numbers('bias', integer ? 'i32' : 'f32', [o], draw(o, 100)));
   if (integer) inputs.push(build.numbers('multiplier', 'i32', [o], new Array(o).fill(20000)));
   const pad = kernel >> 1;

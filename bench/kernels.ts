@@ -1,6 +1,6 @@
 /**
  * `npm run bench:kernels -- [PATTERN]`: GMAC/s of the WASM kernels in Chromium, one thread, layer by layer, the layers whose
- * name matches PATTERN, and their share of what the machine reaches in a loop of little else. Exits with 1 when a tile
+ * name matches PATTERN, and their share of what the machine reaches in a loop of little else; products with weights of 0 count. Exits with 1 when a tile
  * stays under 80 % of that, as it does when its sums are not kept in registers.
  */
 import { execFileSync } from 'node:child_process';
@@ -36,6 +36,20 @@ const depthwise = (size: number, c: number, kernel: number, stride: number, dtyp
   },
 });
 
+/** Shapes of products, and the shares of zero units in their weights beside none. */
+const SPARSE = [
+  gemm(784, 144, 32, 'i8'),
+  gemm(196, 384, 64, 'i8'),
+  gemm(196, 576, 96, 'i8'),
+  gemm(49, 960, 160, 'i8'),
+  gemm(784, 1152, 128, 'i8'),
+  conv(28, 128, 128, 3, 1, 'i8'),
+];
+const ZEROS = [0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
+const sparse = SPARSE.flatMap((l) => ZEROS.map((zeros): Layer => ({ ...l, name: `${l.name} zeros ${100 * zeros} %`, zeros })));
+
+const sameProduct = (a: Layer, b: Layer): boolean => a.x === b.x && a.o === b.o && a.kernel === b.kernel;
+
 const LAYERS = (['f32', 'i8'] as const).flatMap((t) => [
   gemm(12544, 32, 16, t),
   gemm(12544, 16, 96, t),
@@ -69,7 +83,7 @@ const TILES = (['f32', 'i8'] as const).map((t) => gemm(384, 512, 512, t));
 const SHARE = 0.8;
 
 const pattern = new RegExp(process.argv[2] ?? '');
-const layers = [...TILES, ...LAYERS.filter((l) => pattern.test(l.name))];
+const layers = [...TILES, ...[...LAYERS, ...sparse].filter((l) => pattern.test(l.name))];
 const bundle = await build({
   entryPoints: ['bench/kernels.page.ts'],
   bundle: true,
@@ -113,8 +127,10 @@ try {
       const share = gmacs / peaks[unit];
       const slow = TILES.includes(chosen[i]!) && share < SHARE;
       if (slow) process.exitCode = 1;
+      const dense = timings.find((_, j) => chosen[j]!.zeros === 0 && sameProduct(chosen[j]!, chosen[i]!));
+      const ratio = chosen[i]!.zeros && dense ? `  ${(dense.ms / ms).toFixed(2)} times dense` : '';
       console.log(
-        `${name.padEnd(30)} ${unit.padEnd(4)} ${ms.toFixed(4).padStart(9)} ms ${gmacs.toFixed(1).padStart(7)} GMAC/s ${(100 * share).toFixed(0).padStart(4)} %${slow ? '  too far from the peak' : ''}`,
+        `${name.padEnd(30)} ${unit.padEnd(4)} ${ms.toFixed(4).padStart(9)} ms ${gmacs.toFixed(1).padStart(7)} GMAC/s ${(100 * share).toFixed(0).padStart(4)} %${ratio}${slow ? '  too far from the peak' : ''}`,
       );
     });
   }

@@ -39,6 +39,7 @@ import {
   productType,
 } from './product';
 import { narrow } from './slice';
+import { SPARSE_BYTES, sparseCases, sparseWeights } from './sparsity';
 import { step } from './steps';
 import { extentOf, windowCounts, windowOf } from './window';
 
@@ -136,13 +137,16 @@ function windowDispatches(node: Lowering<ConvAttrs>): Dispatch[] {
     const size = dot === 'i16' ? 2 : 1;
     const contiguous = attrs.dilations[1] === 1 && group === 1;
     const [runs, length] = contiguous ? [kernel[0], kernel[1] * depth] : [taps, depth];
-    const packed = node.packed('w', w!, panels * 8 * size * runs * align(length, 4 / size), (block) => ({
-      kernel: 'i8_pack',
-      args: [w!, block, channels, runs, length, kind],
-      rows: panels,
-    }));
+    const sparse = group === 1 ? sparseWeights(node, w!, rows * outputs[0]!.type.shape[2]!, runs!, length!) : undefined;
+    const packed =
+      sparse?.lists ??
+      node.packed('w', w!, panels * 8 * size * runs * align(length, 4 / size), (block) => ({
+        kernel: 'i8_pack',
+        args: [w!, block, channels, runs, length, kind],
+        rows: panels,
+      }));
     const banded = padded || dot !== 'u8';
-    const blocks = blocksOf(node, c * size, blockBytes(size * o * taps * depth));
+    const blocks = blocksOf(node, c * size, sparse ? SPARSE_BYTES : blockBytes(size * o * taps * depth));
     const band = blocks.bytes / size;
     const scratch = node.scratch(
       208 + 4 * (blocks.height * blocks.width + taps) + (banded ? align(band, 32) + 32 : 0) + (dot === 'i16' ? 2 * band + 32 : 0),
@@ -153,7 +157,7 @@ function windowDispatches(node: Lowering<ConvAttrs>): Dispatch[] {
         kernel: 'i8_conv',
         args: [
           ...[x!, outputs[0]!, ...args, o, group, packed, integerPanels(node, group), residual ?? 0, ...numbers],
-          ...[banded ? 1 : 0, blocks.height, blocks.width, scratch],
+          ...[banded ? 1 : 0, blocks.height, blocks.width, scratch, sparse?.tile ?? 0],
         ],
         rows,
       },
@@ -529,5 +533,17 @@ function casesOf(): Case<ConvAttrs>[] {
     const integers = integerCases<ConvAttrs>(g.x, g.w, y, g.w[1] * g.w[2] * g.w[3], g.attrs);
     list.push(...integers.filter((_, j) => (i + j) % 3 === 0 || i === 3 || i === 18));
   });
+  const sparse: (Geometry & { share: number })[] = [
+    { x: [2, 7, 7, 24], w: [9, 3, 3, 24], attrs: { pads: [1, 1, 1, 1] }, share: 0.8 },
+    { x: [1, 9, 11, 3], w: [8, 3, 3, 3], attrs: { pads: [0, 0, 1, 1], strides: [2, 2] }, share: 0.9 },
+    { x: [1, 9, 9, 6], w: [11, 3, 2, 6], share: 0.75 },
+    { x: [1, 12, 11, 6], w: [8, 3, 3, 6], attrs: { pads: [2, 3, 2, 3], dilations: [2, 3] }, share: 0.8 },
+    { x: [1, 3, 200, 96], w: [24, 3, 3, 96], attrs: { pads: [1, 1, 1, 1] }, share: 0.9 },
+    { x: [1, 5, 6, 20], w: [10, 1, 1, 20], share: 0.9 },
+  ];
+  for (const g of sparse) {
+    const length = g.w[3] * (g.attrs?.dilations ? 1 : g.w[2]);
+    list.push(...sparseCases<ConvAttrs>(g.x, g.w, outputOf(g), length, g.share, g.attrs));
+  }
   return list;
 }

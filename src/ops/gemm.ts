@@ -25,6 +25,7 @@ import {
   productInputs,
   productType,
 } from './product';
+import { SPARSE_ROWS, sparseCases, sparseWeights } from './sparsity';
 import { step } from './steps';
 
 export const op = defineOp({
@@ -53,19 +54,22 @@ export function gemmDispatches(node: Lowering<ProductAttrs>): Dispatch[] {
   if (x!.type.dtype === 'i8') {
     const kind = KIND_CODES[dot];
     const size = dot === 'i16' ? 2 : 1;
-    const packed = node.packed('w', w!, panels * 8 * size * align(k, 4 / size), (block) => ({
-      kernel: 'i8_pack',
-      args: [w!, block, n, 1, k, kind],
-      rows: panels,
-    }));
-    const block = blockRows(k * size, n * sizeOf(outputs[0]!.type.dtype), blockBytes(n * k * size));
+    const sparse = sparseWeights(node, w!, rows, 1, k);
+    const packed =
+      sparse?.lists ??
+      node.packed('w', w!, panels * 8 * size * align(k, 4 / size), (block) => ({
+        kernel: 'i8_pack',
+        args: [w!, block, n, 1, k, kind],
+        rows: panels,
+      }));
+    const block = sparse ? SPARSE_ROWS : blockRows(k * size, n * sizeOf(outputs[0]!.type.dtype), blockBytes(n * k * size));
     const scratch = node.scratch(align(196 + 4 * block, 16) + (dot === 'u8' ? 0 : size * (block * k + 16)));
     return [
       {
         kernel: 'i8_gemm',
         args: [
           ...[x!, packed, integerPanels(node, 1), residual ?? 0, outputs[0]!, k, n, kind],
-          ...[...integerArguments(node), block, scratch],
+          ...[...integerArguments(node), block, scratch, sparse?.tile ?? 0],
         ],
         rows,
       },
@@ -207,5 +211,13 @@ function casesOf(): Case<ProductAttrs>[] {
     { inputs: [[5, 0], { shape: [9, 0], constant: true }, { shape: [9], constant: true }] },
   );
   for (const [m, k, n] of sizes) list.push(...integerCases([m, k], [n, k], [m, n], k));
+  const sparse = [
+    [16, 64, 8, 0.75],
+    [49, 38, 19, 0.7],
+    [53, 29, 7, 0.9],
+    [230, 40, 12, 0.8],
+    [40, 20, 9, 1],
+  ] as const;
+  for (const [m, k, n, share] of sparse) list.push(...sparseCases([m, k], [n, k], [m, n], k, share));
   return list;
 }

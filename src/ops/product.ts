@@ -269,13 +269,14 @@ export function finish(
 /** Multiply-accumulates of an output of `y` with `depth` products each. */
 export const costOf = (y: StaticType, depth: number) => ({ macs: y.shape.reduce((n, d) => n * d, 1) * depth });
 
-/** Cases of integer operands for one geometry: requantised, with residual, table, range, and to floats. */
+/** Cases of integer operands for one geometry: requantised, with residual, table, range, and to floats. `weights`: or drawn. */
 export function integerCases<A extends ProductAttrs>(
   x: readonly number[],
   w: readonly number[],
   y: readonly number[],
   depth: number,
   attrs: Partial<A> = {},
+  weights?: readonly number[],
 ): Case<A>[] {
   const channels = w[0]!;
   const quant: Quant = { scale: 0.5, zero: -11 };
@@ -291,7 +292,7 @@ export function integerCases<A extends ProductAttrs>(
   });
   const first: CaseInput[] = [
     { shape: x, dtype: 'i8', quant: { scale: 0.1, zero: 7 } },
-    { ...constants, shape: w, dtype: 'i8' },
+    { ...constants, shape: w, dtype: 'i8', ...(weights && { data: weights }) },
   ];
   const bias: CaseInput = { ...constants, shape: [channels], dtype: 'i32', range: [-9000, 9000] };
   const residual: CaseInput = { shape: y, dtype: 'i8', quant: { scale: 0.4, zero: -20 } };

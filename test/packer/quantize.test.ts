@@ -108,6 +108,11 @@ describe('quantize/weights', () => {
     expect(error(new Covariance(9, 1))).toBeGreaterThan(0.7);
     expect(error(alike(9, 0))).toBeLessThan(0.3);
   });
+  it('pruned weights stay 0 where errors are made good', () => {
+    const weights = Float32Array.of(127, 10.42, 20.4, 30.33, 0, 0, 0, 0, 0);
+    const q = quantizeForFloats({ weights, bias: undefined, channels: 1, rows: () => alike(9, 0) }, 1);
+    expect([...q.levels]).toEqual([127, 10, 20, 30, 0, 0, 0, 0, 0]);
+  });
   it('rounding with the covariance errs less on the rows it comes from, blocks or not', () => {
     const [depth, draw] = [600, random(4)];
     const [rows, seen] = [new Covariance(1, depth), [] as Float32Array[]];

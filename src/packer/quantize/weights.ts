@@ -3,8 +3,8 @@
  * multiplier is an exact integer: real = acc * m * 2^-shift * outputScale.
  *
  * Weights are rounded one after the other, and the error of each is made good by those after it, as far as their inputs
- * are alike (GPTQ, Frantar et al. 2023); what the errors of a channel amount to on the mean input is taken off its bias
- * (Nagel et al. 2019).
+ * are alike (GPTQ, Frantar et al. 2023); weights of 0 stay 0, because they may be pruned ones, which a kernel skips. What
+ * the errors of a channel amount to on the mean input is taken off its bias (Nagel et al. 2019).
  */
 import { WaferError } from '../../core/errors';
 import type { ColumnBlock } from './covariance';
@@ -125,7 +125,7 @@ function roundBlock(row: Float32Array, levels: Int8Array, scale: number, block: 
   const spread = block.spread();
   const wanted = Float64Array.from(columns, (k) => row[k]! / scale);
   for (let i = 0; i < n; i++) {
-    const level = clamp(Math.round(wanted[i]!), 127);
+    const level = row[columns[i]!] === 0 ? 0 : clamp(Math.round(wanted[i]!), 127);
     levels[columns[i]!] = level;
     const change = level - wanted[i]!;
     if (change !== 0) for (let j = i + 1; j < n; j++) wanted[j]! += change * spread[i * n + j]!;
