@@ -1,6 +1,7 @@
 /**
  * Products of bytes: the register tiles of gemm.ts in integers, for the kinds of kind.ts.
  */
+import { blockCodes, codeBytes, unpack } from './codes';
 import { dot, WIDE } from './kind';
 import { unstage } from './line';
 import {
@@ -230,8 +231,8 @@ function tile(
 @inline
 function block(
   relaxed: bool, height: i32, rows: i32, a: usize, offsets: usize, runs: i32, runOffsets: usize, runBytes: usize,
-  w: usize, params: usize, shift: i32, offset: i32, low: f32, high: f32, curve: usize, y: usize, n: i32, pitch: usize,
-  residual: usize, residualPitch: usize, residualMultiplier: i32, stage: usize,
+  w: usize, levels: usize, room: usize, params: usize, shift: i32, offset: i32, low: f32, high: f32, curve: usize, y: usize,
+  n: i32, pitch: usize, residual: usize, residualPitch: usize, residualMultiplier: i32, stage: usize,
 ): void {
   const offsets4 = i32x4.splat(offset), least = bound(shift, curve, low), most = bound(shift, curve, high);
   // Bytes cannot step over these bounds.
@@ -239,9 +240,12 @@ function block(
   const panelBytes = (<usize>runs * runBytes) << 3;
   const size: usize = shift == 0 ? 4 : 1;
   const tiled = rows - (rows % height) % 4;
+  const groupBytes = levels ? codeBytes(levels, panelBytes) : panelBytes << 2;
   for (; n > 0; n -= ACROSS) {
+    const panels = levels ? room : w;
     for (let channel = 0; channel < min(n, ACROSS); channel += 8) {
-      const panel = w + <usize>(channel >> 3) * panelBytes, panelParams = params + <usize>(channel >> 3) * PANEL;
+      const panel = panels + <usize>(channel >> 3) * panelBytes, panelParams = params + <usize>(channel >> 3) * PANEL;
+      if (levels) unpack(levels, panel, w, channel >> 3, panelBytes >> 5);
       const ragged = n - channel < 8;
       const staged = ragged || curve != 0;
       const step = curve ? 16 : ragged ? size << 3 : pitch;
@@ -274,17 +278,17 @@ function block(
       const add = residual ? residual + <usize>m * residualPitch : 0;
       if (relaxed) {
         relaxedVector(
-          row, runs, runOffsets, runBytes, w, panelBytes, params, shift, offset, low, high, curve, at, n, add,
+          row, runs, runOffsets, runBytes, panels, panelBytes, params, shift, offset, low, high, curve, at, n, add,
           residualMultiplier, stage,
         );
       } else {
         wideVector(
-          row, runs, runOffsets, runBytes, w, panelBytes, params, shift, offset, low, high, curve, at, n, add,
+          row, runs, runOffsets, runBytes, panels, panelBytes, params, shift, offset, low, high, curve, at, n, add,
           residualMultiplier, stage,
         );
       }
     }
-    w += panelBytes << 2;
+    w += groupBytes;
     params += 4 * PANEL;
     y += size * ACROSS;
     if (residual) residual += ACROSS;
@@ -293,47 +297,53 @@ function block(
 
 /**
  * `rows` rows of `n` outputs from activations in the form of `kind`. `runBytes` is a multiple of 4: what a run has less
- * is read from beyond it and meets weights of 0. `w`: panels as `i8_pack` makes them for the kind. `pitch`: of y in
- * bytes; `residualPitch`: of the residual, 0 without one. `stage`: 192 bytes to work in.
+ * is read from beyond it and meets weights of 0. `w`: panels as `i8_pack` makes them for the kind, or with `levels` (else 0)
+ * codes as in codes.ts, and `room` for 4 panels to work in. `pitch`: of y in bytes; `residualPitch`: of the residual, 0
+ * without one. `stage`: 192 bytes to work in.
  */
 export function blockI8(
-  kind: i32, rows: i32, a: usize, offsets: usize, runs: i32, runOffsets: usize, runBytes: usize, w: usize,
-  params: usize, shift: i32, offset: i32, low: f32, high: f32, curve: usize, y: usize, n: i32, pitch: usize,
+  kind: i32, rows: i32, a: usize, offsets: usize, runs: i32, runOffsets: usize, runBytes: usize, w: usize, levels: usize,
+  room: usize, params: usize, shift: i32, offset: i32, low: f32, high: f32, curve: usize, y: usize, n: i32, pitch: usize,
   residual: usize, residualPitch: usize, residualMultiplier: i32, stage: usize,
 ): void {
   if (runBytes == 0) runs = 0;
-  if (kind == WIDE) {
-    wideBlock(
-      rows, a, offsets, runs, runOffsets, runBytes, w, params, shift, offset, low, high, curve, y, n, pitch, residual,
+  if (levels && rows < 4) {
+    blockCodes(
+      rows, a, offsets, runs, runOffsets, runBytes, w, levels, params, shift, offset, low, high, curve, y, n, pitch, residual,
       residualPitch, residualMultiplier, stage,
+    );
+  } else if (kind == WIDE) {
+    wideBlock(
+      rows, a, offsets, runs, runOffsets, runBytes, w, levels, room, params, shift, offset, low, high, curve, y, n, pitch,
+      residual, residualPitch, residualMultiplier, stage,
     );
   } else if (ASC_FEATURE_RELAXED_SIMD) {
     relaxedBlock(
-      rows, a, offsets, runs, runOffsets, runBytes, w, params, shift, offset, low, high, curve, y, n, pitch, residual,
-      residualPitch, residualMultiplier, stage,
+      rows, a, offsets, runs, runOffsets, runBytes, w, levels, room, params, shift, offset, low, high, curve, y, n, pitch,
+      residual, residualPitch, residualMultiplier, stage,
     );
   }
 }
 
 function wideBlock(
-  rows: i32, a: usize, offsets: usize, runs: i32, runOffsets: usize, runBytes: usize, w: usize, params: usize,
-  shift: i32, offset: i32, low: f32, high: f32, curve: usize, y: usize, n: i32, pitch: usize, residual: usize, residualPitch: usize,
-  residualMultiplier: i32, stage: usize,
+  rows: i32, a: usize, offsets: usize, runs: i32, runOffsets: usize, runBytes: usize, w: usize, levels: usize,
+  room: usize, params: usize, shift: i32, offset: i32, low: f32, high: f32, curve: usize, y: usize, n: i32, pitch: usize,
+  residual: usize, residualPitch: usize, residualMultiplier: i32, stage: usize,
 ): void {
   block(
-    false, 4, rows, a, offsets, runs, runOffsets, runBytes, w, params, shift, offset, low, high, curve, y, n, pitch, residual,
-    residualPitch, residualMultiplier, stage,
+    false, 4, rows, a, offsets, runs, runOffsets, runBytes, w, levels, room, params, shift, offset, low, high, curve, y, n,
+    pitch, residual, residualPitch, residualMultiplier, stage,
   );
 }
 
 function relaxedBlock(
-  rows: i32, a: usize, offsets: usize, runs: i32, runOffsets: usize, runBytes: usize, w: usize, params: usize,
-  shift: i32, offset: i32, low: f32, high: f32, curve: usize, y: usize, n: i32, pitch: usize, residual: usize, residualPitch: usize,
-  residualMultiplier: i32, stage: usize,
+  rows: i32, a: usize, offsets: usize, runs: i32, runOffsets: usize, runBytes: usize, w: usize, levels: usize,
+  room: usize, params: usize, shift: i32, offset: i32, low: f32, high: f32, curve: usize, y: usize, n: i32, pitch: usize,
+  residual: usize, residualPitch: usize, residualMultiplier: i32, stage: usize,
 ): void {
   block(
-    true, 6, rows, a, offsets, runs, runOffsets, runBytes, w, params, shift, offset, low, high, curve, y, n, pitch, residual,
-    residualPitch, residualMultiplier, stage,
+    true, 6, rows, a, offsets, runs, runOffsets, runBytes, w, levels, room, params, shift, offset, low, high, curve, y, n,
+    pitch, residual, residualPitch, residualMultiplier, stage,
   );
 }
 

@@ -240,7 +240,8 @@ export function f32_gemm(
  */
 export function i8_gemm(
   x: usize, w: usize, params: usize, residual: usize, y: usize, k: i32, n: i32, kind: i32, shift: i32, offset: i32,
-  low: f32, high: f32, residualMultiplier: i32, after: usize, block: i32, scratch: usize, tile: usize, from: i32, to: i32,
+  low: f32, high: f32, residualMultiplier: i32, after: usize, block: i32, scratch: usize, levels: usize,
+  room: usize, from: i32, to: i32,
 ): void {
   const stage = scratch, offsets = scratch + 192;
   const curve = shift ? after : 0;
@@ -257,14 +258,14 @@ export function i8_gemm(
     }
     const run = offsets + (<usize>block << 2), runBytes = (pitch + 3) & ~3;
     const add = residual ? residual + <usize>m * n : 0, residualPitch: usize = residual ? n : 0;
-    if (tile) {
+    if (room && !levels) {
       blockSparse(
         kind, rows, a, offsets, 1, run, runBytes, w, params, shift, offset, low, high, curve, at, n, pitchY, add,
-        residualPitch, residualMultiplier, stage, tile,
+        residualPitch, residualMultiplier, stage, room,
       );
     } else {
       blockI8(
-        kind, rows, a, offsets, 1, run, runBytes, w, params, shift, offset, low, high, curve, at, n, pitchY, add,
+        kind, rows, a, offsets, 1, run, runBytes, w, levels, room, params, shift, offset, low, high, curve, at, n, pitchY, add,
         residualPitch, residualMultiplier, stage,
       );
     }

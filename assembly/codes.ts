@@ -1,0 +1,272 @@
+/**
+ * Weights of few levels, as codes of 2 or 4 bits. Products of few rows are computed from codes as they lie in memory, so
+ * that less of it is read; for more rows a panel at a time becomes bytes again, for the tiles of dot.ts.
+ *
+ * Codes lie in blocks of 32 output channels, [unit of 4 bytes of a row][32 channels][unit's elements], in such an order that
+ * masks give whole vectors: of 4 channels times 4 elements of 8 bits in the relaxed build, 2 of 16 bits in the other
+ * (`i8_packCodes`). `levels`: 16 bytes, the weight of each code, then the words bits, least and step: codes of 2 bits stand
+ * for least + step * code. The kinds that a build has are all alike to these kernels.
+ */
+import { dot, WIDE } from './kind';
+import { PANEL } from './requant';
+import { ACROSS, finishVector, toPanel } from './vector';
+
+/** Whether activations have 8 bits. */
+const BYTE: bool = ASC_FEATURE_RELAXED_SIMD;
+
+/** Bytes of the codes of 32 channels that stand for 4 panels of `panelBytes`. */
+@inline
+export function codeBytes(levels: usize, panelBytes: usize): usize {
+  return (panelBytes * load<u32>(levels, 16)) >> (BYTE ? 1 : 2);
+}
+
+/** The table's entries at 16 places in 0..15. */
+@inline
+function lookUp(table: v128, places: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return i8x16.relaxed_swizzle(table, places);
+  else return i8x16.swizzle(table, places);
+}
+
+/** Writes `units` units of panel `index` (0..3) of a block of codes at `w`, as `i8_pack` makes them. */
+export function unpack(levels: usize, to: usize, w: usize, index: i32, units: usize): void {
+  const table = v128.load(levels);
+  const end = to + (units << 5);
+  if (load<i32>(levels, 16) == 4) {
+    const mask = i8x16.splat(15);
+    if (BYTE) {
+      for (w += <usize>index << 4; to < end; to += 32, w += 64) {
+        const codes = v128.load(w);
+        v128.store(to, lookUp(table, v128.and(codes, mask)));
+        v128.store(to, lookUp(table, v128.and(i16x8.shr_u(codes, 4), mask)), 16);
+      }
+    } else {
+      const shift = (index & 1) << 2;
+      for (w += <usize>(index >> 1) << 4; to < end; to += 32, w += 32) {
+        const bytes = lookUp(table, v128.and(i16x8.shr_u(v128.load(w), shift), mask));
+        v128.store(to, i16x8.extend_low_i8x16_s(bytes));
+        v128.store(to, i16x8.extend_high_i8x16_s(bytes), 16);
+      }
+    }
+  } else if (BYTE) {
+    const mask = i8x16.splat(3), shift = (index & 1) << 2;
+    for (w += <usize>(index >> 1) << 4; to < end; to += 32, w += 32) {
+      const codes = i16x8.shr_u(v128.load(w), shift);
+      v128.store(to, lookUp(table, v128.and(codes, mask)));
+      v128.store(to, lookUp(table, v128.and(i16x8.shr_u(codes, 2), mask)), 16);
+    }
+  } else {
+    const mask = i16x8.splat(3), shift = index << 2;
+    const least = i16x8.splat(<i16>load<i32>(levels, 20)), step = i16x8.splat(<i16>load<i32>(levels, 24));
+    for (; to < end; to += 32, w += 16) {
+      const codes = i16x8.shr_u(v128.load(w), shift);
+      v128.store(to, i16x8.add(i16x8.mul(v128.and(codes, mask), step), least));
+      v128.store(to, i16x8.add(i16x8.mul(v128.and(i16x8.shr_u(codes, 2), mask), step), least), 16);
+    }
+  }
+}
+
+/** The sum of a row's activations, of what fills the last units as well. */
+function sumOf(a: usize, runs: i32, runOffsets: usize, runBytes: usize): i32 {
+  const one = BYTE ? i8x16.splat(1) : i16x8.splat(1);
+  let sums = i32x4.splat(0);
+  const last = runOffsets + (<usize>runs << 2);
+  for (; runOffsets < last; runOffsets += 4) {
+    let p = a + load<u32>(runOffsets);
+    const end = p + runBytes;
+    for (; p + 16 <= end; p += 16) sums = dot(BYTE, one, v128.load(p), sums);
+    for (; p < end; p += 4) sums = dot(BYTE, one, v128.load32_zero(p), sums);
+  }
+  const pairs = i32x4.add(sums, i32x4.shuffle(sums, sums, 2, 3, 0, 1));
+  return i32x4.extract_lane(pairs, 0) + i32x4.extract_lane(pairs, 1);
+}
+
+/** 4 sums from those of codes, which are `shift` bits too high: bias + least * the row's sum + step * codes. */
+@inline
+function weigh(codes: v128, shift: i32, step: v128, base: v128, bias: usize): v128 {
+  return i32x4.add(i32x4.add(v128.load(bias), base), i32x4.mul(i32x4.shr_s(codes, shift), step));
+}
+
+/**
+ * One row by up to 32 of `n` columns, of codes of 2 bits. They are multiplied where they lie in their bytes, which makes
+ * products 4 or 16 times too large. `sum`: of the row's activations.
+ */
+function vector2(
+  a: usize, runs: i32, runOffsets: usize, runBytes: usize, w: usize, levels: usize, sum: i32,
+  params: usize, shift: i32, offset: i32, low: f32, high: f32, curve: usize, y: usize, n: i32, residual: usize,
+  residualMultiplier: i32, stage: usize,
+): void {
+  const mask0 = BYTE ? i8x16.splat(3) : i16x8.splat(3), mask2 = BYTE ? i8x16.splat(12) : i16x8.splat(12);
+  const mask4 = BYTE ? i8x16.splat(48) : i16x8.splat(48);
+  let c00 = i32x4.splat(0), c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00, c30 = c00, c31 = c00;
+  const last = runOffsets + (<usize>runs << 2);
+  while (runOffsets < last) {
+    let p = a + load<u32>(runOffsets);
+    const end = p + runBytes;
+    do {
+      const x = v128.load32_splat(p);
+      let codes = v128.load(w);
+      c00 = dot(BYTE, v128.and(codes, mask0), x, c00);
+      c01 = dot(BYTE, v128.and(codes, mask2), x, c01);
+      c10 = dot(BYTE, v128.and(codes, mask4), x, c10);
+      if (BYTE) {
+        c11 = dot(BYTE, v128.and(i16x8.shr_u(codes, 2), mask4), x, c11);
+        codes = v128.load(w, 16);
+        c20 = dot(BYTE, v128.and(codes, mask0), x, c20);
+        c21 = dot(BYTE, v128.and(codes, mask2), x, c21);
+        c30 = dot(BYTE, v128.and(codes, mask4), x, c30);
+        c31 = dot(BYTE, v128.and(i16x8.shr_u(codes, 2), mask4), x, c31);
+        w += 32;
+      } else {
+        codes = i16x8.shr_u(codes, 6);
+        c11 = dot(BYTE, v128.and(codes, mask0), x, c11);
+        c20 = dot(BYTE, v128.and(codes, mask2), x, c20);
+        c21 = dot(BYTE, v128.and(codes, mask4), x, c21);
+        codes = i16x8.shr_u(codes, 6);
+        c30 = dot(BYTE, v128.and(codes, mask0), x, c30);
+        c31 = dot(BYTE, v128.and(codes, mask2), x, c31);
+        w += 16;
+      }
+      p += 4;
+    } while (p < end);
+    runOffsets += 4;
+  }
+  const bias1 = params + toPanel(1, n, PANEL), bias2 = params + toPanel(2, n, PANEL), bias3 = params + toPanel(3, n, PANEL);
+  const base = i32x4.splat(load<i32>(levels, 20) * sum), step = v128.load32_splat(levels, 24);
+  finishVector(
+    weigh(c00, 0, step, base, params), weigh(c01, 2, step, base, params + 16),
+    weigh(c10, 4, step, base, bias1), weigh(c11, BYTE ? 4 : 0, step, base, bias1 + 16),
+    weigh(c20, BYTE ? 0 : 2, step, base, bias2), weigh(c21, BYTE ? 2 : 4, step, base, bias2 + 16),
+    weigh(c30, BYTE ? 4 : 0, step, base, bias3), weigh(c31, BYTE ? 4 : 2, step, base, bias3 + 16),
+    params, shift, offset, low, high, curve, y, n, residual, residualMultiplier, stage,
+  );
+}
+
+/** The same of codes of 4 bits, which are looked up in the table. */
+function vector4(
+  a: usize, runs: i32, runOffsets: usize, runBytes: usize, w: usize, levels: usize,
+  params: usize, shift: i32, offset: i32, low: f32, high: f32, curve: usize, y: usize, n: i32, residual: usize,
+  residualMultiplier: i32, stage: usize,
+): void {
+  const table = v128.load(levels), mask = i8x16.splat(15);
+  const bias1 = params + toPanel(1, n, PANEL), bias2 = params + toPanel(2, n, PANEL), bias3 = params + toPanel(3, n, PANEL);
+  let c00 = v128.load(params), c01 = v128.load(params, 16), c10 = v128.load(bias1), c11 = v128.load(bias1, 16);
+  let c20 = v128.load(bias2), c21 = v128.load(bias2, 16), c30 = v128.load(bias3), c31 = v128.load(bias3, 16);
+  const last = runOffsets + (<usize>runs << 2);
+  while (runOffsets < last) {
+    let p = a + load<u32>(runOffsets);
+    const end = p + runBytes;
+    do {
+      const x = v128.load32_splat(p);
+      let codes = v128.load(w);
+      let low8 = lookUp(table, v128.and(codes, mask));
+      let high8 = lookUp(table, v128.and(i16x8.shr_u(codes, 4), mask));
+      if (BYTE) {
+        c00 = dot(BYTE, low8, x, c00);
+        c01 = dot(BYTE, high8, x, c01);
+        codes = v128.load(w, 16);
+        c10 = dot(BYTE, lookUp(table, v128.and(codes, mask)), x, c10);
+        c11 = dot(BYTE, lookUp(table, v128.and(i16x8.shr_u(codes, 4), mask)), x, c11);
+        codes = v128.load(w, 32);
+        c20 = dot(BYTE, lookUp(table, v128.and(codes, mask)), x, c20);
+        c21 = dot(BYTE, lookUp(table, v128.and(i16x8.shr_u(codes, 4), mask)), x, c21);
+        codes = v128.load(w, 48);
+        c30 = dot(BYTE, lookUp(table, v128.and(codes, mask)), x, c30);
+        c31 = dot(BYTE, lookUp(table, v128.and(i16x8.shr_u(codes, 4), mask)), x, c31);
+        w += 64;
+      } else {
+        c00 = dot(BYTE, i16x8.extend_low_i8x16_s(low8), x, c00);
+        c01 = dot(BYTE, i16x8.extend_high_i8x16_s(low8), x, c01);
+        c10 = dot(BYTE, i16x8.extend_low_i8x16_s(high8), x, c10);
+        c11 = dot(BYTE, i16x8.extend_high_i8x16_s(high8), x, c11);
+        codes = v128.load(w, 16);
+        low8 = lookUp(table, v128.and(codes, mask));
+        high8 = lookUp(table, v128.and(i16x8.shr_u(codes, 4), mask));
+        c20 = dot(BYTE, i16x8.extend_low_i8x16_s(low8), x, c20);
+        c21 = dot(BYTE, i16x8.extend_high_i8x16_s(low8), x, c21);
+        c30 = dot(BYTE, i16x8.extend_low_i8x16_s(high8), x, c30);
+        c31 = dot(BYTE, i16x8.extend_high_i8x16_s(high8), x, c31);
+        w += 32;
+      }
+      p += 4;
+    } while (p < end);
+    runOffsets += 4;
+  }
+  finishVector(
+    c00, c01, c10, c11, c20, c21, c30, c31, params, shift, offset, low, high, curve, y, n, residual, residualMultiplier,
+    stage,
+  );
+}
+
+/** `rows` rows by all columns; arguments as for blockI8 of dot.ts. */
+export function blockCodes(
+  rows: i32, a: usize, offsets: usize, runs: i32, runOffsets: usize, runBytes: usize, w: usize,
+  levels: usize, params: usize, shift: i32, offset: i32, low: f32, high: f32, curve: usize, y: usize, n: i32, pitch: usize,
+  residual: usize, residualPitch: usize, residualMultiplier: i32, stage: usize,
+): void {
+  const isTable = load<i32>(levels, 16) == 4;
+  const step = codeBytes(levels, (<usize>runs * runBytes) << 3);
+  const size: usize = shift == 0 ? 4 : 1;
+  const sums = stage + 64;
+  for (let m: usize = 0; m < <usize>rows; m++)
+    store<i32>(sums + (m << 2), isTable ? 0 : sumOf(a + load<u32>(offsets + (m << 2)), runs, runOffsets, runBytes));
+  for (; n > 0; n -= ACROSS) {
+    for (let m: usize = 0; m < <usize>rows; m++) {
+      const row = a + load<u32>(offsets + (m << 2)), at = y + m * pitch, add = residual ? residual + m * residualPitch : 0;
+      if (isTable) {
+        vector4(
+          row, runs, runOffsets, runBytes, w, levels, params, shift, offset, low, high, curve, at, n, add,
+          residualMultiplier, stage,
+        );
+      } else {
+        vector2(
+          row, runs, runOffsets, runBytes, w, levels, load<i32>(sums + (m << 2)), params, shift, offset, low, high,
+          curve, at, n, add, residualMultiplier, stage,
+        );
+      }
+    }
+    w += step;
+    params += 4 * PANEL;
+    y += size * ACROSS;
+    if (residual) residual += ACROSS;
+  }
+}
+
+/**
+ * Packs weights [n][runs][length] of s8 as codes of `bits` bits for `kind`. `codes`: the code of each weight, the first that of
+ * -128. Units of 4 bytes of a row are filled up with the code of 0. Rows: blocks of 32 channels.
+ */
+export function i8_packCodes(
+  source: usize, codes: usize, packed: usize, n: i32, runs: i32, length: i32, kind: i32, bits: i32, from: i32, to: i32,
+): void {
+  const isWide = kind == WIDE;
+  const across = isWide ? 2 : 4;
+  const units = (length + across - 1) / across;
+  const unitBytes = <usize>(ACROSS * across * bits) >> 3, blockBytes = <usize>(runs * units) * unitBytes;
+  const middle = codes + 128;
+  // Bytes between the codes of neighbouring elements.
+  const apart = isWide && bits == 2 ? 2 : 1;
+  memory.fill(packed + <usize>from * blockBytes, 0, <usize>(to - from) * blockBytes);
+  for (let channel = from * ACROSS; channel < min(n, to * ACROSS); channel++) {
+    const c = channel % ACROSS;
+    // Of 16, 8, 32 and 16 channels, those of a vector's fields are so many.
+    const across1 = isWide ? (bits == 2 ? 4 : 8) : 4;
+    const fields = isWide && bits == 2 ? 8 : 8 / bits;
+    const vectorOf = c / (across1 * fields), field = (c / across1) % fields;
+    let out = packed + <usize>(channel / ACROSS) * blockBytes + <usize>(vectorOf * 16 + (c % across1) * across * apart);
+    let at = source + <usize>channel * runs * length;
+    const shift = field * bits;
+    for (let run = 0; run < runs; run++) {
+      for (let first = 0; first < length; first += across) {
+        let word: u32 = 0;
+        for (let j = 0; j < across; j++) {
+          const weight = first + j < length ? load<i8>(at + first + j) : 0;
+          word |= <u32>load<u8>(middle + weight) << (8 * apart * j + shift);
+        }
+        if (isWide && bits == 4) store<u16>(out, load<u16>(out) | word);
+        else store<u32>(out, load<u32>(out) | word);
+        out += unitBytes;
+      }
+      at += length;
+    }
+  }
+}
