@@ -1,7 +1,7 @@
 /**
  * Products of bytes: the register tiles of gemm.ts in integers, for the kinds of kind.ts.
  */
-import { blockCodes, codeBytes, unpack } from './codes';
+import { blockCodes, codeBytes, codedRows, unpack } from './codes';
 import { dot, WIDE } from './kind';
 import { unstage } from './line';
 import {
@@ -307,7 +307,7 @@ export function blockI8(
   residual: usize, residualPitch: usize, residualMultiplier: i32, stage: usize,
 ): void {
   if (runBytes == 0) runs = 0;
-  if (levels && rows < 4) {
+  if (levels && rows < codedRows(levels)) {
     blockCodes(
       rows, a, offsets, runs, runOffsets, runBytes, w, levels, params, shift, offset, low, high, curve, y, n, pitch, residual,
       residualPitch, residualMultiplier, stage,

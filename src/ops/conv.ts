@@ -127,7 +127,13 @@ function blocksOf({ outputs: [y], inputs: [, w], attrs }: Lowering<ConvAttrs>, p
 }
 
 /** By the form of the weights. */
-const KERNELS = { dense: 'i8_conv', sparse: 'i8_conv', ternary: 'i8_convTernary', codes: 'i8_convCodes' } as const;
+const KERNELS = {
+  dense: 'i8_conv',
+  sparse: 'i8_conv',
+  ternary: 'i8_convTernary',
+  int4: 'i8_convInt4',
+  table: 'i8_convTable',
+} as const;
 
 function windowDispatches(node: Lowering<ConvAttrs>): Dispatch[] {
   const { inputs, outputs, attrs, dot } = node;
@@ -144,8 +150,9 @@ function windowDispatches(node: Lowering<ConvAttrs>): Dispatch[] {
     const [runs, length] = contiguous ? [kernel[0], kernel[1] * depth] : [taps, depth];
     const weights = weightsOf(node, rows * outputs[0]!.type.shape[2]!, group, runs!, length!);
     const banded = padded || dot !== 'u8';
-    const target = { dense: blockBytes(size * o * taps * depth), sparse: SPARSE_BYTES, ternary: CODES_BYTES, codes: CODES_BYTES };
-    const blocks = blocksOf(node, c * size, target[weights.form]);
+    const target =
+      weights.form === 'dense' ? blockBytes(size * o * taps * depth) : weights.form === 'sparse' ? SPARSE_BYTES : CODES_BYTES;
+    const blocks = blocksOf(node, c * size, target);
     const band = blocks.bytes / size;
     const scratch = node.scratch(
       208 + 4 * (blocks.height * blocks.width + taps) + (banded ? align(band, 32) + 32 : 0) + (dot === 'i16' ? 2 * band + 32 : 0),

@@ -45,7 +45,13 @@ export const op = defineOp({
 });
 
 /** By the form of the weights. */
-const KERNELS = { dense: 'i8_gemm', sparse: 'i8_gemm', ternary: 'i8_gemmTernary', codes: 'i8_gemmCodes' } as const;
+const KERNELS = {
+  dense: 'i8_gemm',
+  sparse: 'i8_gemm',
+  ternary: 'i8_gemmTernary',
+  int4: 'i8_gemmInt4',
+  table: 'i8_gemmTable',
+} as const;
 
 /** Rows of x times the weights, which have the same elements as [n, k] whatever their rank. */
 export function gemmDispatches(node: Lowering<ProductAttrs>): Dispatch[] {
@@ -61,7 +67,7 @@ export function gemmDispatches(node: Lowering<ProductAttrs>): Dispatch[] {
     const size = dot === 'i16' ? 2 : 1;
     const { form, packed, args } = weightsOf(node, rows, 1, 1, k);
     const target = form === 'dense' ? blockBytes(n * k * size) : CODES_BYTES;
-    const block = form === 'sparse' ? SPARSE_ROWS : blockRows(k * size, n * sizeOf(outputs[0]!.type.dtype), target);
+    const block = form === 'sparse' ? SPARSE_ROWS : blockRows(rows, k * size, n * sizeOf(outputs[0]!.type.dtype), target);
     const scratch = node.scratch(align(196 + 4 * block, 16) + (dot === 'u8' ? 0 : size * (block * k + 16)));
     return [
       {
@@ -79,7 +85,7 @@ export function gemmDispatches(node: Lowering<ProductAttrs>): Dispatch[] {
     args: [w!, block, n, k, k, 1],
     rows: panels,
   }));
-  const block = blockRows(4 * k, 4 * n, blockBytes(4 * n * k));
+  const block = blockRows(rows, 4 * k, 4 * n, blockBytes(4 * n * k));
   const scratch = node.scratch(4 * block + 132);
   const args = [x!, packed, biasPanels(node, 1), residual ?? 0, outputs[0]!, k, n, ...clampArguments(node), block, scratch];
   return [{ kernel: 'f32_gemm', args, rows }];
@@ -88,10 +94,10 @@ export function gemmDispatches(node: Lowering<ProductAttrs>): Dispatch[] {
 /** n rounded up to a multiple of `unit`. */
 export const align = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
 
-/** Rows to multiply at a time: a multiple of every tile's height, so that no block but the last is ragged. */
-export function blockRows(bytesIn: number, bytesOut: number, target: number): number {
-  const rows = Math.min(target / Math.max(1, bytesIn), 2 ** 18 / Math.max(1, bytesOut));
-  return 12 * Math.max(1, Math.min(256, Math.floor(rows / 12)));
+/** Of `rows` rows those to multiply at a time: a multiple of every tile's height, so that no block but the last is ragged. */
+export function blockRows(rows: number, bytesIn: number, bytesOut: number, target: number): number {
+  const most = Math.min(target / Math.max(1, bytesIn), 2 ** 18 / Math.max(1, bytesOut));
+  return Math.min(rows, 12 * Math.max(1, Math.min(256, Math.floor(most / 12))));
 }
 
 /** Elements of `matrix` [rows, cols] as [cols, rows], times `factor`: at once when they are known, else as nodes. */

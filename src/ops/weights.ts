@@ -3,12 +3,12 @@
  * that a file says nothing of it.
  */
 import type { Block, Lowering } from './define';
-import { codedWeights } from './levels';
+import { type Codes, codedWeights } from './levels';
 import { KIND_CODES, type ProductAttrs, panelCount } from './product';
 import { sparseWeights } from './sparsity';
 
 export interface Weights {
-  readonly form: 'dense' | 'sparse' | 'ternary' | 'codes';
+  readonly form: 'dense' | 'sparse' | Codes['form'];
   readonly packed: Block;
   /** The arguments that tell kernels the form: levels and working memory, 0 where it needs none. */
   readonly args: readonly [levels: Block | 0, room: Block | 0];
@@ -24,7 +24,7 @@ export function weightsOf(node: Lowering<ProductAttrs>, rows: number, groups: nu
     const sparse = sparseWeights(node, w, rows, runs, length);
     if (sparse) return { form: 'sparse', packed: sparse.lists, args: [0, sparse.tile] };
     const codes = codedWeights(node, w, rows, runs, length);
-    if (codes) return { form: codes.bits === 2 ? 'ternary' : 'codes', packed: codes.packed, args: [codes.levels, codes.room] };
+    if (codes) return { form: codes.form, packed: codes.packed, args: [codes.levels, codes.room] };
   }
   const channels = w.type.shape[0]! / groups;
   const panels = panelCount(groups, channels);
