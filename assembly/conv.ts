@@ -3,8 +3,9 @@
  * image as runs of contiguous pixels. Where windows reach over the border, a band of input rows is first copied to
  * scratch with its border around it; elsewhere the image is read in place.
  */
-import { blockI8, convert, sizeOf } from './dot';
+import { blockI8 } from './dot';
 import { blockF32 } from './gemm';
+import { convert, sizeOf } from './kind';
 import { copyLine } from './line';
 import { PANEL } from './requant';
 import { blockSparse } from './sparse';
@@ -132,7 +133,7 @@ export function i8_conv(
   x: usize, y: usize, h: i32, w: i32, c: i32, oh: i32, ow: i32, kernelH: i32, kernelW: i32, strideH: i32, strideW: i32,
   dilationH: i32, dilationW: i32, top: i32, left: i32, o: i32, group: i32, weights: usize, params: usize, residual: usize,
   kind: i32, zero: i32, shift: i32, offset: i32, low: f32, high: f32, residualMultiplier: i32, after: usize,
-  banded: i32, blockH: i32, blockW: i32, scratch: usize, tile: usize, from: i32, to: i32,
+  banded: i32, blockH: i32, blockW: i32, scratch: usize, levels: usize, room: usize, from: i32, to: i32,
 ): void {
   const size = sizeOf(kind), sizeY: usize = shift ? 1 : 4;
   const pixel = <usize>c * size, pixelY = <usize>o * sizeY;
@@ -166,16 +167,16 @@ export function i8_conv(
         a = form;
       }
       const pixels = <usize>row * ow + ox;
-      if (tile) {
+      if (room && !levels) {
         blockSparse(
           kind, rows * cols, a, offsets, runCount, runs, runBytes, weights, params, shift, offset, low, high, curve,
           y + pixels * pixelY, o, pixelY, residual ? residual + pixels * o : 0, residual ? o : 0, residualMultiplier, stage,
-          tile,
+          room,
         );
       } else for (let g = 0; g < group; g++) {
         blockI8(
           kind, rows * cols, a + <usize>(g * groupC) * size, offsets, runCount, runs, runBytes,
-          weights + <usize>g * groupWeights, params + <usize>g * groupPanels * PANEL, shift, offset, low, high, curve,
+          weights + <usize>g * groupWeights, levels, room, params + <usize>g * groupPanels * PANEL, shift, offset, low, high, curve,
           y + pixels * pixelY + <usize>(g * groupO) * sizeY, groupO, pixelY,
           residual ? residual + pixels * o + g * groupO : 0, residual ? o : 0, residualMultiplier, stage,
         );

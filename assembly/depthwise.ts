@@ -3,7 +3,7 @@
  * 8 channels are done at a time, several output columns at once, so that a tap's weights are read once for all of them.
  */
 import { fillBand, runOffsets } from './conv';
-import { convert, dot, WIDE } from './dot';
+import { convert, dot, WIDE } from './kind';
 import { finishF32, storeF32 } from './gemm';
 import { unstage } from './line';
 import { bound, finishPlain, finishRow, follow, FREE_SHIFT, isFree, PANEL } from './requant';

@@ -1,50 +1,13 @@
 /**
- * Products of bytes: the register tiles of gemm.ts in integers. How bytes are multiplied is the `kind` of a call, which
- * the device chooses by a probe; all kinds give the same sums.
- *
- * BYTES  the relaxed dot, whose second operand is unsigned: activations as they lie in memory
- * SIGNED the same instruction where that operand is signed: activations XOR 0x80, converted block by block
- * WIDE   the exact dot of 16 bits, for every engine: activations extended block by block. All that the base binary has.
+ * Products of bytes: the register tiles of gemm.ts in integers, for the kinds of kind.ts.
  */
+import { blockCodes, codeBytes, codedRows, unpack } from './codes';
+import { dot, WIDE } from './kind';
 import { unstage } from './line';
 import {
   addend, bound, follow, FREE_SHIFT, isFree, PANEL, rescale, scale, setFree, storeFloats, storeLevels,
 } from './requant';
-
-export const WIDE = 0;
-export const BYTES = 1;
-export const SIGNED = 2;
-
-/** Bytes of one activation in the form that `kind` multiplies. */
-@inline
-export function sizeOf(kind: i32): usize {
-  return kind == WIDE ? 2 : 1;
-}
-
-/** Writes n activations in the form that `kind` multiplies; `to` may be `from` unless the form is wide. */
-export function convert(kind: i32, to: usize, from: usize, n: usize): void {
-  // Whole vectors only: the scratch that is written to has room for the last.
-  const end = from + n;
-  if (kind == SIGNED) {
-    const mask = i8x16.splat(-128);
-    for (; from < end; from += 16, to += 16) v128.store(to, v128.xor(v128.load(from), mask));
-  } else if (kind == WIDE) {
-    for (; from < end; from += 16, to += 32) {
-      const x = v128.load(from);
-      v128.store(to, i16x8.extend_low_i8x16_u(x));
-      v128.store(to, i16x8.extend_high_i8x16_u(x), 16);
-    }
-  }
-}
-
-/** c + w * x, 4 sums of neighbouring products. */
-@inline
-export function dot(relaxed: bool, w: v128, x: v128, c: v128): v128 {
-  if (ASC_FEATURE_RELAXED_SIMD) {
-    if (relaxed) return i32x4.relaxed_dot_i8x16_i7x16_add_s(w, x, c);
-  }
-  return i32x4.add(c, i32x4.dot_i16x8_s(w, x));
-}
+import { ACROSS, relaxedVector, wideVector } from './vector';
 
 /**
  * mr x 8 outputs. Both kinds take 4 bytes of a row at a time: 4 elements for the relaxed dot, 2 for that of 16 bits. The
@@ -261,107 +224,126 @@ function tile(
   }
 }
 
-/** Rows by 8 columns for all panels; tiles of `height` rows, then of 4, 2 and 1. */
+/**
+ * Rows by 32 columns for all panels: for each panel tiles of `height` rows, then of 4, and the last rows for four panels at
+ * once.
+ */
 @inline
 function block(
   relaxed: bool, height: i32, rows: i32, a: usize, offsets: usize, runs: i32, runOffsets: usize, runBytes: usize,
-  w: usize, params: usize, shift: i32, offset: i32, low: f32, high: f32, curve: usize, y: usize, n: i32, pitch: usize,
-  residual: usize, residualPitch: usize, residualMultiplier: i32, stage: usize,
+  w: usize, levels: usize, room: usize, params: usize, shift: i32, offset: i32, low: f32, high: f32, curve: usize, y: usize,
+  n: i32, pitch: usize, residual: usize, residualPitch: usize, residualMultiplier: i32, stage: usize,
 ): void {
   const offsets4 = i32x4.splat(offset), least = bound(shift, curve, low), most = bound(shift, curve, high);
   // Bytes cannot step over these bounds.
   const whole = low == 0 && high == 255;
   const panelBytes = (<usize>runs * runBytes) << 3;
   const size: usize = shift == 0 ? 4 : 1;
-  for (; n > 0; n -= 8) {
-    const ragged = n < 8;
-    const staged = ragged || curve != 0;
-    const step = curve ? 16 : ragged ? size << 3 : pitch;
-    let at = y, add = residual, row = offsets, left = rows;
-    while (left > 0) {
-      const out = staged ? stage : at;
-      let count = height;
-      if (left >= height) {
-        tile(
-          relaxed, height, a, row, runs, runOffsets, runBytes, w, params, shift, offsets4, least, most, whole, curve, out, step,
-          add, residualPitch, residualMultiplier,
-        );
-      } else if (left >= 4) {
-        count = 4;
-        tile(
-          relaxed, 4, a, row, runs, runOffsets, runBytes, w, params, shift, offsets4, least, most, whole, curve, out, step,
-          add, residualPitch, residualMultiplier,
-        );
-      } else if (left >= 2) {
-        count = 2;
-        tile(
-          relaxed, 2, a, row, runs, runOffsets, runBytes, w, params, shift, offsets4, least, most, whole, curve, out, step,
-          add, residualPitch, residualMultiplier,
+  const tiled = rows - (rows % height) % 4;
+  const groupBytes = levels ? codeBytes(levels, panelBytes) : panelBytes << 2;
+  for (; n > 0; n -= ACROSS) {
+    const panels = levels ? room : w;
+    for (let channel = 0; channel < min(n, ACROSS); channel += 8) {
+      const panel = panels + <usize>(channel >> 3) * panelBytes, panelParams = params + <usize>(channel >> 3) * PANEL;
+      if (levels) unpack(levels, panel, w, channel >> 3, panelBytes >> 5);
+      const ragged = n - channel < 8;
+      const staged = ragged || curve != 0;
+      const step = curve ? 16 : ragged ? size << 3 : pitch;
+      let at = y + <usize>channel * size, add = residual ? residual + channel : 0, row = offsets, left = tiled;
+      while (left > 0) {
+        const out = staged ? stage : at;
+        let count = height;
+        if (height > 4 && left >= height) {
+          tile(
+            relaxed, height, a, row, runs, runOffsets, runBytes, panel, panelParams, shift, offsets4, least, most, whole,
+            curve, out, step, add, residualPitch, residualMultiplier,
+          );
+        } else {
+          count = 4;
+          tile(
+            relaxed, 4, a, row, runs, runOffsets, runBytes, panel, panelParams, shift, offsets4, least, most, whole, curve, out,
+            step, add, residualPitch, residualMultiplier,
+          );
+        }
+        if (curve) follow(stage, count, at, pitch, n - channel, curve, panelParams + 128);
+        else if (ragged) unstage(stage, step, at, pitch, count, <usize>(n - channel) * size);
+        at += <usize>count * pitch;
+        add += <usize>count * residualPitch;
+        row += <usize>count << 2;
+        left -= count;
+      }
+    }
+    for (let m = tiled; m < rows; m++) {
+      const row = a + load<u32>(offsets + (<usize>m << 2)), at = y + <usize>m * pitch;
+      const add = residual ? residual + <usize>m * residualPitch : 0;
+      if (relaxed) {
+        relaxedVector(
+          row, runs, runOffsets, runBytes, panels, panelBytes, params, shift, offset, low, high, curve, at, n, add,
+          residualMultiplier, stage,
         );
       } else {
-        count = 1;
-        tile(
-          relaxed, 1, a, row, runs, runOffsets, runBytes, w, params, shift, offsets4, least, most, whole, curve, out, step,
-          add, residualPitch, residualMultiplier,
+        wideVector(
+          row, runs, runOffsets, runBytes, panels, panelBytes, params, shift, offset, low, high, curve, at, n, add,
+          residualMultiplier, stage,
         );
       }
-      if (curve) follow(stage, count, at, pitch, n, curve, params + 128);
-      else if (ragged) unstage(stage, step, at, pitch, count, <usize>n * size);
-      at += <usize>count * pitch;
-      add += <usize>count * residualPitch;
-      row += <usize>count << 2;
-      left -= count;
     }
-    w += panelBytes;
-    params += PANEL;
-    y += size << 3;
-    if (residual) residual += 8;
+    w += groupBytes;
+    params += 4 * PANEL;
+    y += size * ACROSS;
+    if (residual) residual += ACROSS;
   }
 }
 
 /**
  * `rows` rows of `n` outputs from activations in the form of `kind`. `runBytes` is a multiple of 4: what a run has less
- * is read from beyond it and meets weights of 0. `w`: panels as `i8_pack` makes them for the kind. `pitch`: of y in
- * bytes; `residualPitch`: of the residual, 0 without one. `stage`: 192 bytes to work in.
+ * is read from beyond it and meets weights of 0. `w`: panels as `i8_pack` makes them for the kind, or with `levels` (else 0)
+ * codes as in codes.ts, and `room` for 4 panels to work in. `pitch`: of y in bytes; `residualPitch`: of the residual, 0
+ * without one. `stage`: 192 bytes to work in.
  */
 export function blockI8(
-  kind: i32, rows: i32, a: usize, offsets: usize, runs: i32, runOffsets: usize, runBytes: usize, w: usize,
-  params: usize, shift: i32, offset: i32, low: f32, high: f32, curve: usize, y: usize, n: i32, pitch: usize,
+  kind: i32, rows: i32, a: usize, offsets: usize, runs: i32, runOffsets: usize, runBytes: usize, w: usize, levels: usize,
+  room: usize, params: usize, shift: i32, offset: i32, low: f32, high: f32, curve: usize, y: usize, n: i32, pitch: usize,
   residual: usize, residualPitch: usize, residualMultiplier: i32, stage: usize,
 ): void {
   if (runBytes == 0) runs = 0;
-  if (kind == WIDE) {
-    wideBlock(
-      rows, a, offsets, runs, runOffsets, runBytes, w, params, shift, offset, low, high, curve, y, n, pitch, residual,
+  if (levels && rows < codedRows(levels)) {
+    blockCodes(
+      rows, a, offsets, runs, runOffsets, runBytes, w, levels, params, shift, offset, low, high, curve, y, n, pitch, residual,
       residualPitch, residualMultiplier, stage,
+    );
+  } else if (kind == WIDE) {
+    wideBlock(
+      rows, a, offsets, runs, runOffsets, runBytes, w, levels, room, params, shift, offset, low, high, curve, y, n, pitch,
+      residual, residualPitch, residualMultiplier, stage,
     );
   } else if (ASC_FEATURE_RELAXED_SIMD) {
     relaxedBlock(
-      rows, a, offsets, runs, runOffsets, runBytes, w, params, shift, offset, low, high, curve, y, n, pitch, residual,
-      residualPitch, residualMultiplier, stage,
+      rows, a, offsets, runs, runOffsets, runBytes, w, levels, room, params, shift, offset, low, high, curve, y, n, pitch,
+      residual, residualPitch, residualMultiplier, stage,
     );
   }
 }
 
 function wideBlock(
-  rows: i32, a: usize, offsets: usize, runs: i32, runOffsets: usize, runBytes: usize, w: usize, params: usize,
-  shift: i32, offset: i32, low: f32, high: f32, curve: usize, y: usize, n: i32, pitch: usize, residual: usize, residualPitch: usize,
-  residualMultiplier: i32, stage: usize,
+  rows: i32, a: usize, offsets: usize, runs: i32, runOffsets: usize, runBytes: usize, w: usize, levels: usize,
+  room: usize, params: usize, shift: i32, offset: i32, low: f32, high: f32, curve: usize, y: usize, n: i32, pitch: usize,
+  residual: usize, residualPitch: usize, residualMultiplier: i32, stage: usize,
 ): void {
   block(
-    false, 4, rows, a, offsets, runs, runOffsets, runBytes, w, params, shift, offset, low, high, curve, y, n, pitch, residual,
-    residualPitch, residualMultiplier, stage,
+    false, 4, rows, a, offsets, runs, runOffsets, runBytes, w, levels, room, params, shift, offset, low, high, curve, y, n,
+    pitch, residual, residualPitch, residualMultiplier, stage,
   );
 }
 
 function relaxedBlock(
-  rows: i32, a: usize, offsets: usize, runs: i32, runOffsets: usize, runBytes: usize, w: usize, params: usize,
-  shift: i32, offset: i32, low: f32, high: f32, curve: usize, y: usize, n: i32, pitch: usize, residual: usize, residualPitch: usize,
-  residualMultiplier: i32, stage: usize,
+  rows: i32, a: usize, offsets: usize, runs: i32, runOffsets: usize, runBytes: usize, w: usize, levels: usize,
+  room: usize, params: usize, shift: i32, offset: i32, low: f32, high: f32, curve: usize, y: usize, n: i32, pitch: usize,
+  residual: usize, residualPitch: usize, residualMultiplier: i32, stage: usize,
 ): void {
   block(
-    true, 6, rows, a, offsets, runs, runOffsets, runBytes, w, params, shift, offset, low, high, curve, y, n, pitch, residual,
-    residualPitch, residualMultiplier, stage,
+    true, 6, rows, a, offsets, runs, runOffsets, runBytes, w, levels, room, params, shift, offset, low, high, curve, y, n,
+    pitch, residual, residualPitch, residualMultiplier, stage,
   );
 }
 

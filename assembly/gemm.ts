@@ -8,10 +8,12 @@
  * Tiles hold their sums in named locals (there are no arrays of registers) and must keep at most 15 vectors alive; the
  * K loop is not unrolled, because the optimiser would chain the sums.
  */
-import { blockI8, convert, sizeOf, BYTES } from './dot';
-import { unstage } from './line';
+import { blockI8 } from './dot';
+import { BYTES, convert, sizeOf } from './kind';
+import { copyLine, unstage } from './line';
 import { blockSparse } from './sparse';
 import { applySteps, swish, swishOf } from './steps';
+import { ACROSS, toPanel } from './vector';
 
 /** 4 finished f32 sums: + residual, clamp, the hard swish at `step` (0 for none), store. */
 @inline
@@ -38,10 +40,10 @@ export function storeF32(c0: v128, c1: v128, y: usize, residual: usize, lo: v128
   v128.store(y, c1, 16);
 }
 
-/** mr x 8 outputs. `runBytes` is not 0. */
+/** 4 x 8 outputs. `runBytes` is not 0. */
 @inline
 function tileF32(
-  mr: i32, a: usize, offsets: usize, runs: i32, runOffsets: usize, runBytes: usize, w: usize, bias: usize,
+  a: usize, offsets: usize, runs: i32, runOffsets: usize, runBytes: usize, w: usize, bias: usize,
   y: usize, pitch: usize, residual: usize, residualPitch: usize, low: f32, high: f32, step: usize,
 ): void {
   let c00 = v128.load(bias), c01 = v128.load(bias, 16);
@@ -49,10 +51,8 @@ function tileF32(
   const last = runOffsets + (<usize>runs << 2);
   while (runOffsets < last) {
     let p0 = a + load<u32>(runOffsets);
-    let p1 = p0, p2 = p0, p3 = p0;
+    let p1 = p0 + load<u32>(offsets, 4), p2 = p0 + load<u32>(offsets, 8), p3 = p0 + load<u32>(offsets, 12);
     p0 += load<u32>(offsets);
-    if (mr > 1) p1 += load<u32>(offsets, 4);
-    if (mr > 2) p2 += load<u32>(offsets, 8), p3 += load<u32>(offsets, 12);
     const end = w + (runBytes << 3);
     do {
       const w0 = v128.load(w), w1 = v128.load(w, 16);
@@ -60,33 +60,73 @@ function tileF32(
       c00 = f32x4.add(c00, f32x4.mul(x, w0));
       c01 = f32x4.add(c01, f32x4.mul(x, w1));
       p0 += 4;
-      if (mr > 1) {
-        x = v128.load32_splat(p1);
-        c10 = f32x4.add(c10, f32x4.mul(x, w0));
-        c11 = f32x4.add(c11, f32x4.mul(x, w1));
-        p1 += 4;
-      }
-      if (mr > 2) {
-        x = v128.load32_splat(p2);
-        c20 = f32x4.add(c20, f32x4.mul(x, w0));
-        c21 = f32x4.add(c21, f32x4.mul(x, w1));
-        p2 += 4;
-        x = v128.load32_splat(p3);
-        c30 = f32x4.add(c30, f32x4.mul(x, w0));
-        c31 = f32x4.add(c31, f32x4.mul(x, w1));
-        p3 += 4;
-      }
+      x = v128.load32_splat(p1);
+      c10 = f32x4.add(c10, f32x4.mul(x, w0));
+      c11 = f32x4.add(c11, f32x4.mul(x, w1));
+      p1 += 4;
+      x = v128.load32_splat(p2);
+      c20 = f32x4.add(c20, f32x4.mul(x, w0));
+      c21 = f32x4.add(c21, f32x4.mul(x, w1));
+      p2 += 4;
+      x = v128.load32_splat(p3);
+      c30 = f32x4.add(c30, f32x4.mul(x, w0));
+      c31 = f32x4.add(c31, f32x4.mul(x, w1));
+      p3 += 4;
       w += 32;
     } while (w < end);
     runOffsets += 4;
   }
   const lo = f32x4.splat(low), hi = f32x4.splat(high);
   storeF32(c00, c01, y, residual, lo, hi, step);
-  if (mr > 1) storeF32(c10, c11, y + pitch, residual + residualPitch, lo, hi, step);
-  if (mr > 2) {
-    storeF32(c20, c21, y + 2 * pitch, residual + 2 * residualPitch, lo, hi, step);
-    storeF32(c30, c31, y + 3 * pitch, residual + 3 * residualPitch, lo, hi, step);
+  storeF32(c10, c11, y + pitch, residual + residualPitch, lo, hi, step);
+  storeF32(c20, c21, y + 2 * pitch, residual + 2 * residualPitch, lo, hi, step);
+  storeF32(c30, c31, y + 3 * pitch, residual + 3 * residualPitch, lo, hi, step);
+}
+
+/** The epilogue of up to 8 of `n` sums of a row. `stage`: 32 bytes to work in. */
+function finishPanelF32(
+  c0: v128, c1: v128, y: usize, n: i32, residual: usize, low: f32, high: f32, step: usize, stage: usize,
+): void {
+  storeF32(c0, c1, n < 8 ? stage : y, residual, f32x4.splat(low), f32x4.splat(high), step);
+  if (n < 8) copyLine(y, stage, <usize>n << 2);
+}
+
+/** One row by up to 32 of `n` columns, as `vector` of vector.ts. `runBytes` is not 0. */
+function vectorF32(
+  a: usize, runs: i32, runOffsets: usize, runBytes: usize, w: usize, panelBytes: usize, bias: usize, y: usize, n: i32,
+  residual: usize, low: f32, high: f32, step: usize, stage: usize,
+): void {
+  let w1 = w + toPanel(1, n, panelBytes), w2 = w + toPanel(2, n, panelBytes), w3 = w + toPanel(3, n, panelBytes);
+  const bias1 = bias + toPanel(1, n, 32), bias2 = bias + toPanel(2, n, 32), bias3 = bias + toPanel(3, n, 32);
+  let c00 = v128.load(bias), c01 = v128.load(bias, 16), c10 = v128.load(bias1), c11 = v128.load(bias1, 16);
+  let c20 = v128.load(bias2), c21 = v128.load(bias2, 16), c30 = v128.load(bias3), c31 = v128.load(bias3, 16);
+  const last = runOffsets + (<usize>runs << 2);
+  while (runOffsets < last) {
+    let p = a + load<u32>(runOffsets);
+    const end = w + (runBytes << 3);
+    do {
+      const x = v128.load32_splat(p);
+      c00 = f32x4.add(c00, f32x4.mul(x, v128.load(w)));
+      c01 = f32x4.add(c01, f32x4.mul(x, v128.load(w, 16)));
+      c10 = f32x4.add(c10, f32x4.mul(x, v128.load(w1)));
+      c11 = f32x4.add(c11, f32x4.mul(x, v128.load(w1, 16)));
+      c20 = f32x4.add(c20, f32x4.mul(x, v128.load(w2)));
+      c21 = f32x4.add(c21, f32x4.mul(x, v128.load(w2, 16)));
+      c30 = f32x4.add(c30, f32x4.mul(x, v128.load(w3)));
+      c31 = f32x4.add(c31, f32x4.mul(x, v128.load(w3, 16)));
+      p += 4;
+      w += 32;
+      w1 += 32;
+      w2 += 32;
+      w3 += 32;
+    } while (w < end);
+    runOffsets += 4;
   }
+  const add: usize = residual ? 32 : 0;
+  finishPanelF32(c00, c01, y, n, residual, low, high, step, stage);
+  if (n > 8) finishPanelF32(c10, c11, y + 32, n - 8, residual + add, low, high, step, stage);
+  if (n > 16) finishPanelF32(c20, c21, y + 64, n - 16, residual + 2 * add, low, high, step, stage);
+  if (n > 24) finishPanelF32(c30, c31, y + 96, n - 24, residual + 3 * add, low, high, step, stage);
 }
 
 /**
@@ -99,34 +139,35 @@ export function blockF32(
 ): void {
   if (runBytes == 0) runs = 0;
   const panelBytes = (<usize>runs * runBytes) << 3;
-  for (; n > 0; n -= 8) {
-    const ragged = n < 8;
-    const step: usize = ragged ? 32 : pitch;
-    const residualPitch: usize = residual ? pitch : 0;
-    let at = y, add = residual, row = offsets, left = rows;
-    while (left >= 4) {
-      tileF32(4, a, row, runs, runOffsets, runBytes, w, bias, ragged ? stage : at, step, add, residualPitch, low, high, activation);
-      if (ragged) unstage(stage, 32, at, pitch, 4, <usize>n << 2);
-      at += pitch << 2;
-      add += residualPitch << 2;
-      row += 16;
-      left -= 4;
+  const residualPitch: usize = residual ? pitch : 0;
+  const tiled = rows & ~3;
+  for (; n > 0; n -= ACROSS) {
+    for (let channel = 0; channel < min(n, ACROSS); channel += 8) {
+      const panel = w + <usize>(channel >> 3) * panelBytes, panelBias = bias + (<usize>channel << 2);
+      const ragged = n - channel < 8;
+      const step: usize = ragged ? 32 : pitch;
+      let at = y + (<usize>channel << 2), add = residual ? residual + (<usize>channel << 2) : 0, row = offsets;
+      for (let left = tiled; left > 0; left -= 4) {
+        tileF32(
+          a, row, runs, runOffsets, runBytes, panel, panelBias, ragged ? stage : at, step, add, residualPitch, low, high,
+          activation,
+        );
+        if (ragged) unstage(stage, 32, at, pitch, 4, <usize>(n - channel) << 2);
+        at += pitch << 2;
+        add += residualPitch << 2;
+        row += 16;
+      }
     }
-    if (left & 2) {
-      tileF32(2, a, row, runs, runOffsets, runBytes, w, bias, ragged ? stage : at, step, add, residualPitch, low, high, activation);
-      if (ragged) unstage(stage, 32, at, pitch, 2, <usize>n << 2);
-      at += pitch << 1;
-      add += residualPitch << 1;
-      row += 8;
+    for (let m: usize = tiled; m < <usize>rows; m++) {
+      vectorF32(
+        a + load<u32>(offsets + (m << 2)), runs, runOffsets, runBytes, w, panelBytes, bias, y + m * pitch, n,
+        residual ? residual + m * pitch : 0, low, high, activation, stage,
+      );
     }
-    if (left & 1) {
-      tileF32(1, a, row, runs, runOffsets, runBytes, w, bias, ragged ? stage : at, step, add, residualPitch, low, high, activation);
-      if (ragged) unstage(stage, 32, at, pitch, 1, <usize>n << 2);
-    }
-    w += panelBytes;
-    bias += 32;
-    y += 32;
-    if (residual) residual += 32;
+    w += panelBytes << 2;
+    bias += 4 * ACROSS;
+    y += 4 * ACROSS;
+    if (residual) residual += 4 * ACROSS;
   }
 }
 
@@ -199,7 +240,8 @@ export function f32_gemm(
  */
 export function i8_gemm(
   x: usize, w: usize, params: usize, residual: usize, y: usize, k: i32, n: i32, kind: i32, shift: i32, offset: i32,
-  low: f32, high: f32, residualMultiplier: i32, after: usize, block: i32, scratch: usize, tile: usize, from: i32, to: i32,
+  low: f32, high: f32, residualMultiplier: i32, after: usize, block: i32, scratch: usize, levels: usize,
+  room: usize, from: i32, to: i32,
 ): void {
   const stage = scratch, offsets = scratch + 192;
   const curve = shift ? after : 0;
@@ -216,14 +258,14 @@ export function i8_gemm(
     }
     const run = offsets + (<usize>block << 2), runBytes = (pitch + 3) & ~3;
     const add = residual ? residual + <usize>m * n : 0, residualPitch: usize = residual ? n : 0;
-    if (tile) {
+    if (room && !levels) {
       blockSparse(
         kind, rows, a, offsets, 1, run, runBytes, w, params, shift, offset, low, high, curve, at, n, pitchY, add,
-        residualPitch, residualMultiplier, stage, tile,
+        residualPitch, residualMultiplier, stage, room,
       );
     } else {
       blockI8(
-        kind, rows, a, offsets, 1, run, runBytes, w, params, shift, offset, low, high, curve, at, n, pitchY, add,
+        kind, rows, a, offsets, 1, run, runBytes, w, levels, room, params, shift, offset, low, high, curve, at, n, pitchY, add,
         residualPitch, residualMultiplier, stage,
       );
     }

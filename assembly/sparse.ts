@@ -6,7 +6,7 @@
  * The lists, channel after channel up to a multiple of 8: a word, the bytes that follow for this channel; then for
  * each unit its 4 bytes and the offset of its rows in the transposed tile.
  */
-import { dot, WIDE } from './dot';
+import { dot, WIDE } from './kind';
 import { unstage } from './line';
 import { addend, bound, follow, isFree, PANEL, rescale, storeFloats, storeLevels } from './requant';
 

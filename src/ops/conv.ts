@@ -22,6 +22,7 @@ import {
 } from './define';
 import { align, GRAIN, gemmDispatches } from './gemm';
 import { channelsFirst, channelsLast } from './layout';
+import { CODED_TABLES, CODES_BYTES, codedCases } from './levels';
 import {
   biasPanels,
   blockBytes,
@@ -39,8 +40,9 @@ import {
   productType,
 } from './product';
 import { narrow } from './slice';
-import { SPARSE_BYTES, sparseCases, sparseWeights } from './sparsity';
+import { SPARSE_BYTES, sparseCases } from './sparsity';
 import { step } from './steps';
+import { weightsOf } from './weights';
 import { extentOf, windowCounts, windowOf } from './window';
 
 const convAttrs = {
@@ -125,6 +127,15 @@ function blocksOf({ outputs: [y], inputs: [, w], attrs }: Lowering<ConvAttrs>, p
   return { height, width, bytes: ((height - 1) * sh + eh) * ((width - 1) * sw + ew) * pixel };
 }
 
+/** By the form of the weights. */
+const KERNELS = {
+  dense: 'i8_conv',
+  sparse: 'i8_conv',
+  ternary: 'i8_convTernary',
+  int4: 'i8_convInt4',
+  table: 'i8_convTable',
+} as const;
+
 function windowDispatches(node: Lowering<ConvAttrs>): Dispatch[] {
   const { inputs, outputs, attrs, dot } = node;
   const [x, w, , , residual] = inputs;
@@ -138,16 +149,11 @@ function windowDispatches(node: Lowering<ConvAttrs>): Dispatch[] {
     const size = dot === 'i16' ? 2 : 1;
     const contiguous = attrs.dilations[1] === 1 && group === 1;
     const [runs, length] = contiguous ? [kernel[0], kernel[1] * depth] : [taps, depth];
-    const sparse = group === 1 ? sparseWeights(node, w!, rows * outputs[0]!.type.shape[2]!, runs!, length!) : undefined;
-    const packed =
-      sparse?.lists ??
-      node.packed('w', w!, panels * 8 * size * runs * align(length, 4 / size), (block) => ({
-        kernel: 'i8_pack',
-        args: [w!, block, channels, runs, length, kind],
-        rows: panels,
-      }));
+    const weights = weightsOf(node, rows * outputs[0]!.type.shape[2]!, group, runs!, length!);
     const banded = padded || dot !== 'u8';
-    const blocks = blocksOf(node, c * size, sparse ? SPARSE_BYTES : blockBytes(size * o * taps * depth));
+    const target =
+      weights.form === 'dense' ? blockBytes(size * o * taps * depth) : weights.form === 'sparse' ? SPARSE_BYTES : CODES_BYTES;
+    const blocks = blocksOf(node, c * size, target);
     const band = blocks.bytes / size;
     const scratch = node.scratch(
       208 + 4 * (blocks.height * blocks.width + taps) + (banded ? align(band, 32) + 32 : 0) + (dot === 'i16' ? 2 * band + 32 : 0),
@@ -155,10 +161,10 @@ function windowDispatches(node: Lowering<ConvAttrs>): Dispatch[] {
     const numbers = [kind, x!.type.quant!.zero + 128, ...integerArguments(node)];
     return [
       {
-        kernel: 'i8_conv',
+        kernel: KERNELS[weights.form],
         args: [
-          ...[x!, outputs[0]!, ...args, o, group, packed, integerPanels(node, group), residual ?? 0, ...numbers],
-          ...[banded ? 1 : 0, blocks.height, blocks.width, scratch, sparse?.tile ?? 0],
+          ...[x!, outputs[0]!, ...args, o, group, weights.packed, integerPanels(node, group), residual ?? 0, ...numbers],
+          ...[banded ? 1 : 0, blocks.height, blocks.width, scratch, ...weights.args],
         ],
         ...{ rows, grain },
       },
@@ -546,5 +552,15 @@ function casesOf(): Case<ConvAttrs>[] {
     const length = g.w[3] * (g.attrs?.dilations ? 1 : g.w[2]);
     list.push(...sparseCases<ConvAttrs>(g.x, g.w, outputOf(g), length, g.share, g.attrs));
   }
+  const coded: Geometry[] = [
+    { x: [2, 7, 7, 24], w: [20, 3, 3, 24], attrs: { pads: [1, 1, 1, 1] } },
+    { x: [1, 9, 9, 13], w: [43, 3, 3, 13], attrs: { pads: [0, 0, 1, 1], strides: [2, 2] } },
+    { x: [1, 12, 11, 14], w: [40, 3, 3, 14], attrs: { pads: [2, 3, 2, 3], dilations: [2, 3] } },
+    { x: [1, 3, 3, 50], w: [17, 3, 3, 50] },
+    { x: [1, 5, 6, 66], w: [70, 1, 1, 66] },
+  ];
+  for (const [i, g] of coded.entries())
+    for (const table of CODED_TABLES)
+      list.push(...codedCases<ConvAttrs>(g.x, g.w, outputOf(g), table, g.attrs).filter((_, j) => (i + j) % 4 === 0));
   return list;
 }

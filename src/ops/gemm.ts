@@ -8,6 +8,7 @@ import { sizeOf } from '../core/dtype';
 import { WaferError } from '../core/errors';
 import { elements, shapeText } from '../core/shape';
 import { type Case, type Dispatch, defineOffline, defineOp, type Emit, type Lowering, type OnnxNode, type Ref } from './define';
+import { CODED_TABLES, CODES_BYTES, codedCases } from './levels';
 import {
   biasPanels,
   blockBytes,
@@ -25,8 +26,9 @@ import {
   productInputs,
   productType,
 } from './product';
-import { SPARSE_ROWS, sparseCases, sparseWeights } from './sparsity';
+import { SPARSE_ROWS, sparseCases } from './sparsity';
 import { step } from './steps';
+import { weightsOf } from './weights';
 
 export const op = defineOp({
   name: 'gemm',
@@ -45,6 +47,15 @@ export const op = defineOp({
 /** Rows of the left operand that a product is worth reading all weights for: two or more of each tile. */
 export const GRAIN = 24;
 
+/** By the form of the weights. */
+const KERNELS = {
+  dense: 'i8_gemm',
+  sparse: 'i8_gemm',
+  ternary: 'i8_gemmTernary',
+  int4: 'i8_gemmInt4',
+  table: 'i8_gemmTable',
+} as const;
+
 /** Rows of x times the weights, which have the same elements as [n, k] whatever their rank. */
 export function gemmDispatches(node: Lowering<ProductAttrs>): Dispatch[] {
   const { inputs, outputs, dot } = node;
@@ -57,22 +68,16 @@ export function gemmDispatches(node: Lowering<ProductAttrs>): Dispatch[] {
   if (x!.type.dtype === 'i8') {
     const kind = KIND_CODES[dot];
     const size = dot === 'i16' ? 2 : 1;
-    const sparse = sparseWeights(node, w!, rows, 1, k);
-    const packed =
-      sparse?.lists ??
-      node.packed('w', w!, panels * 8 * size * align(k, 4 / size), (block) => ({
-        kernel: 'i8_pack',
-        args: [w!, block, n, 1, k, kind],
-        rows: panels,
-      }));
-    const block = sparse ? SPARSE_ROWS : blockRows(k * size, n * sizeOf(outputs[0]!.type.dtype), blockBytes(n * k * size));
+    const { form, packed, args } = weightsOf(node, rows, 1, 1, k);
+    const target = form === 'dense' ? blockBytes(n * k * size) : CODES_BYTES;
+    const block = form === 'sparse' ? SPARSE_ROWS : blockRows(rows, k * size, n * sizeOf(outputs[0]!.type.dtype), target);
     const scratch = node.scratch(align(196 + 4 * block, 16) + (dot === 'u8' ? 0 : size * (block * k + 16)));
     return [
       {
-        kernel: 'i8_gemm',
+        kernel: KERNELS[form],
         args: [
           ...[x!, packed, integerPanels(node, 1), residual ?? 0, outputs[0]!, k, n, kind],
-          ...[...integerArguments(node), block, scratch, sparse?.tile ?? 0],
+          ...[...integerArguments(node), block, scratch, ...args],
         ],
         rows,
         grain: GRAIN,
@@ -84,7 +89,7 @@ export function gemmDispatches(node: Lowering<ProductAttrs>): Dispatch[] {
     args: [w!, block, n, k, k, 1],
     rows: panels,
   }));
-  const block = blockRows(4 * k, 4 * n, blockBytes(4 * n * k));
+  const block = blockRows(rows, 4 * k, 4 * n, blockBytes(4 * n * k));
   const scratch = node.scratch(4 * block + 132);
   const args = [x!, packed, biasPanels(node, 1), residual ?? 0, outputs[0]!, k, n, ...clampArguments(node), block, scratch];
   return [{ kernel: 'f32_gemm', args, rows, grain: GRAIN }];
@@ -93,10 +98,10 @@ export function gemmDispatches(node: Lowering<ProductAttrs>): Dispatch[] {
 /** n rounded up to a multiple of `unit`. */
 export const align = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
 
-/** Rows to multiply at a time: a multiple of every tile's height, so that no block but the last is ragged. */
-export function blockRows(bytesIn: number, bytesOut: number, target: number): number {
-  const rows = Math.min(target / Math.max(1, bytesIn), 2 ** 18 / Math.max(1, bytesOut));
-  return 12 * Math.max(1, Math.min(256, Math.floor(rows / 12)));
+/** Of `rows` rows those to multiply at a time: a multiple of every tile's height, so that no block but the last is ragged. */
+export function blockRows(rows: number, bytesIn: number, bytesOut: number, target: number): number {
+  const most = Math.min(target / Math.max(1, bytesIn), 2 ** 18 / Math.max(1, bytesOut));
+  return Math.min(rows, 12 * Math.max(1, Math.min(256, Math.floor(most / 12))));
 }
 
 /** Elements of `matrix` [rows, cols] as [cols, rows], times `factor`: at once when they are known, else as nodes. */
@@ -223,5 +228,17 @@ function casesOf(): Case<ProductAttrs>[] {
     [40, 20, 9, 1],
   ] as const;
   for (const [m, k, n, share] of sparse) list.push(...sparseCases([m, k], [n, k], [m, n], k, share));
+  const coded = [
+    [1, 160, 64],
+    [1, 131, 60],
+    [2, 96, 70],
+    [3, 126, 33],
+    [4, 129, 47],
+    [13, 67, 90],
+    [80, 46, 99],
+  ] as const;
+  for (const [i, [m, k, n]] of coded.entries())
+    for (const table of CODED_TABLES)
+      list.push(...codedCases([m, k], [n, k], [m, n], table).filter((_, j) => (i + j) % 3 === 0 || i === 1));
   return list;
 }

@@ -33,7 +33,7 @@ export const op = defineOp({
     if (elements(y!.type.shape) === 0) return [];
     const batch = mergeBatch(y!.type.shape.slice(0, -2), [a!.type.shape, b!.type.shape]);
     const [, d1, d2] = batch.sizes as [number, number, number];
-    const block = blockRows(4 * k, 4 * n, blockBytes(4 * n * k));
+    const block = blockRows(m, 4 * k, 4 * n, blockBytes(4 * n * k));
     const scratch = node.scratch(Math.ceil(n / 8) * 32 * (k + 1) + 4 * block + 132);
     const right = transB ? [1, k] : [n, 1];
     const args = [a!, b!, y!, m, k, n, ...right, d1, d2, ...batch.strides.flat(), ...clampArguments(node), block, scratch];
