@@ -156,6 +156,6 @@ async function prepare(
   await page.waitForFunction('typeof prepare === "function"', { timeout: 60_000 }).catch((error: Error) => {
     throw new Error(errors[0] ?? error.message);
   });
-  const request: Request = { file: served, inputs, output: { name, shape }, threads, worker: most > 1, base };
+  const request: Request = { file: served, inputs, output: { name, shape }, threads, worker: most > 1 && !base, base };
   return (await page.evaluate(`prepare(${JSON.stringify(request)})`)) as Prepared;
 }
