@@ -219,7 +219,7 @@ function requestOf(
 ): Request {
   const served = `${runtime}.model`;
   copyFileSync(file.path, join(SITE, served));
-  return { file: served, inputs, output: { name, shape }, threads, worker: isCold || most > 1, base, isCold };
+  return { file: served, inputs, output: { name, shape }, threads, worker: isCold || (most > 1 && !base), base, isCold };
 }
 
 async function prepare(page: Page, url: string, runtime: RuntimeName, request: Request): Promise<Prepared> {

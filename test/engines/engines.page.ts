@@ -23,8 +23,8 @@ export interface PageResult {
   dot: string;
   why: string;
   thread: string;
-  /** The most that computed. */
-  threads: number;
+  /** The most that computed, and what the last model said of them. */
+  threads: { count: number; why: string };
   /** By the model's id: a sum a run, or what went wrong. */
   models: Record<string, { sums: string[] } | { failure: string }>;
 }
@@ -45,14 +45,14 @@ const isBase = location.search === '?base';
 if (isBase) WebAssembly.validate = () => false;
 
 async function runAll(): Promise<PageResult> {
-  const result: PageResult = { build: '', dot: '', why: '', thread: '', threads: 1, models: {} };
+  const result: PageResult = { build: '', dot: '', why: '', thread: '', threads: { count: 1, why: '' }, models: {} };
   for (const listed of (await (await fetch('models.json')).json()) as Listed[])
     try {
       const model = await wafer.load(listed.file, { worker: !isBase });
       result.models[listed.id] = await run(model, listed);
       const { build, dot, why, thread, threads } = await model.explain();
       Object.assign(result, { build, dot, why: isBase ? 'base is forced' : why, thread: thread.kind });
-      result.threads = Math.max(result.threads, threads.count);
+      result.threads = { count: Math.max(result.threads.count, threads.count), why: threads.why };
       await model.dispose();
     } catch (error) {
       result.models[listed.id] = { failure: String(error) };

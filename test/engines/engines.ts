@@ -37,8 +37,7 @@ interface Row {
   /** Why this build and dot, or why the engine was skipped or failed. */
   why: string;
   thread: string;
-  /** The most that computed. */
-  threads: number;
+  threads: PageResult['threads'];
   seconds: number;
   /** By the model's id: `same`, `DIFFERS`, or `FAILED`; a sum a run for the reference. */
   models: Record<string, string>;
@@ -127,7 +126,7 @@ function compared(engine: string, result: PageResult | { failure: string }, want
 }
 
 const emptyRow = (engine: string, status: Row['status']): Row => ({
-  ...{ engine, status, build: '', dot: '', why: '', thread: '', threads: 1, seconds: 0 },
+  ...{ engine, status, build: '', dot: '', why: '', thread: '', threads: { count: 1, why: '' }, seconds: 0 },
   ...{ models: {}, wrong: [] },
 });
 
@@ -148,12 +147,13 @@ function printRows(rows: readonly Row[], ids: readonly string[]): void {
     line('build', (r) => r.build),
     line('dot', (r) => r.dot),
     line('thread', (r) => r.thread),
-    line('threads', (r) => String(r.threads)),
+    line('threads', (r) => String(r.threads.count)),
     line('seconds', (r) => r.seconds.toFixed(1)),
     ...ids.map((id) => line(id, (r) => r.models[id] ?? '')),
   ]);
   print();
-  for (const { engine, status, why } of rows) print(`${engine}${status === 'ran' ? '' : ` (${status})`}: ${why}`);
+  for (const { engine, status, why, threads } of rows)
+    print(`${engine}${status === 'ran' ? '' : ` (${status})`}: ${why}${threads.why && `; threads: ${threads.why}`}`);
   if (!rows.some((r) => r.build === 'relaxed')) print('No engine here has an exact byte dot: the relaxed build was not run.');
   for (const wrong of rows.flatMap((r) => r.wrong)) print(wrong);
 }

@@ -60,7 +60,9 @@ export function threadLimit(asked: number | 'auto', spawn?: Spawn): ThreadLimit 
   if (!canShareMemory()) return one('the page is not cross-origin isolated, so that no memory can be shared');
   if (asked !== 'auto') return { count: Math.min(asked, MOST_THREADS), spawn, why: `${asked} threads were asked for` };
   const count = autoThreads();
-  return count === 1 ? one('there is 1 processor') : { count, spawn, why: 'there are as many processors, or more' };
+  return count === 1
+    ? one('there is 1 processor')
+    : { count, spawn, why: `there are ${navigator.hardwareConcurrency} processors` };
 }
 
 export interface PoolOptions {
