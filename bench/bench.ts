@@ -2,6 +2,7 @@
  * `npm run bench -- [MODEL...]`: Wafer beside its peers on the same models and inputs, in turn in one headless browser.
  * Exits with 1 where a runtime fails or a float model computes something else than Wafer's, with 2 on bad usage.
  */
+import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';
 import { launchBrowser } from '../scripts/browser';
@@ -23,6 +24,7 @@ interface Flags {
   cold?: boolean;
   /** Megabits a second. */
   rate?: number;
+  burn?: boolean;
   peers?: RuntimeName[];
   size: Sizes;
   flags: string[];
@@ -37,6 +39,9 @@ const STEADY = [
   '--disable-renderer-backgrounding',
   '--disable-backgrounding-occluded-windows',
 ];
+
+/** The address bar has pages of its own, which work when a page opens. */
+const QUIET = ['--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup'];
 
 const words = (text: string): string[] => text.split(/[\s,]+/).filter(Boolean);
 
@@ -59,6 +64,7 @@ const command = (): Command =>
     .option('--base', 'all in their builds without relaxed SIMD')
     .option('--cold', 'time the first result of a page in a fresh browser, from navigation on, and its memory')
     .option('--rate <n>', 'megabits a second that the server sends', positiveInt)
+    .option('--burn', 'while another process keeps a processor busy')
     .option('--peers <names>', 'which peers, with commas between them', peerNames)
     .option('--size <name=n>', 'size of a free dimension (repeat for each)', size, {})
     .option('--flags <flags>', 'flags of V8, as in --flags=--no-enable-avx-vnni', words, [])
@@ -71,9 +77,12 @@ const command = (): Command =>
 WAFER_MODELS names the folders of NAME.onnx and NAME.tflite. NAME_int8 is Wafer's int8 of NAME.onnx beside the peers'
 NAME_int8.onnx and NAME_int8.tflite.
 
+With several threads, pages are cross-origin isolated and Wafer computes in a worker, by turns with all threads and with one.
+
 Examples:
   npm run bench -- mobilenet_v2_int8 --json
   npm run bench -- mobilenet_v2_int8 --cold --rounds 5
+  npm run bench -- mobilenet_v2_int8 resnet18_int8 --threads 2 --peers litert --burn
   npm run bench -- path/to/model.onnx --size H=320 --size W=320`,
     )
     .action(bench);
@@ -107,7 +116,7 @@ interface Timings {
 
 async function timeAll(
   subjects: readonly Subject[],
-  { threads, rounds, base = false, cold, rate, peers, ...flags }: Flags,
+  { threads, rounds, base = false, burn = false, cold, rate, peers, ...flags }: Flags,
 ): Promise<Timings> {
   if (cold && base)
     throw new WaferError('ARGUMENT', '--base and --cold do not go together', {
@@ -116,12 +125,13 @@ async function timeAll(
   await assembleSite();
   const runtimes: RuntimeName[] = peers ? ['wafer', ...peers] : RUNTIME_NAMES;
   const v8 = flags.flags.map((flag) => flag.replace(/^--js-flags=/, ''));
-  const args = [...STEADY, ...flags.browserFlags, ...(v8.length ? [`--js-flags=${v8.join(' ')}`] : [])];
+  const args = [...STEADY, ...(cold ? QUIET : []), ...flags.browserFlags, ...(v8.length ? [`--js-flags=${v8.join(' ')}`] : [])];
   const open = () => launchBrowser({ args });
   const browser = await open();
   const version = await browser.version();
   // Memory that is shared between threads needs an isolated page; without threads, pages are as most are.
   const site = await serve(SITE, { isIsolated: threads > 1, ...(rate && { rate: (rate * 1e6) / 8 }) });
+  const burning = burn ? spawn(process.execPath, ['-e', 'for (;;);']) : undefined;
   const rows: Row[] = [];
   const coldRows: ColdRow[] = [];
   let failures = 0;
@@ -149,6 +159,7 @@ async function timeAll(
     const found = cold ? { rows: coldRows, table: coldTableOf(coldRows) } : { rows, table: tableOf(rows) };
     return { ...found, browser: version, failures };
   } finally {
+    burning?.kill();
     await browser.close();
     await site.close();
   }

@@ -43,6 +43,7 @@ export const SITE = join(FOLDER, 'site');
 
 export interface Options {
   runtimes: readonly RuntimeName[];
+  /** Where it is more than 1, Wafer has two turns: one with a single thread. */
   threads: number;
   rounds: number;
   base: boolean;
@@ -75,6 +76,16 @@ export interface ColdResult extends FirstResult, PeakUse {}
 export interface ColdOutcome extends Omit<Outcome, 'timed'> {
   timed: ColdTimed[];
 }
+/** Whose turn it is. */
+interface Entrant {
+  runtime: RuntimeName;
+  threads: number;
+}
+
+const entrantsOf = ({ runtimes, threads }: Options): Entrant[] => [
+  ...runtimes.map((runtime) => ({ runtime, threads })),
+  ...(threads > 1 && runtimes.includes('wafer') ? [{ runtime: 'wafer' as const, threads: 1 }] : []),
+];
 
 const BURST_MS = 300;
 
@@ -101,18 +112,18 @@ export async function timeModel(browser: Browser, url: string, subject: Subject,
   const outcome: Outcome = { timed: [], left: [], failed: [] };
   const pages = new Map<Timed, Page>();
   const opened: Page[] = [];
-  const attempt = async (runtime: RuntimeName, work: () => Promise<void>) =>
+  const attempt = async (runtime: RuntimeName, work: () => Promise<void>, timed?: Timed) =>
     work().catch((error: Error) => {
-      outcome.timed = outcome.timed.filter((t) => t.runtime !== runtime);
+      outcome.timed = outcome.timed.filter((t) => t !== timed);
       outcome.failed.push({ runtime, why: error.message.split('\n')[0]! });
     });
   try {
-    for (const runtime of options.runtimes) {
+    for (const { runtime, threads } of entrantsOf(options)) {
       const file = fileOf(runtime, subject);
       if (!file) outcome.left.push(runtime);
       else
         await attempt(runtime, async () => {
-          const request = requestOf(runtime, file, subject, options, false);
+          const request = requestOf({ runtime, threads }, file, subject, options, false);
           const page = await browser.newPage();
           opened.push(page);
           const timed = { runtime, file, times: [], ...(await prepare(page, url, runtime, request)) };
@@ -122,11 +133,15 @@ export async function timeModel(browser: Browser, url: string, subject: Subject,
     }
     for (let round = 0; round < options.rounds; round++)
       for (const timed of [...outcome.timed])
-        await attempt(timed.runtime, async () => {
-          const page = pages.get(timed)!;
-          await page.bringToFront();
-          timed.times.push(...((await page.evaluate(`burst(${BURST_MS})`)) as number[]));
-        });
+        await attempt(
+          timed.runtime,
+          async () => {
+            const page = pages.get(timed)!;
+            await page.bringToFront();
+            timed.times.push(...((await page.evaluate(`burst(${BURST_MS})`)) as number[]));
+          },
+          timed,
+        );
   } finally {
     for (const page of opened) await page.close();
   }
@@ -155,7 +170,12 @@ export async function timeCold(
       try {
         const browser = await open();
         try {
-          const result = await firstResult(browser, url, runtime, requestOf(runtime, file, subject, options, true));
+          const result = await firstResult(
+            browser,
+            url,
+            runtime,
+            requestOf({ runtime, threads: options.threads }, file, subject, options, true),
+          );
           const { build, threads, output } = result;
           const timed = outcome.timed.find((t) => t.runtime === runtime);
           if (timed) timed.results.push(result);
@@ -191,15 +211,15 @@ function fileOf(runtime: RuntimeName, { packed, precision, peers }: Subject): Mo
 
 /** Puts the file where the page asks for it. */
 function requestOf(
-  runtime: RuntimeName,
+  { runtime, threads }: Entrant,
   file: ModelFile,
   { inputs, output: { name, shape } }: Subject,
-  { threads, base }: Options,
+  { threads: most, base }: Options,
   isCold: boolean,
 ): Request {
   const served = `${runtime}.model`;
   copyFileSync(file.path, join(SITE, served));
-  return { file: served, inputs, output: { name, shape }, threads, base, isCold };
+  return { file: served, inputs, output: { name, shape }, threads, worker: isCold || most > 1, base, isCold };
 }
 
 async function prepare(page: Page, url: string, runtime: RuntimeName, request: Request): Promise<Prepared> {

@@ -9,7 +9,7 @@ export interface Row {
   threads: number;
   /** Of all batches. */
   median_ms: number;
-  /** This runtime's median over Wafer's; null where Wafer gave none. */
+  /** This runtime's median over Wafer's, with as many threads as were asked for; null where Wafer gave none. */
   ratio: number | null;
   min_ms: number;
   precision: Precision;

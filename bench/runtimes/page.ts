@@ -17,6 +17,8 @@ export interface Request {
   /** The first output that Wafer gives. */
   output: { name: string; shape: StaticShape };
   threads: number;
+  /** Wafer computes in a worker, as it must where it has threads; else all compute in the page's own thread. */
+  worker: boolean;
   /** Leave relaxed SIMD alone. */
   base: boolean;
   /** The page is there for one result. */

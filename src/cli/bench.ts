@@ -25,7 +25,7 @@ export const benchCommand = (): Command =>
     .argument('<file.wafer>')
     .option('--browser', 'in headless Chromium (needs puppeteer-core)')
     .addOption(new Option('--device <name>', 'what computes').choices(['auto', 'wasm', 'webgpu']).default('auto'))
-    .option('--threads <n>', 'how many threads compute', positiveInt, 1)
+    .option('--threads <n>', 'how many threads compute, in a browser', positiveInt, 1)
     .option('--runs <n>', 'runs that are timed, after the first', positiveInt, 20)
     .option('--size <name=n>', 'size of a free dimension (repeat for each)', size, {})
     .addHelpText(

@@ -97,10 +97,10 @@ async function timeInPage(
       await model.run(inputs);
       times.push(performance.now() - before);
     }
-    const { device, build, dot } = await model.explain();
+    const { device, build, dot, threads } = await model.explain();
     const { total } = await model.memory();
     return {
-      device: `${device} ${build} (dot ${dot})`,
+      device: `${device} ${build} (dot ${dot}), ${threads.used} of ${threads.count} threads,`,
       load_ms: loaded - start,
       first_ms: first - loaded,
       runs_ms: times,

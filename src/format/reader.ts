@@ -54,6 +54,9 @@ export class WaferReader {
   /** Bytes that must have arrived for the next step; undefined after the last. */
   private needed: number | undefined = 0;
 
+  /** `crc` computes CRC-32 as core/crc.ts does. */
+  constructor(private readonly crc = crc32) {}
+
   /**
    * Takes the next bytes, which must not be changed afterwards: a file in one piece is not copied. Throws BAD_FILE, and MEMORY
    * when there is none for as long a file as this one says it is.
@@ -101,7 +104,7 @@ export class WaferReader {
       end = section.offset + section.bytes;
       if (section.name === 'weights') continue;
       yield end;
-      checkCrc(section, crc32(this.file.subarray(section.offset, end)));
+      checkCrc(section, this.crc(this.file.subarray(section.offset, end)));
     }
     // Raw constants are views of the file, which must not move any more.
     this.grow(this.total);
@@ -132,7 +135,7 @@ export class WaferReader {
     const { weights } = this;
     if (!weights) return;
     const to = Math.min(this.arrived, weights.section.offset + weights.section.bytes);
-    weights.crc = crc32(this.file.subarray(weights.at, to), weights.crc);
+    weights.crc = this.crc(this.file.subarray(weights.at, to), weights.crc);
     weights.at = to;
   }
 }

@@ -18,16 +18,16 @@ export interface Blob extends Stored {
 /** Blobs without elements yet, but that raw ones see whatever is in `from`, the weights section. Throws BAD_FILE. */
 export function placeBlobs(stored: readonly Stored[], from: Cursor): Blob[] {
   let fillBytes = 0;
-  const blobs = stored.map((blob): Blob => {
+  const placed = stored.map((blob) => {
     const { dtype, encoding, elements, bytes } = blob;
     if (encoding === 'raw') from.at = Math.min(alignUp(from.at), from.end);
     const at = from.take(bytes);
     if (encoding === 'fill' && (fillBytes += sizeOf(dtype) * elements) > MAX_FILL_BYTES)
       from.fail(`uniform tensors take more than ${MAX_FILL_BYTES} bytes`);
-    return { ...blob, at, end: from.at, data: arrayFor(blob, from.bytes.subarray(at, from.at), at) };
+    return { ...blob, at, end: from.at };
   });
   from.done();
-  return blobs;
+  return placed.map((blob) => ({ ...blob, data: arrayFor(blob, from.bytes.subarray(blob.at, blob.end), blob.at) }));
 }
 
 /** The array for the elements of a blob in `bytes`, which lie at `at` in the file. */

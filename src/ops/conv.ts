@@ -20,7 +20,7 @@ import {
   type OnnxNode,
   type Ref,
 } from './define';
-import { align, gemmDispatches } from './gemm';
+import { align, GRAIN, gemmDispatches } from './gemm';
 import { channelsFirst, channelsLast } from './layout';
 import { CODED_TABLES, CODES_BYTES, codedCases } from './levels';
 import {
@@ -95,6 +95,7 @@ function geometryOf({ inputs: [x, w], outputs: [y], attrs }: Lowering<ConvAttrs>
   return {
     args: [h, width, c, oh, ow, kh, kw, ...strides, ...dilations, top, left],
     rows: n * oh,
+    grain: Math.ceil(GRAIN / ow),
     padded: top + left + bottom + right > 0,
     kernel: [kh, kw] as const,
     ...{ c, oh, ow, o, depth },
@@ -139,7 +140,7 @@ function windowDispatches(node: Lowering<ConvAttrs>): Dispatch[] {
   const { inputs, outputs, attrs, dot } = node;
   const [x, w, , , residual] = inputs;
   const { group } = attrs;
-  const { args, rows, padded, kernel, c, o, depth } = geometryOf(node);
+  const { args, rows, grain, padded, kernel, c, o, depth } = geometryOf(node);
   const [channels, taps] = [o / group, kernel[0] * kernel[1]];
   const panels = panelCount(group, channels);
   constantOf('w', w!);
@@ -165,7 +166,7 @@ function windowDispatches(node: Lowering<ConvAttrs>): Dispatch[] {
           ...[x!, outputs[0]!, ...args, o, group, weights.packed, integerPanels(node, group), residual ?? 0, ...numbers],
           ...[banded ? 1 : 0, blocks.height, blocks.width, scratch, ...weights.args],
         ],
-        rows,
+        ...{ rows, grain },
       },
     ];
   }
@@ -184,7 +185,7 @@ function windowDispatches(node: Lowering<ConvAttrs>): Dispatch[] {
         ...[x!, outputs[0]!, ...args, o, group, packed, biasPanels(node, group), residual ?? 0],
         ...[...clampArguments(node), padded ? 1 : 0, blocks.height, blocks.width, scratch],
       ],
-      rows,
+      ...{ rows, grain },
     },
   ];
 }

@@ -82,8 +82,10 @@ export type Argument = number | Operand | Block;
 export interface Dispatch {
   readonly kernel: KernelName;
   readonly args: readonly Argument[];
-  /** Independent units of work, in the kernel's own unit. */
+  /** Independent units of work, in the kernel's own unit: any split into ranges, in any order, gives the same bytes. */
   readonly rows: number;
+  /** Fewer rows at a time take more time each, as they read the same weights for less. Default 1. */
+  readonly grain?: number;
 }
 
 /**
@@ -99,8 +101,10 @@ export interface Lowering<A> {
   readonly outputs: readonly Operand[];
   readonly attrs: A;
   readonly dot: DotKind;
-  /** Memory that lives for this node's dispatches only; its contents are undefined. */
+  /** Memory for one dispatch to work in; its contents are undefined, and each thread that runs rows of it has its own. */
   scratch(bytes: number): Block;
+  /** Memory that carries values from one of this node's dispatches to those after it. */
+  intermediate(bytes: number): Block;
   /**
    * Constant data derived from the node: made once for the session and shared by the plans of all input shapes, so it
    * may depend on attributes and constant inputs, not on shapes of activations. `key` is unique within the node.

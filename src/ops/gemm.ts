@@ -44,6 +44,9 @@ export const op = defineOp({
   wasm: (node) => gemmDispatches(node),
 });
 
+/** Rows of the left operand that a product is worth reading all weights for: two or more of each tile. */
+export const GRAIN = 24;
+
 /** By the form of the weights. */
 const KERNELS = {
   dense: 'i8_gemm',
@@ -77,6 +80,7 @@ export function gemmDispatches(node: Lowering<ProductAttrs>): Dispatch[] {
           ...[...integerArguments(node), block, scratch, ...args],
         ],
         rows,
+        grain: GRAIN,
       },
     ];
   }
@@ -88,7 +92,7 @@ export function gemmDispatches(node: Lowering<ProductAttrs>): Dispatch[] {
   const block = blockRows(rows, 4 * k, 4 * n, blockBytes(4 * n * k));
   const scratch = node.scratch(4 * block + 132);
   const args = [x!, packed, biasPanels(node, 1), residual ?? 0, outputs[0]!, k, n, ...clampArguments(node), block, scratch];
-  return [{ kernel: 'f32_gemm', args, rows }];
+  return [{ kernel: 'f32_gemm', args, rows, grain: GRAIN }];
 }
 
 /** n rounded up to a multiple of `unit`. */

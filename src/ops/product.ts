@@ -190,6 +190,12 @@ function magnitudeOf(w: Operand, channel: number, depth: number): number {
   return size;
 }
 
+function greatestOf(values: ArrayLike<number>): number {
+  let greatest = Number.NEGATIVE_INFINITY;
+  for (let i = 0; i < values.length; i++) greatest = Math.max(greatest, values[i]!);
+  return greatest;
+}
+
 function curveOf({ middle, swish }: ProductAttrs, table: Operand | undefined): Curve | undefined {
   return middle ? { table: table && constantOf('table', table), swish, middle } : undefined;
 }
@@ -212,7 +218,7 @@ export function integerArguments(node: Lowering<ProductAttrs>): (number | Operan
   const [shift, offset] = scalingOf(node, attrs.quant);
   const raise = attrs.middle ? FINE * 128 : 128;
   // A multiplier of more than a level can step over the bounds that sums are clamped to: kernels look at the result as well.
-  const oversteps = Array.from(constantOf('multiplier', inputs[3]!)).some((m) => m > 2 ** shift);
+  const oversteps = greatestOf(constantOf('multiplier', inputs[3]!)) > 2 ** shift;
   const factor = residual ? attrs.residualMultiplier : oversteps ? 1 : 0;
   const curve = curveOf(attrs, table);
   const after = curve ? constant('curve', () => kernelCurve(curve, attrs.quant!)) : 0;

@@ -98,7 +98,7 @@ export const op = defineOp({
       const own: ReduceFunction = FUNCTIONS[fn];
       const { kernel, mean, finish } = FUNCTIONS[(!last && own.first) || (i > 0 && own.rest) || fn];
       checkCount(fn, n);
-      const target: Argument = last ? y : node.scratch(outer * inner * 4);
+      const target: Argument = last ? y : node.intermediate(outer * inner * 4);
       const args = [KERNEL[kernel], source, target, n, inner, mean ? 1 / n : 1, FINISH[finish ?? 'none']];
       source = target;
       return { kernel: 'f32_reduce', args, rows: outer * (inner === 1 ? 1 : Math.ceil(inner / COLUMNS)) };

@@ -53,7 +53,7 @@ export const op = defineOp({
       throw new WaferError('SHAPE', `nothing to resize in ${shapeText(shape)}`);
     return [{ ...x!, shape: [shape[0]!, size[0]!, size[1]!, shape[3]!] }];
   },
-  wasm({ inputs: [x], outputs: [y], attrs, scratch }) {
+  wasm({ inputs: [x], outputs: [y], attrs, intermediate }) {
     const [n, h, w, c] = x!.type.shape as [number, number, number, number];
     const [, oh, ow] = y!.type.shape as [number, number, number];
     if (y!.type.shape.includes(0)) return [];
@@ -65,7 +65,7 @@ export const op = defineOp({
         : { kernel: 'linearTable', args, rows: out };
     };
     const entry = nearest ? 4 : 16;
-    const [down, across] = [scratch(oh * entry), scratch(ow * entry)];
+    const [down, across] = [intermediate(oh * entry), intermediate(ow * entry)];
     const tables = [table(down, h, oh, attrs.scales[0]), table(across, w, ow, attrs.scales[1])];
     const rows = n * oh;
     if (nearest) {

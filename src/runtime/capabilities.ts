@@ -1,4 +1,5 @@
 /** What this browser and page can do for a model. */
+import { autoThreads, canShareMemory } from './wasm/pool';
 import { probeDot } from './wasm/probe';
 
 export interface Capabilities {
@@ -11,6 +12,8 @@ export interface Capabilities {
   worker: boolean;
   /** Whether memory can be shared between threads. */
   sharedMemory: boolean;
+  /** How many threads models may use by default. */
+  threads: number;
   /** Whether the browser has WebGPU. No device of this version uses it. */
   webgpu: boolean;
 }
@@ -20,10 +23,10 @@ const EMPTY = new Uint8Array([0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00]);
 
 /** Never throws. */
 export function capabilities(): Capabilities {
-  const shared = typeof SharedArrayBuffer === 'function' && globalThis.crossOriginIsolated === true;
+  const worker = typeof Worker === 'function';
+  const sharedMemory = canShareMemory();
   const rest = {
-    worker: typeof Worker === 'function',
-    sharedMemory: shared,
+    ...{ worker, sharedMemory, threads: worker && sharedMemory ? autoThreads() : 1 },
     webgpu: typeof navigator === 'object' && 'gpu' in navigator,
   };
   try {

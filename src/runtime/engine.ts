@@ -14,6 +14,7 @@ import { runGolden } from './golden';
 import { imageTensor, isPixels, type Pixels } from './image';
 import { type Explanation, type MemoryUse, type NodeProfile, Session, type TensorData, type TensorInput } from './session';
 import { type Binaries, WasmDevice } from './wasm/device';
+import { type Spawn, threadLimit } from './wasm/pool';
 
 /** An input or output as the model declares it. Free dimensions are text: `"N"`, `"8*W"`. */
 export interface TensorSpec {
@@ -49,6 +50,8 @@ export type EngineInputs = Readonly<Record<string, EngineInput>>;
 export interface EngineOptions {
   /** Whether the file's golden runs are repeated on this device before the model is used. Default `off`. */
   verify?: 'off' | 'first-run';
+  /** As `load` takes it. Default 1. */
+  threads?: number | 'auto';
 }
 
 export interface ProfileOptions {
@@ -70,17 +73,17 @@ export class Engine {
   /**
    * Opens a file that arrives in chunks, which are not to be changed afterwards. A model without free dimensions is planned and
    * its weights are packed while they arrive; then the file is let go. Throws BAD_FILE, NO_DEVICE, CSP, MEMORY, what `chunks`
-   * throws, and MISMATCH when a golden run gives other results on this device.
+   * throws, and MISMATCH when a golden run gives other results on this device. `spawn` starts further threads, where this one may
+   * wait for them.
    */
   static async open(
     chunks: AsyncIterable<Uint8Array>,
     binaries: Binaries,
-    { verify = 'off' }: EngineOptions = {},
+    { verify = 'off', threads = 1 }: EngineOptions = {},
+    spawn?: Spawn,
   ): Promise<Engine> {
-    const creating = WasmDevice.create(binaries);
-    // Whoever fails first is heard; the other may fail unheard.
-    creating.catch(() => {});
-    const reader = new WaferReader();
+    const device = await WasmDevice.create(binaries, undefined, { limit: threadLimit(threads, spawn) });
+    const reader = new WaferReader(device.crc32.bind(device));
     const arriving = chunks[Symbol.asyncIterator]();
     let bytes = 0;
     const arrive = async (): Promise<boolean> => {
@@ -94,7 +97,7 @@ export class Engine {
     };
     while (!reader.model) await arrive();
     const { model } = reader;
-    const session = new Session(model.graph, await creating);
+    const session = new Session(model.graph, device);
     const shapes = model.graph.inputs.map(({ name, type }) => [name, type.shape] as const);
     const isFixed = shapes.every((entry): entry is [string, StaticShape] => isStaticShape(entry[1]));
     if (isFixed)

@@ -24,8 +24,11 @@ export interface LoadOptions {
   worker?: boolean | string | URL;
   /** Default `auto`, which is `wasm` so far. */
   device?: 'auto' | 'wasm' | 'webgpu';
-  /** Only 1 so far. */
-  threads?: number;
+  /**
+   * How many threads compute. Default `auto`: as many as there are processors, at most 4, and 1 where threads are not to
+   * be had: they need a cross-origin isolated page and a worker. `explain()` says how many there are, and why.
+   */
+  threads?: number | 'auto';
   /** Whether the file's golden runs are repeated on this device first; MISMATCH when the results differ. Default `off`. */
   verify?: EngineOptions['verify'];
   onProgress?: (progress: Progress) => void;
@@ -42,7 +45,7 @@ declare const WAFER_WORKER_SCRIPT: string | undefined;
  */
 export async function load(source: Source, options: LoadOptions = {}): Promise<Model> {
   checkOptions(options);
-  const { signal, onProgress, worker = true, verify = 'off' } = options;
+  const { signal, onProgress, worker = true, verify = 'off', threads = 'auto' } = options;
   if (signal?.aborted) throw signal.reason;
   const stop = new AbortController();
   let remote: RemoteEngine | undefined;
@@ -65,10 +68,10 @@ export async function load(source: Source, options: LoadOptions = {}): Promise<M
       (error) => chunks.close({ error }),
     );
   try {
-    const started = await start(worker, { verify });
+    const started = await start(worker, { verify, threads });
     remote = started.remote;
     if (remote) return new Model(remote, await opened(remote, chunks), started.thread);
-    const engine = await Engine.open(chunks, binaries(), { verify });
+    const engine = await Engine.open(chunks, binaries(), { verify, threads });
     return new Model(engine, engine.description, started.thread);
   } catch (error) {
     abort();
@@ -109,16 +112,17 @@ function checkOptions(options: LoadOptions): void {
     const hint = near ? `did you mean "${near}"?` : `options are ${OPTIONS.join(', ')}`;
     throw new WaferError('ARGUMENT', `there is no option "${unknown}"`, { hint });
   }
-  const { device = 'auto', threads = 1, verify = 'off' } = options;
+  const { device = 'auto', threads = 'auto', verify = 'off' } = options;
   if (device === 'webgpu')
     throw new WaferError('NO_DEVICE', 'this version has no WebGPU device', { hint: "use device: 'auto' or 'wasm'" });
   if (device !== 'auto' && device !== 'wasm') throw new WaferError('ARGUMENT', `no device "${device}": auto, wasm or webgpu`);
   if (verify !== 'off' && verify !== 'first-run') throw new WaferError('ARGUMENT', `verify is off or first-run, got "${verify}"`);
-  if (!Number.isInteger(threads) || threads < 1)
-    throw new WaferError('ARGUMENT', `threads must be a positive integer, got ${JSON.stringify(threads)}`);
-  if (threads > 1)
-    throw new WaferError('NO_DEVICE', 'this version computes on one thread', { hint: 'leave `threads` out, or pass 1' });
+  if (threads !== 'auto' && !(Number.isInteger(threads) && threads >= 1))
+    throw new WaferError('ARGUMENT', `threads must be "auto" or a positive integer, got ${JSON.stringify(threads)}`);
 }
+
+/** Of the script of all workers that need no file. It is kept, as a worker starts threads from it when it has need of them. */
+let scriptUrl: string | undefined;
 
 /** A worker that is to open the file, or none and why. */
 async function start(worker: boolean | string | URL, options: EngineOptions): Promise<{ remote?: RemoteEngine; thread: Thread }> {
@@ -127,15 +131,13 @@ async function start(worker: boolean | string | URL, options: EngineOptions): Pr
     return { remote: await RemoteEngine.start(worker, options), thread: { kind: 'worker', why: `started from ${worker}` } };
   if (typeof WAFER_WORKER_SCRIPT !== 'string' || typeof Worker !== 'function')
     return { thread: { kind: 'main', why: 'no worker can be started here' } };
-  const url = URL.createObjectURL(new Blob([WAFER_WORKER_SCRIPT], { type: 'text/javascript' }));
+  scriptUrl ??= URL.createObjectURL(new Blob([WAFER_WORKER_SCRIPT], { type: 'text/javascript' }));
   try {
     return {
-      remote: await RemoteEngine.start(url, options, binaries),
+      remote: await RemoteEngine.start(scriptUrl, options, binaries),
       thread: { kind: 'worker', why: 'started from the bundle' },
     };
   } catch (error) {
     return { thread: { kind: 'main', why: error instanceof Error ? error.message : String(error) } };
-  } finally {
-    URL.revokeObjectURL(url);
   }
 }

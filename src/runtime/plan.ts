@@ -16,11 +16,16 @@ import { align, assignOffsets, type Buffer } from './arena';
 /** Kernels may read this far past the end of an operand. */
 const SLACK = 64;
 
+/** Two threads that write into the same piece of this size wait for each other's caches. */
+const CACHE_LINE = 64;
+
 /** An address: the offset counts from the start of its region. */
 export interface Place {
   readonly region: 'resident' | 'arena';
   offset: number;
   readonly bytes: number;
+  /** Bytes from one thread's block to the next, where each has its own. */
+  readonly stride?: number;
 }
 
 /** A dispatch whose operands and blocks have places. */
@@ -28,6 +33,7 @@ export interface Call {
   readonly kernel: KernelName;
   readonly args: readonly (number | Place)[];
   readonly rows: number;
+  readonly grain: number;
 }
 
 /** A value at the boundary of a run. Constants have data and no place. */
@@ -89,6 +95,8 @@ export interface PlanOptions {
   /** Those that are there already. */
   residents: Residents;
   residentBytes: number;
+  /** How many threads may run the calls at once, each with its own scratch. Default 1. */
+  threads?: number;
   /** Gives every buffer bytes of its own with a guard range after each, so that stray writes show. For tests. */
   guard?: boolean;
 }
@@ -118,6 +126,8 @@ export class Planner {
   private readonly operands = new Map<Value, Operand>();
   private readonly places = new Map<Operand | Block, Place>();
   private readonly buffers: Owned[] = [];
+  /** Kernels that work in each scratch block. */
+  private readonly users = new Map<Operand | Block, Dispatch>();
   private readonly bufferOf = new Map<Operand, Owned>();
   /** Names of constants by their elements, which a reshape of them shares. */
   private readonly constantNames = new Map<TypedArray, string>();
@@ -236,6 +246,7 @@ export class Planner {
       attrs,
       dot: this.options.dot,
       scratch: (bytes) => this.scratch(bytes, step),
+      intermediate: (bytes) => this.block(bytes, bytes, step),
       constant: (key, make) => this.constant(`${own}/${key}`, make),
       packed: (key, source, bytes, dispatch) => this.packed(`${own}/${key}`, source, bytes, dispatch),
     });
@@ -267,10 +278,17 @@ export class Planner {
   }
 
   private scratch(bytes: number, step: number): Block {
+    const { threads = 1 } = this.options;
+    const stride = Math.ceil(bytes / CACHE_LINE) * CACHE_LINE;
+    return this.block(bytes, threads > 1 ? threads * stride : bytes, step, stride);
+  }
+
+  /** A block of its own for one node, in a buffer of `taken` bytes. */
+  private block(bytes: number, taken: number, step: number, stride?: number): Block {
     const block = { bytes };
-    const place: Place = { region: 'arena', offset: 0, bytes };
+    const place: Place = { region: 'arena', offset: 0, bytes, ...(stride === undefined ? {} : { stride }) };
     this.places.set(block, place);
-    this.buffers.push({ bytes, first: step, last: step, offset: 0, places: [place] });
+    this.buffers.push({ bytes: taken, first: step, last: step, offset: 0, places: [place] });
     return block;
   }
 
@@ -300,7 +318,7 @@ export class Planner {
     return this.resident(key, bytes, (place, block) => {
       const staged: Staged[] = [];
       let staging = 0;
-      const { kernel, args, rows } = dispatch(block);
+      const { kernel, args, rows, grain = 1 } = dispatch(block);
       const placed = args.map((arg) => {
         if (typeof arg === 'number') return arg;
         if (!('data' in arg && arg.data)) return this.place(arg);
@@ -310,13 +328,23 @@ export class Planner {
         return at;
       });
       this.stagingBytes = Math.max(this.stagingBytes, staging + SLACK);
-      return { kind: 'pack', key, place, call: { kernel, args: placed, rows }, staged };
+      return { kind: 'pack', key, place, call: { kernel, args: placed, rows, grain }, staged };
     });
   }
 
-  private call({ kernel, args, rows }: Dispatch): Call {
+  private call(dispatch: Dispatch): Call {
+    const { kernel, args, rows, grain = 1 } = dispatch;
     invariant(Number.isSafeInteger(rows), () => `${kernel} has ${rows} rows`);
-    return { kernel, args: args.map((arg) => (typeof arg === 'number' ? arg : this.place(arg))), rows };
+    for (const arg of args) if (typeof arg !== 'number') this.checkScratch(arg, dispatch);
+    return { kernel, args: args.map((arg) => (typeof arg === 'number' ? arg : this.place(arg))), rows, grain };
+  }
+
+  /** What a thread leaves in its scratch is lost to the others. */
+  private checkScratch(arg: Exclude<Argument, number>, dispatch: Dispatch): void {
+    if (this.places.get(arg)?.stride === undefined) return;
+    const user = this.users.get(arg) ?? dispatch;
+    this.users.set(arg, user);
+    invariant(user === dispatch, () => `${user.kernel} and ${dispatch.kernel} share scratch, which must be an intermediate`);
   }
 
   /** Constants that kernels read directly become resident when first named. */

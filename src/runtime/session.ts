@@ -8,7 +8,7 @@ import { checkShape, elements, type StaticShape, type StaticType, shapeText, typ
 import { type Graph, type Node, nodeText } from '../graph/ir';
 import { align } from './arena';
 import { bindShapes } from './bind';
-import type { Device, Kernel } from './device';
+import type { Device, Kernel, SharedCalls } from './device';
 import { type Added, type Call, type Place, type Plan, Planner, type Slot } from './plan';
 
 /** A tensor at the boundary of a run. Quantised tensors (`i8`) hold levels. */
@@ -54,6 +54,8 @@ export interface Explanation {
   dot: string;
   /** Why this build and dot. */
   why: string;
+  /** How many threads there are, how many of them the latest plan's runs use, and why. */
+  threads: { count: number; used: number; why: string };
   /** Nodes of the latest plan that compute something, with their kernels. Empty before the first run. */
   nodes: readonly { node: string; kernels: readonly string[] }[];
 }
@@ -79,6 +81,8 @@ interface Bound {
   args: number[][];
   /** Index into `kernels` at which the calls of each node of the plan begin; one more entry at the end. */
   starts: number[];
+  /** The same calls for several threads, where the device has them. */
+  shared?: SharedCalls | undefined;
 }
 
 const GUARD_BYTE = 0xa5;
@@ -106,10 +110,11 @@ export class Session {
    */
   run(inputs: Readonly<Record<string, TensorInput>>, { observe }: RunOptions = {}): Record<string, TensorData> {
     const bound = this.prepared(inputs);
-    const { plan, kernels, args } = bound;
-    for (const slot of plan.inputs) this.write(slot.place!, inputs[slot.name]!.data, slot.type);
+    const { plan, kernels, args, shared } = bound;
+    do for (const slot of plan.inputs) this.write(slot.place!, inputs[slot.name]!.data, slot.type);
+    while (!observe && shared?.run() === false);
     if (observe) this.observedRun(bound, observe);
-    else for (let i = 0; i < kernels.length; i++) kernels[i]!.apply(undefined, args[i]!);
+    else if (!shared) for (let i = 0; i < kernels.length; i++) kernels[i]!.apply(undefined, args[i]!);
     if (this.options.guard) this.checkGuards(plan);
     return Object.fromEntries(plan.outputs.map((slot) => [slot.name, this.read(slot)]));
   }
@@ -125,7 +130,7 @@ export class Session {
     this.planned(ordered);
   }
 
-  /** Times each node over `runs` runs after one that is not counted. Throws ARGUMENT, and what `run` does. */
+  /** Times each node, in this thread alone, over `runs` runs after one that is not counted. Throws ARGUMENT, and what `run` does. */
   profile(inputs: Readonly<Record<string, TensorInput>>, options: { runs?: number } = {}): NodeProfile[] {
     const { runs = 5 } = options ?? {};
     if (!Number.isSafeInteger(runs) || runs < 1)
@@ -149,10 +154,11 @@ export class Session {
 
   explain(): Explanation {
     this.alive();
-    const { kind, build, dot, why } = this.device;
+    const { kind, build, dot, why, threads } = this.device;
+    const used = Math.min(threads.count, this.latest?.shared?.threads ?? 1);
     const planned = this.latest?.plan.nodes.filter((n) => n.calls.length > 0) ?? [];
     const nodes = planned.map(({ node, calls }) => ({ node: nodeText(node), kernels: calls.map((c) => c.kernel) }));
-    return { device: kind, build, dot, why, nodes };
+    return { device: kind, build, dot, why, threads: { ...threads, used }, nodes };
   }
 
   memory(): MemoryUse {
@@ -165,8 +171,9 @@ export class Session {
     };
   }
 
-  /** Lets go of plans and addresses; the device's memory goes when nothing else holds the device. */
+  /** Lets go of plans and addresses, and ends the device's threads; its memory goes when nothing else holds the device. */
   dispose(): void {
+    this.device.dispose();
     this.disposed = true;
     this.plans.clear();
     this.residents.clear();
@@ -202,7 +209,11 @@ export class Session {
   private keep(shapes: readonly StaticShape[], plan: Plan): Bound {
     const bound: Bound = { plan, base: -1, kernels: [], args: [], starts: [] };
     this.plans.set(keyOf(shapes), bound);
-    if (this.plans.size > this.options.plans) this.plans.delete(this.plans.keys().next().value!);
+    if (this.plans.size > this.options.plans) {
+      const oldest = this.plans.keys().next().value!;
+      this.plans.get(oldest)!.shared?.release();
+      this.plans.delete(oldest);
+    }
     return bound;
   }
 
@@ -213,7 +224,8 @@ export class Session {
     );
     const { residents, residentBytes, device } = this;
     const { guard } = this.options;
-    const planner = new Planner(this.graph, bindings, { dot: device.dot, residents, residentBytes, guard });
+    const threads = device.pool?.size ?? 1;
+    const planner = new Planner(this.graph, bindings, { dot: device.dot, residents, residentBytes, threads, guard });
     for (const node of this.graph.nodes) {
       yield node;
       this.makeResident(planner.add(node));
@@ -266,10 +278,15 @@ export class Session {
       }
     }
     bound.starts.push(bound.kernels.length);
+    bound.shared?.release();
+    const calls = bound.plan.nodes.flatMap((n) => n.calls);
+    bound.shared = this.device.pool?.share(calls.map((call) => ({ ...call, args: (thread) => this.resolve(call, thread) })));
   }
 
-  private resolve({ args, rows }: Call): number[] {
-    return [...args.map((arg) => (typeof arg === 'number' ? arg : this.address(arg))), 0, rows];
+  /** A kernel's arguments, those of all rows; scratch is that of the thread. */
+  private resolve({ args, rows }: Call, thread = 0): number[] {
+    const numbers = args.map((arg) => (typeof arg === 'number' ? arg : this.address(arg) + thread * (arg.stride ?? 0)));
+    return [...numbers, 0, rows];
   }
 
   private get arenaBase(): number {

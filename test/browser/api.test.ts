@@ -1,7 +1,7 @@
 /** The public API on pages as people write them, on what `npm run build` made, in headless Chromium. */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
+import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -39,6 +39,19 @@ function imageModel(): WaferModel {
   };
 }
 
+/** y = x * w, 4 to 4096: weights that take several packets. */
+function productModel(): WaferModel {
+  const builder = new Builder();
+  const x = builder.input('x', { dtype: 'f32', shape: [1, 4] });
+  const w = builder.numbers(
+    'w',
+    'f32',
+    [4096, 4],
+    Float32Array.from({ length: 16384 }, (_, i) => i % 1000),
+  );
+  return { graph: builder.finish([{ name: 'y', value: builder.node('gemm', 'y', [x, w]) }]), provenance, goldens: [] };
+}
+
 /** A golden run of the relu model, made here; `off` is added to what is expected. */
 function goldenFile(off: number): Uint8Array {
   const model = reluModel();
@@ -51,6 +64,9 @@ function goldenFile(off: number): Uint8Array {
 
 const dist = (name: string) => readFileSync(join('dist', name));
 const relu = writeWafer(reluModel());
+const product = writeWafer(productModel());
+const damaged = product.slice();
+damaged[product.length - 1]! ^= 1;
 
 /** Ends itself when it is asked to run, as a worker does that the system kills. */
 const DYING = `importScripts('/wafer.worker.js');
@@ -59,8 +75,28 @@ onmessage = (event) => (event.data.method === 'run' ? close() : answer(event));`
 
 const html = (script: string) => `<!doctype html><title>wafer</title>${script}`;
 
-const PAGES: Record<string, { type: string; body: string | Uint8Array; csp?: string }> = {
+interface Served {
+  type: string;
+  body: string | Uint8Array;
+  csp?: string;
+  /** Whether the page is cross-origin isolated. */
+  isolated?: boolean;
+}
+
+/** Loads a model, and runs it until its threads have joined, at most 10 s. */
+const UNTIL_JOINED = `
+  const x = wafer.tensor(Float32Array.from({ length: 2e6 }, (_, i) => Math.sin(i)), [5e5, 4]);
+  async function joined(options) {
+    const model = await wafer.load('/relu.wafer', options);
+    const end = performance.now() + 1e4;
+    do await model.run(x);
+    while ((await model.explain()).threads.count < options.threads && performance.now() < end);
+    return model;
+  }`;
+
+const PAGES: Record<string, Served> = {
   '/relu.wafer': { type: 'application/octet-stream', body: relu },
+  '/damaged.wafer': { type: 'application/octet-stream', body: damaged },
   '/cut.wafer': { type: 'application/octet-stream', body: relu.slice(0, relu.length - 9) },
   '/golden.wafer': { type: 'application/octet-stream', body: goldenFile(0) },
   '/wrong.wafer': { type: 'application/octet-stream', body: goldenFile(1) },
@@ -90,12 +126,37 @@ const PAGES: Record<string, { type: string; body: string | Uint8Array; csp?: str
       globalThis.outcome = { y: [...y.data], thread: (await model.explain()).thread.kind, code: refused.code, hint: refused.hint };
     })();`,
   },
+  '/isolated': { type: 'text/html', body: html('<script src="/wafer.min.js"></script>'), isolated: true },
+  '/isolated-strict': {
+    ...{ type: 'text/html', csp: "default-src 'self'", isolated: true },
+    body: html('<script src="/wafer.min.js"></script><script src="/isolated-strict.js"></script>'),
+  },
+  '/isolated-strict.js': {
+    type: 'text/javascript',
+    body: `${UNTIL_JOINED}
+    (async () => {
+      const model = await joined({ worker: '/wafer.worker.js', threads: 2 });
+      const { y } = await model.run(x);
+      globalThis.outcome = { y: y.data.every((v, i) => v === Math.max(x.data[i], 0)), threads: (await model.explain()).threads };
+    })();`,
+  },
   '/workerless': {
     type: 'text/html',
     body: html('<script src="/wafer.min.js"></script>'),
     csp: "default-src 'self'; worker-src 'none'; script-src 'self' 'unsafe-eval' 'wasm-unsafe-eval'",
   },
 };
+
+/** Paths whose responses were ended, by whichever side. */
+const closed: string[] = [];
+
+async function trickle(response: ServerResponse): Promise<void> {
+  for (let at = 0; at < product.length; at += 5000) {
+    response.write(product.subarray(at, at + 5000));
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  response.end();
+}
 
 let server: Server;
 let origin: string;
@@ -109,9 +170,24 @@ beforeAll(async () => {
       response.writeHead(200, { 'Content-Length': relu.length }).write(relu.subarray(0, 50));
       return setTimeout(() => response.destroy(), 50);
     }
+    const stalled = /^\/stalled\/(\d+)$/.exec(path);
+    if (stalled || path === '/slow.wafer' || path === '/stalled.html') {
+      response.writeHead(200, { 'Content-Length': product.length });
+      response.on('close', () => closed.push(path));
+      if (path === '/stalled.html') return response.write('<!doctype html>');
+      if (stalled) return response.write(product.subarray(0, Number(stalled[1])));
+      return void trickle(response);
+    }
     if (!file) return response.writeHead(404).end();
-    const csp = 'csp' in file && file.csp ? { 'Content-Security-Policy': file.csp } : {};
-    response.writeHead(200, { 'Content-Type': file.type, 'Content-Length': file.body.length, ...csp }).end(file.body);
+    const { type, body, csp, isolated }: Served = file;
+    response.writeHead(200, {
+      ...{ 'Content-Type': type, 'Content-Length': body.length },
+      ...(csp ? { 'Content-Security-Policy': csp } : {}),
+      ...(isolated ? { 'Cross-Origin-Opener-Policy': 'same-origin' } : {}),
+      // A page that is isolated takes no worker that does not ask for the same.
+      ...(isolated || type === 'text/javascript' ? { 'Cross-Origin-Embedder-Policy': 'require-corp' } : {}),
+    });
+    response.end(body);
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -273,7 +349,7 @@ test('api/what cannot be loaded', async () => {
     const used = await fetch('/relu.wafer');
     await used.text();
     return [await code('/none.wafer'), await code('/relu.wafer', { worker: '/none.js' }), await code(7),
-      await code('/relu.wafer', { device: 'webgpu' }), await code('/relu.wafer', { threads: 2 }),
+      await code('/relu.wafer', { device: 'webgpu' }), await code('/relu.wafer', { threads: 'all' }),
       await code('/relu.wafer', { threads: 0 }), await code('/relu.wafer', { thread: 1 }), await code('/relu.wafer', null),
       await code('http://['), await code('/broken.wafer'), await code(gone), await code(used), await code('/script'), await code(new Blob([])), await code('/relu.wafer', { signal: aborted.signal })];`,
   );
@@ -282,7 +358,7 @@ test('api/what cannot be loaded', async () => {
     'NOT_FOUND',
     'ARGUMENT',
     'NO_DEVICE',
-    'NO_DEVICE',
+    'ARGUMENT',
     'ARGUMENT',
     'ARGUMENT',
     'ARGUMENT',
@@ -334,6 +410,21 @@ test('api/what is no tensor', async () => {
   expect(got).toEqual([...common, 'ARGUMENT', ...after, ...common, 'SHAPE', ...after]);
 });
 
+test('api/large inputs stay the page’s own, and runs under way do not share them', async () => {
+  const got = await on(
+    `${origin}/script`,
+    `const model = await wafer.load('/relu.wafer');
+    const data = new Float32Array(2e4).fill(-1);
+    const given = data.subarray(4, 16004);
+    const runs = Array.from({ length: 12 }, (_, i) => model.run(wafer.tensor(given.fill(i), [4000, 4])));
+    const clamped = await model.run({ x: { data: new Uint8ClampedArray(2e4), shape: [5000, 4] } }).catch((e) => e.code);
+    const again = await model.run(wafer.tensor(new Float32Array(2e4).fill(7), [5000, 4]));
+    const values = (await Promise.all(runs)).map(({ y }) => (y.data.every((v) => v === y.data[0]) ? y.data[0] : 'mixed'));
+    return { values, clamped, again: again.y.data[19999], kept: [data.length, data[3], data[4], data[16004]] };`,
+  );
+  expect(got).toEqual({ values: [...Array(12).keys()], clamped: 'DTYPE', again: 7, kept: [20000, -1, 11, -1] });
+});
+
 test('api/what tensor() refuses', async () => {
   const got = await on(
     `${origin}/script`,
@@ -361,6 +452,66 @@ test('api/sources and progress', async () => {
     last: { phase: 'download', loaded: length, total: length },
     phases: ['download', 'open'],
   });
+});
+
+test('api/a file that comes slowly', async () => {
+  const got = await on<unknown[]>(
+    `${origin}/script`,
+    `const found = [];
+    for (const worker of [true, false]) {
+      const seen = [];
+      const model = await wafer.load('/slow.wafer', { worker, onProgress: (p) => seen.push(p) });
+      const { y } = await model.run(new Float32Array([1, 0, 0, 2]));
+      const rising = seen.every((p, i) => i === 0 || p.loaded >= seen[i - 1].loaded);
+      found.push(seen.length > 3 && rising, seen.at(-1), [...y.data.slice(0, 2)]);
+    }
+    return found;`,
+  );
+  const last = { phase: 'open', loaded: product.length, total: product.length };
+  expect(got).toEqual([true, last, [6, 18], true, last, [6, 18]]);
+});
+
+test('api/what is bad is said before all is there, and when the end is bad', async () => {
+  const got = await on<unknown[]>(
+    `${origin}/script`,
+    `const found = [];
+    for (const worker of [true, false])
+      for (const path of ['/stalled.html', '/damaged.wafer'])
+        found.push(await wafer.load(path, { worker }).catch((e) => [e.code, typeof e.offset]));
+    return found;`,
+  );
+  expect(got).toEqual(new Array(4).fill(['BAD_FILE', 'number']));
+  await expect.poll(() => closed.filter((path) => path === '/stalled.html').length, { timeout: 5000 }).toBe(2);
+});
+
+test('api/a download that stalls can be ended', async () => {
+  const got = await on<unknown[]>(
+    `${origin}/script`,
+    `const found = [];
+    for (const worker of [true, false])
+      for (const n of [0, 10, 2000]) {
+        const response = n === 10 ? await fetch('/stalled/10') : undefined;
+        const stop = new AbortController();
+        setTimeout(() => stop.abort(new Error('enough')), 100);
+        found.push(await wafer.load(response ?? '/stalled/' + n, { worker, signal: stop.signal }).catch((e) => e.message));
+      }
+    return found;`,
+  );
+  expect(got).toEqual(new Array(6).fill('enough'));
+  await expect.poll(() => closed.filter((path) => path.startsWith('/stalled/')).length, { timeout: 5000 }).toBe(6);
+});
+
+test("api/a page's own stream keeps its arrays", async () => {
+  const got = await on(
+    `${origin}/script`,
+    `const bytes = new Uint8Array(await (await fetch('/relu.wafer')).arrayBuffer());
+    const own = () => new Response(new ReadableStream({ start: (c) => (c.enqueue(bytes), c.close()) }));
+    const words = () => new Response(new ReadableStream({ start: (c) => (c.enqueue('words'), c.close()) }));
+    const model = await wafer.load(own());
+    const { y } = await model.run(wafer.tensor([-1, 2, -3, 4], [1, 4]));
+    return { y: [...y.data], kept: bytes.length, words: await wafer.load(words()).catch((e) => e.code) };`,
+  );
+  expect(got).toEqual({ y: [0, 2, 0, 4], kept: relu.length, words: 'ARGUMENT' });
 });
 
 test('api/pictures', async () => {
@@ -394,6 +545,65 @@ test('api/capabilities', async () => {
     wasm: true,
     worker: true,
     webgpu: expect.any(Boolean),
+  });
+});
+
+test('api/threads on an isolated page', async () => {
+  const got = await on(
+    `${origin}/isolated`,
+    `${UNTIL_JOINED}
+    const [one, two] = [await joined({ threads: 1 }), await joined({ threads: 2 })];
+    const outputs = [];
+    for (const model of [one, two, two, two]) outputs.push((await model.run(x)).y.data);
+    const alike = outputs.every((y) => y.buffer instanceof ArrayBuffer && y.every((v, i) => v === outputs[0][i]));
+    const result = { alike, threads: [(await one.explain()).threads, (await two.explain()).threads] };
+    await two.dispose();
+    return { ...result, auto: wafer.capabilities().threads, processors: navigator.hardwareConcurrency };`,
+  );
+  const used = expect.any(Number);
+  expect(got).toEqual({
+    alike: true,
+    threads: [
+      { count: 1, used: 1, why: '1 thread was asked for' },
+      { count: 2, used, why: '2 threads were asked for' },
+    ],
+    auto: Math.min(4, (got as { processors: number }).processors),
+    processors: used,
+  });
+});
+
+test('api/threads end with their model', async () => {
+  const page = await open(`${origin}/isolated`);
+  try {
+    await page.evaluate(`(async () => { ${UNTIL_JOINED}; globalThis.model = await joined({ threads: 3 }); })()`);
+    expect(page.workers().length).toBe(3);
+    await page.evaluate('model.dispose()');
+    // Chromium lets workers that wait live for 2 s more.
+    for (const end = performance.now() + 10_000; page.workers().length && performance.now() < end; )
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(page.workers().length).toBe(0);
+  } finally {
+    await page.close();
+  }
+});
+
+test('api/threads under a strict content security policy', async () => {
+  expect(await outcome(`${origin}/isolated-strict`)).toEqual({
+    y: true,
+    threads: { count: 2, used: expect.any(Number), why: '2 threads were asked for' },
+  });
+});
+
+test('api/threads that are not to be had', async () => {
+  const threads = `return (await (await wafer.load('/relu.wafer', { threads: 2, worker })).explain()).threads;`;
+  const one = { count: 1, used: 1 };
+  expect(await on(`${origin}/script`, `const worker = true; ${threads}`)).toEqual({
+    ...one,
+    why: 'the page is not cross-origin isolated, so that no memory can be shared',
+  });
+  expect(await on(`${origin}/isolated`, `const worker = false; ${threads}`)).toEqual({
+    ...one,
+    why: "the page's own thread computes, which may not wait for others",
   });
 });
 

@@ -37,6 +37,8 @@ interface Row {
   /** Why this build and dot, or why the engine was skipped or failed. */
   why: string;
   thread: string;
+  /** The most that computed. */
+  threads: number;
   seconds: number;
   /** By the model's id: `same`, `DIFFERS`, or `FAILED`; a sum a run for the reference. */
   models: Record<string, string>;
@@ -108,8 +110,8 @@ async function runIn({ driver, query = '' }: (typeof ENGINES)[number], url: stri
 
 function compared(engine: string, result: PageResult | { failure: string }, want: Sums): Row {
   if ('failure' in result) return { ...emptyRow(engine, 'failed'), why: result.failure };
-  const { build, dot, why, thread, models } = result;
-  const row: Row = { ...emptyRow(engine, 'ran'), build, dot, why, thread };
+  const { build, dot, why, thread, threads, models } = result;
+  const row: Row = { ...emptyRow(engine, 'ran'), build, dot, why, thread, threads };
   for (const [id, sums] of want) {
     const got = models[id] ?? { failure: 'was not run' };
     if ('failure' in got) {
@@ -125,7 +127,7 @@ function compared(engine: string, result: PageResult | { failure: string }, want
 }
 
 const emptyRow = (engine: string, status: Row['status']): Row => ({
-  ...{ engine, status, build: '', dot: '', why: '', thread: '', seconds: 0 },
+  ...{ engine, status, build: '', dot: '', why: '', thread: '', threads: 1, seconds: 0 },
   ...{ models: {}, wrong: [] },
 });
 
@@ -146,6 +148,7 @@ function printRows(rows: readonly Row[], ids: readonly string[]): void {
     line('build', (r) => r.build),
     line('dot', (r) => r.dot),
     line('thread', (r) => r.thread),
+    line('threads', (r) => String(r.threads)),
     line('seconds', (r) => r.seconds.toFixed(1)),
     ...ids.map((id) => line(id, (r) => r.models[id] ?? '')),
   ]);

@@ -14,7 +14,7 @@ function residentsOf(graph: Graph): string[] {
 /** Whether a product of m rows, k inputs and n channels skips zeros, when about `share` of its `unit` consecutive weights are. */
 function skips(m: number, k: number, n: number, share: number, unit: number): boolean {
   const next = random(seedOf('weights'));
-  const weights = new Array<number>(n * k).fill(5);
+  const weights = Array.from({ length: n * k }, (_, i) => 1 + ((i * 37) % 101));
   for (let i = 0; i < n * k; i += unit) if (next() < share) weights.fill(0, i, i + unit);
   const build = new Builder();
   const quant = { scale: 0.1, zero: 0 };

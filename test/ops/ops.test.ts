@@ -1,13 +1,19 @@
 /** Every operator's cases on every device that Node has. A test's name is its address: `npx vitest run -t 'ADDRESS'`. */
 import { expect, test } from 'vitest';
 import { elements } from '../../src/core/shape';
+import type { Device } from '../../src/runtime/device';
 import { NullDevice } from '../../src/runtime/null/device';
 import { Session } from '../../src/runtime/session';
 import { allCases, buildCase, mismatch } from '../support/cases';
+import { splitting } from '../support/threads';
 import { baseDevice, emulatedDevice } from '../support/wasm';
 import { SKIPS } from './skips';
 
-const WASM = { 'wasm-base': await baseDevice(), 'wasm-u8': await emulatedDevice('u8'), 'wasm-s8': await emulatedDevice('s8') };
+const [base, u8] = [await baseDevice(), await emulatedDevice('u8')];
+const WASM: Readonly<Record<string, Device>> = {
+  ...{ 'wasm-base': base, 'wasm-u8': u8, 'wasm-s8': await emulatedDevice('s8') },
+  ...{ 'wasm-base-split': splitting(base), 'wasm-u8-split': splitting(u8) },
+};
 const NULL = { 'null-u8': 'u8', 'null-s8': 's8', 'null-i16': 'i16' } as const;
 const DEVICES = ['reference', ...Object.keys(WASM), ...Object.keys(NULL), 'chromium-base', 'chromium', 'chromium-novnni'];
 

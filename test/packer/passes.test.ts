@@ -100,6 +100,29 @@ describe('fuse', () => {
     `);
   });
 
+  test('a factor of each channel before grouped convolutions with a border', () => {
+    const text: GraphText = {
+      inputs: { x: [1, 4, 6, 6] },
+      outputs: ['y'],
+      initializers: [
+        filled('u', 4, 4, 1, 1),
+        filled('w', 4, 2, 3, 3),
+        filled('v', 4, 1, 3, 3),
+        floats('f', [1, 4, 1, 1], [1, 2, 3, 4]),
+      ],
+      nodes: [
+        node('Conv', 'x u', 'a'),
+        node('Sigmoid', 'a', 'b'),
+        node('Mul', 'b f', 'c'),
+        node('Conv', 'c w', 'd', { pads: [1, 1, 1, 1], group: 2 }),
+        node('Sigmoid', 'd', 'e'),
+        node('Mul', 'f e', 'g'),
+        node('Conv', 'g v', 'y', { pads: [1, 1, 1, 1], group: 4 }),
+      ],
+    };
+    expect(decluttered(text)).not.toContain('binary');
+  });
+
   test('a convolution that is read twice keeps to itself', () => {
     const text: GraphText = {
       inputs: image,

@@ -4,7 +4,14 @@ import { launchBrowser } from '../../scripts/browser';
 
 /** The script that a page module (`*.page.ts`) becomes. */
 export async function bundled(entry: string): Promise<string> {
-  const { outputFiles } = await build({ entryPoints: [entry], bundle: true, write: false, format: 'iife', target: 'es2022' });
+  const { outputFiles } = await build({
+    entryPoints: [entry],
+    bundle: true,
+    write: false,
+    format: 'iife',
+    target: 'es2022',
+    external: ['node:*'],
+  });
   return outputFiles[0]!.text;
 }
 

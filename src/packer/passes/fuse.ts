@@ -10,7 +10,8 @@ import type { Step } from '../../ops/define';
 import { channelsOf, MAX_STEPS, madeBy, stepsOf } from './match';
 import { simplifySteps } from './steps';
 
-export const fuse = (graph: Graph): Graph => rewrite(graph, border, absorbed, channelwise, scaled, residual, activation);
+export const fuse = (graph: Graph): Graph =>
+  rewrite(graph, border, absorbed, entering, channelwise, scaled, residual, activation);
 
 const productOf = (x: Value | undefined): Node | undefined => madeBy(x, 'conv') ?? madeBy(x, 'gemm');
 
@@ -132,6 +133,28 @@ const absorbed: Rule = ({ node, inputs, only, build, again }) => {
     build.constant(bias?.name ?? `${w.name}.bias`, { dtype: 'f32', shape: [channels] }, sums),
     ...rest,
   ]);
+};
+
+/** x * c before a product, with one number a channel, which its weights take over. */
+const entering: Rule = ({ node, inputs: [x, w, ...rest], only, build, again }) => {
+  const before = productOf(node.outputs[0]) && only(0) ? madeBy(x, 'binary') : undefined;
+  if (!before || before.attrs.fn !== 'mul' || stepsOf(before, 'act').length || !w?.data || w.type.dtype !== 'f32')
+    return undefined;
+  const { shape } = x!.type;
+  for (const i of [0, 1]) {
+    const [source, factor] = [before.inputs[i]!, before.inputs[1 - i]];
+    const c = channelsOf(factor, shape.at(-1) as number, shape.length);
+    if (!c || !sameShape(source.type.shape, shape)) continue;
+    const depth = w.type.shape.at(-1) as number;
+    const [outputs, groups] = [w.type.shape[0] as number, c.length / depth];
+    const size = w.data.length / outputs;
+    const weights = (w.data as Float32Array).map((v, at) => {
+      const group = Math.floor((Math.floor(at / size) * groups) / outputs);
+      return v * c[group * depth + (at % depth)]!;
+    });
+    return again([source, build.constant(w.name, w.type, weights), ...rest]);
+  }
+  return undefined;
 };
 
 const residual: Rule = ({ node, inputs, only, emit }) => {

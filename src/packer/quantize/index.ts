@@ -11,6 +11,7 @@ import type { Step } from '../../ops/define';
 import { evaluateSteps } from '../../ops/steps';
 import { countMacs } from '../evaluate/cost';
 import { bindingsOf, type Engine, type Sample } from '../evaluate/engine';
+import { fuse } from '../passes/fuse';
 import { equalize } from './equalize';
 import { Histogram } from './histogram';
 import { lowerToIntegers, splitActivations } from './lower';
@@ -65,7 +66,8 @@ export async function quantize(
   const { histograms, rowsOf, outputs } = await calibrate(split, regions, samples, engine, () => progress('calibrate'));
   const attempt = async (regions: Regions, method: Method, what: string): Promise<Attempt> => {
     const quantOf = chooseQuants(split, regions, histograms, method);
-    const lowered = lowerToIntegers(split, regions, { quantOf, rowsOf });
+    // What stayed float takes its functions back.
+    const lowered = fuse(lowerToIntegers(split, regions, { quantOf, rowsOf }));
     return { graph: lowered, method, regions, sqnr: await outputSqnr(lowered, samples, outputs, engine, () => progress(what)) };
   };
   const attempts: Attempt[] = [];

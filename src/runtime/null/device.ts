@@ -13,6 +13,7 @@ export class NullDevice implements Device {
   readonly build: 'base' | 'relaxed';
   readonly why = 'nothing runs on the null device';
   readonly heapBase = 1024;
+  readonly threads = { count: 1, why: 'nothing runs on the null device' };
   /** Every kernel call so far, packing included. */
   readonly calls: Recorded[] = [];
   buffer = new ArrayBuffer(this.heapBase);
@@ -27,6 +28,8 @@ export class NullDevice implements Device {
     new Uint8Array(grown).set(new Uint8Array(this.buffer));
     this.buffer = grown;
   }
+
+  dispose(): void {}
 
   kernel(name: KernelName): Kernel {
     return (...args) => void this.calls.push({ kernel: name, args });

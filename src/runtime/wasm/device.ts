@@ -6,7 +6,9 @@ import { invariant, WaferError } from '../../core/errors';
 import type { DotKind } from '../../ops/define';
 import type { KernelName } from '../../ops/kernels.gen';
 import type { Device, Kernel } from '../device';
+import { type PoolOptions, type ThreadLimit, ThreadPool } from './pool';
 import { type Probe, probeDot } from './probe';
+import { sharedTwin } from './twin';
 
 /** The two compiled binaries, as bytes. */
 export interface Binaries {
@@ -15,44 +17,80 @@ export interface Binaries {
 }
 
 const PAGE = 65536;
+/** Maxima of shared memory that are asked for in turn, in pages: some engines set aside all of it at once. */
+const SHARED_PAGES = [32768, 16384, 8192, 4096];
+
+/** Whether threads are to be had, and how they are used. */
+export interface Threading extends PoolOptions {
+  limit: ThreadLimit;
+}
+
+const ALONE: Threading = { limit: { count: 1, why: 'no other threads were asked for' } };
+
+/** A block of assembly/crc.ts: what stands before the data, and how much of that there is. */
+const CRC_HEAD = 16 + 8192;
+const CRC_BYTES = 16384;
 
 export class WasmDevice implements Device {
   readonly kind = 'wasm';
   readonly heapBase: number;
+  readonly pool: ThreadPool | undefined;
   private readonly exports: Record<string, unknown>;
+  private readonly crcBlock: number;
 
   private constructor(
     readonly build: 'base' | 'relaxed',
     readonly dot: DotKind,
     readonly why: string,
     private readonly memory: WebAssembly.Memory,
-    instance: WebAssembly.Instance,
+    { module, instance }: Kernels,
+    private readonly threading: Threading,
   ) {
     this.exports = instance.exports;
-    this.heapBase = Number((instance.exports.heapBase as WebAssembly.Global).value);
+    if (threading.limit.count > 1)
+      this.pool = new ThreadPool(threading.limit, module, memory, (name) => this.kernel(name), threading);
+    this.crcBlock = Math.ceil(Number((instance.exports.heapBase as WebAssembly.Global).value) / 16) * 16;
+    this.heapBase = this.crcBlock + CRC_HEAD + CRC_BYTES;
+    this.reserve(this.heapBase);
   }
 
   /**
    * Compiles and instantiates the build that suits this engine; `build` forces one, for tests. Throws NO_DEVICE where
    * there is no WASM SIMD and CSP where the page forbids WASM.
    */
-  static async create(binaries: Binaries, build?: 'base' | 'relaxed'): Promise<WasmDevice> {
+  static async create(binaries: Binaries, build?: 'base' | 'relaxed', threading = ALONE): Promise<WasmDevice> {
     if (typeof WebAssembly !== 'object') throw new WaferError('NO_DEVICE', 'this engine has no WebAssembly');
     try {
       const probe = build === 'base' ? { dot: 'i16' as const, why: 'the base build was asked for' } : probeDot();
       const chosen = probe.dot === 'i16' ? 'base' : 'relaxed';
       if (build && build !== chosen) throw new WaferError('NO_DEVICE', `the ${build} build cannot be used: ${probe.why}`);
-      return await WasmDevice.of(binaries[chosen], chosen, probe);
+      return await WasmDevice.of(binaries[chosen], chosen, probe, threading);
     } catch (error) {
       throw explained(error);
     }
   }
 
   /** A device on a given binary, whose byte dot is taken to be what `probe` says. */
-  static async of(binary: Uint8Array<ArrayBuffer>, build: 'base' | 'relaxed', { dot, why }: Probe): Promise<WasmDevice> {
-    const memory = new WebAssembly.Memory({ initial: 1 });
-    const instance = await WebAssembly.instantiate(await compiled(binary), { env: { memory } });
-    return new WasmDevice(build, dot, why, memory, instance);
+  static async of(
+    binary: Uint8Array<ArrayBuffer>,
+    build: 'base' | 'relaxed',
+    { dot, why }: Probe,
+    threading = ALONE,
+  ): Promise<WasmDevice> {
+    const isShared = threading.limit.count > 1;
+    const memory = isShared ? sharedMemory() : new WebAssembly.Memory({ initial: 1 });
+    if (!memory) {
+      const limit = { count: 1, why: 'no memory that threads could share was to be had' };
+      return WasmDevice.of(binary, build, { dot, why }, { limit });
+    }
+    const module = isShared ? await WebAssembly.compile(sharedTwin(binary)) : await compiled(binary);
+    const instance = await WebAssembly.instantiate(module, { env: { memory } });
+    return new WasmDevice(build, dot, why, memory, { module, instance }, threading);
+  }
+
+  get threads(): { count: number; why: string } {
+    const { count, why } = this.pool ?? this.threading.limit;
+    return { count, why };
   }
 
   get buffer(): ArrayBuffer {
@@ -71,11 +109,42 @@ export class WasmDevice implements Device {
     }
   }
 
+  /** CRC-32 of `bytes`; `before` is that of what comes before them. As core/crc.ts, but fast from its first call on. */
+  crc32(bytes: Uint8Array, before = 0): number {
+    const { buffer, crcBlock } = this;
+    const data = new Uint8Array(buffer, crcBlock + CRC_HEAD, CRC_BYTES);
+    const crc = new Uint32Array(buffer, crcBlock, 1);
+    crc[0] = before;
+    for (let at = 0; at < bytes.length; at += CRC_BYTES) {
+      const piece = bytes.subarray(at, at + CRC_BYTES);
+      data.set(piece);
+      this.kernel('u8_crc32')(crcBlock, 0, piece.length);
+    }
+    return crc[0]!;
+  }
+
+  dispose(): void {
+    this.pool?.close('the model was disposed of');
+  }
+
   kernel(name: KernelName): Kernel {
     const kernel = this.exports[name];
     invariant(typeof kernel === 'function', () => `the ${this.build} build has no kernel ${name}`);
     return kernel as Kernel;
   }
+}
+
+interface Kernels {
+  module: WebAssembly.Module;
+  instance: WebAssembly.Instance;
+}
+
+function sharedMemory(): WebAssembly.Memory | undefined {
+  for (const maximum of SHARED_PAGES)
+    try {
+      return new WebAssembly.Memory({ initial: 1, maximum, shared: true });
+    } catch {}
+  return undefined;
 }
 
 const modules = new WeakMap<Uint8Array, Promise<WebAssembly.Module>>();

@@ -3,6 +3,6 @@
  * the one place where WebAssembly may be compiled, as a worker's file answers to the policy of its own response.
  */
 import { binaries } from '../wasm/binaries';
-import { type Scope, serve } from './serve';
+import { serve, type WorkerScope } from './serve';
 
-serve(self as unknown as Scope, binaries);
+serve(self as unknown as WorkerScope, binaries);

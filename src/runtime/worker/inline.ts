@@ -1,4 +1,4 @@
 /** The script of the worker that the bundles start from a Blob: the page sends it the binaries. */
-import { type Scope, serve } from './serve';
+import { serve, type WorkerScope } from './serve';
 
-serve(self as unknown as Scope);
+serve(self as unknown as WorkerScope);

@@ -19,6 +19,8 @@ export interface Call<M extends Method = Method> {
   id: number;
   method: M;
   args: Methods[M]['args'];
+  /** Buffers in `args` that the answer gives back, so that the next inputs need no new ones: making one takes longer than filling it. */
+  lent: ArrayBuffer[];
 }
 
 /** The next bytes of the file that is being opened; null behind the last. They have no answer. */
@@ -35,4 +37,4 @@ export type Hello = { hello: true };
 /** The name of a Web Lock that is held for as long as the worker lives. */
 export type Held = { lock: string };
 
-export type Answer = { id: number; result: unknown } | { id: number; failure: Failure };
+export type Answer = { id: number; lent: ArrayBuffer[] } & ({ result: unknown } | { failure: Failure });

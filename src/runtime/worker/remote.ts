@@ -3,6 +3,7 @@ import { WaferError } from '../../core/errors';
 import type { Description, EngineInputs, EngineOptions, ProfileOptions } from '../engine';
 import type { Explanation, MemoryUse, NodeProfile, TensorData } from '../session';
 import type { Binaries } from '../wasm/device';
+import { Loans } from './loans';
 import type { Answer, Chunk, Failure, Held, Method, Methods } from './protocol';
 
 interface Pending {
@@ -12,6 +13,7 @@ interface Pending {
 
 export class RemoteEngine {
   private readonly pending = new Map<number, Pending>();
+  private readonly loans = new Loans();
   private calls = 0;
   private dead: WaferError | undefined;
 
@@ -62,7 +64,8 @@ export class RemoteEngine {
   }
 
   run(inputs: EngineInputs): Promise<Record<string, TensorData>> {
-    return this.call('run', [inputs]);
+    const lent: ArrayBuffer[] = [];
+    return this.call('run', [this.loans.copied(inputs, lent)], lent);
   }
 
   profile(inputs: EngineInputs, options: ProfileOptions = {}): Promise<NodeProfile[]> {
@@ -82,17 +85,13 @@ export class RemoteEngine {
     this.die('the model was used after dispose()');
   }
 
-  private call<M extends Method>(
-    method: M,
-    args: Methods[M]['args'],
-    transfer: Transferable[] = [],
-  ): Promise<Methods[M]['result']> {
+  private call<M extends Method>(method: M, args: Methods[M]['args'], lent: ArrayBuffer[] = []): Promise<Methods[M]['result']> {
     return new Promise((resolve, reject) => {
       if (this.dead) return reject(this.dead);
       const id = this.calls++;
       this.pending.set(id, { resolve, reject });
       try {
-        this.worker.postMessage({ id, method, args }, transfer);
+        this.worker.postMessage({ id, method, args, lent }, lent);
       } catch (error) {
         this.pending.delete(id);
         reject(new WaferError('ARGUMENT', `the inputs cannot be sent to the worker: ${error}`));
@@ -115,6 +114,7 @@ export class RemoteEngine {
   private settle(answer: Answer): void {
     const pending = this.pending.get(answer.id);
     this.pending.delete(answer.id);
+    this.loans.takeBack(answer.lent);
     if ('result' in answer) pending?.resolve(answer.result as never);
     else pending?.reject(errorOf(answer.failure));
   }

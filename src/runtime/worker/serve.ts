@@ -6,16 +6,38 @@ import { invariant, WaferError } from '../../core/errors';
 import { Engine } from '../engine';
 import { Queue } from '../queue';
 import type { Binaries } from '../wasm/device';
+import type { Spawn } from '../wasm/pool';
+import { serveThread, THREAD_NAME, type ThreadScope } from '../wasm/team';
 import type { Answer, Call, Chunk, Failure, Held, Hello, Methods } from './protocol';
 
 /** What is used of a DedicatedWorkerGlobalScope. */
-export interface Scope {
+export interface WorkerScope {
+  readonly name: string;
+  onmessage: Scope['onmessage'] | ThreadScope['onmessage'];
+  postMessage: Scope['postMessage'];
+}
+
+interface Scope {
   onmessage: ((event: { data: Call | Chunk }) => void) | null;
   postMessage(message: Answer | Hello | Held, transfer: Transferable[]): void;
 }
 
-/** Starts to answer; `own` gives the binaries where the script carries them. */
-export function serve(scope: Scope, own?: () => Binaries): void {
+/**
+ * Starts to answer; `own` gives the binaries where the script carries them. In a worker that another of these has started,
+ * the same script is one more thread of that one's engine.
+ */
+export function serve(scope: WorkerScope, own?: () => Binaries): void {
+  if (scope.name === THREAD_NAME) serveThread(scope as ThreadScope);
+  else serveEngine(scope as Scope, own);
+}
+
+const spawn: Spawn = (failed) => {
+  const thread = new Worker(location.href, { name: THREAD_NAME });
+  thread.onerror = (event) => failed(event.message || 'its script cannot be started');
+  return thread;
+};
+
+function serveEngine(scope: Scope, own?: () => Binaries): void {
   let engine: Engine | undefined;
   const chunks = new Queue<Uint8Array>();
 
@@ -24,7 +46,7 @@ export function serve(scope: Scope, own?: () => Binaries): void {
       const [options, given] = args as Methods['open']['args'];
       const binaries = own?.() ?? given;
       invariant(binaries, () => 'the worker was given no binaries');
-      engine = await Engine.open(chunks, binaries, options);
+      engine = await Engine.open(chunks, binaries, options, spawn);
       return engine.description;
     }
     invariant(engine, () => `${method} before open`);
@@ -38,9 +60,11 @@ export function serve(scope: Scope, own?: () => Binaries): void {
     last = last
       .then(() => answer(call))
       .then(
-        (result) =>
-          scope.postMessage({ id: call.id, result }, call.method === 'run' ? buffersOf(result as Methods['run']['result']) : []),
-        (error) => scope.postMessage({ id: call.id, failure: failureOf(error) }, []),
+        (result) => {
+          const own = call.method === 'run' ? buffersOf(result as Methods['run']['result']) : [];
+          scope.postMessage({ id: call.id, result, lent: call.lent }, [...own, ...call.lent]);
+        },
+        (error) => scope.postMessage({ id: call.id, failure: failureOf(error), lent: call.lent }, call.lent),
       );
   };
   scope.postMessage({ hello: true }, []);
