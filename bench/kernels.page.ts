@@ -2,6 +2,7 @@
  * The page behind kernels.ts: runs single products on the WASM device and times their kernel calls, in bursts that are
  * long beside the resolution of a page's clock. The fastest burst counts.
  */
+import { DTYPES } from '../src/core/dtype';
 import { Builder, type Value } from '../src/graph/ir';
 import type { DotKind } from '../src/ops/define';
 import { Session } from '../src/runtime/session';
@@ -19,6 +20,8 @@ export interface Layer {
   dtype: 'f32' | 'i8';
   /** Share of units of 4 weights, along the inputs of an output, that are zero. */
   zeros?: number;
+  /** The values that weights have, drawn evenly; else all. */
+  levels?: readonly number[];
 }
 
 export interface Timing {
@@ -26,17 +29,20 @@ export interface Timing {
   dot: DotKind;
   ms: number;
   gmacs: number;
+  /** Bytes of WASM memory that weights and parameters take, for each weight. */
+  weightBytes: number;
 }
 
 interface Request {
   binaries: { base: string; relaxed: string };
   build: 'base' | 'relaxed' | undefined;
-  layers: readonly Layer[];
+  /** Those of a group are timed in turn. */
+  groups: readonly (readonly Layer[])[];
 }
 
 const fromBase64 = (text: string) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 
-function graphOf({ x: [h, w, c], o, kernel, stride, depthwise, dtype, zeros = 0 }: Layer) {
+function graphOf({ x: [h, w, c], o, kernel, stride, depthwise, dtype, zeros = 0, levels }: Layer) {
   const next = random(1);
   const build = new Builder();
   const integer = dtype === 'i8';
@@ -45,9 +51,11 @@ function graphOf({ x: [h, w, c], o, kernel, stride, depthwise, dtype, zeros = 0 
   const shape = [o, kernel, kernel, depthwise ? 1 : c];
   const size = shape.reduce((a, b) => a * b);
   const draw = (n: number, span: number) => Array.from({ length: n }, () => (next() - 0.5) * span);
-  const weights = draw(size, integer ? 254 : 1);
+  const weights = new DTYPES[dtype].array(size);
+  for (let i = 0; i < size; i++)
+    weights[i] = levels ? levels[Math.floor(next() * levels.length)]! : (next() - 0.5) * (integer ? 254 : 1);
   for (let i = 0; i < size; i += 4) if (next() < zeros) weights.fill(0, i, i + 4);
-  const inputs: (Value | undefined)[] = [x, build.numbers('w', dtype, shape, weights)];
+  const inputs: (Value | undefined)[] = [x, build.constant('w', { dtype, shape }, weights)];
   inputs.push(build.numbers('bias', integer ? 'i32' : 'f32', [o], draw(o, 100)));
   if (integer) inputs.push(build.numbers('multiplier', 'i32', [o], new Array(o).fill(20000)));
   const pad = kernel >> 1;
@@ -58,24 +66,35 @@ function graphOf({ x: [h, w, c], o, kernel, stride, depthwise, dtype, zeros = 0 
     ...(integer ? { quant, range: [0, 127] } : { act: [{ fn: 'relu', a: 0, b: 0 }] }),
   });
   const macs = y.type.shape.reduce<number>((n, d) => n * (d as number), 1) * (size / o);
-  return { graph: build.finish([{ name: 'y', value: y }]), macs };
+  return { graph: build.finish([{ name: 'y', value: y }]), macs, size };
 }
 
-/** Milliseconds of the fastest of many calls. */
-function fastest(call: () => void): number {
-  const burst = (n: number) => {
+/** Milliseconds of the fastest of many calls of each, which take turns. */
+function fastest(calls: readonly (() => void)[]): number[] {
+  const burst = (call: () => void, n: number) => {
     const start = performance.now();
     for (let i = 0; i < n; i++) call();
     return (performance.now() - start) / n;
   };
-  // Optimised code comes after some calls.
-  for (const start = performance.now(); performance.now() < start + 40; ) burst(1);
-  let n = 1;
-  while (Math.min(burst(n), burst(n)) * n < 4) n *= 2;
-  return Math.min(...Array.from({ length: 25 }, () => burst(n)));
+  const counts = calls.map((call) => {
+    // Optimised code comes after some calls.
+    for (const start = performance.now(); performance.now() < start + 40; ) burst(call, 1);
+    let n = 1;
+    while (Math.min(burst(call, n), burst(call, n)) * n < 4) n *= 2;
+    return n;
+  });
+  const best = calls.map(() => Number.POSITIVE_INFINITY);
+  // Ratios suffer more from what else the machine does than a time does.
+  const rounds = calls.length > 1 ? 100 : 25;
+  for (let round = 0; round < rounds; round++)
+    calls.forEach((call, i) => {
+      best[i] = Math.min(best[i]!, burst(call, counts[i]!));
+    });
+  return best;
 }
 
-async function time(layer: Layer, binaries: Binaries, build: 'base' | 'relaxed' | undefined): Promise<Timing> {
+/** A layer's kernel calls, and what is known before they are timed. */
+async function prepared(layer: Layer, binaries: Binaries, build: 'base' | 'relaxed' | undefined) {
   const device = await WasmDevice.create(binaries, build);
   const calls: (() => void)[] = [];
   const kernel = device.kernel.bind(device);
@@ -86,7 +105,7 @@ async function time(layer: Layer, binaries: Binaries, build: 'base' | 'relaxed' 
       call(...args);
     };
   };
-  const { graph, macs } = graphOf(layer);
+  const { graph, macs, size } = graphOf(layer);
   const session = new Session(graph, device);
   const [h, w, c] = layer.x;
   const data = layer.dtype === 'i8' ? new Int8Array(h * w * c).fill(3) : new Float32Array(h * w * c).fill(0.5);
@@ -94,10 +113,10 @@ async function time(layer: Layer, binaries: Binaries, build: 'base' | 'relaxed' 
   session.run(inputs);
   calls.length = 0;
   session.run(inputs);
-  const ms = fastest(() => {
+  const call = () => {
     for (const call of calls) call();
-  });
-  return { name: layer.name, dot: device.dot, ms, gmacs: macs / ms / 1e6 };
+  };
+  return { call, name: layer.name, dot: device.dot, macs, weightBytes: session.memory().resident / size };
 }
 
 /** Products of one round of assembly/peak.ts. */
@@ -110,15 +129,27 @@ function peaks(wasm: string): Record<Unit, number> {
   const rounds = 2 ** 14;
   const reached = (unit: Unit) => {
     const loop = () => loops[`${unit}_peak`]!(rounds, 3);
-    return (ROUND[unit] * rounds) / fastest(loop) / 1e6;
+    return (ROUND[unit] * rounds) / fastest([loop])[0]! / 1e6;
   };
   return { u8: reached('u8'), i16: reached('i16'), f32: reached('f32') };
 }
 
-async function run({ binaries, build, layers }: Request): Promise<Timing[]> {
+async function run({ binaries, build, groups }: Request): Promise<Timing[][]> {
   const bytes = { base: fromBase64(binaries.base), relaxed: fromBase64(binaries.relaxed) };
-  const timings: Timing[] = [];
-  for (const layer of layers) timings.push(await time(layer, bytes, build));
+  const timings: Timing[][] = [];
+  for (const group of groups) {
+    const jobs = await Promise.all(group.map((layer) => prepared(layer, bytes, build)));
+    const times = fastest(jobs.map(({ call }) => call));
+    timings.push(
+      jobs.map(({ name, dot, macs, weightBytes }, i) => ({
+        name,
+        dot,
+        ms: times[i]!,
+        gmacs: macs / times[i]! / 1e6,
+        weightBytes,
+      })),
+    );
+  }
   return timings;
 }
 

@@ -554,10 +554,10 @@ function casesOf(): Case<ConvAttrs>[] {
   }
   const coded: Geometry[] = [
     { x: [2, 7, 7, 24], w: [20, 3, 3, 24], attrs: { pads: [1, 1, 1, 1] } },
-    { x: [1, 9, 9, 13], w: [43, 3, 3, 13], attrs: { pads: [0, 0, 1, 1], strides: [2, 2] } },
+    { x: [2, 9, 9, 13], w: [43, 3, 3, 13], attrs: { pads: [0, 0, 1, 1], strides: [2, 2] } },
     { x: [1, 12, 11, 14], w: [40, 3, 3, 14], attrs: { pads: [2, 3, 2, 3], dilations: [2, 3] } },
     { x: [1, 3, 3, 50], w: [17, 3, 3, 50] },
-    { x: [1, 5, 6, 66], w: [70, 1, 1, 66] },
+    { x: [1, 5, 7, 66], w: [70, 1, 1, 66] },
   ];
   for (const [i, g] of coded.entries())
     for (const table of CODED_TABLES)

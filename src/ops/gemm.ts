@@ -231,10 +231,10 @@ function casesOf(): Case<ProductAttrs>[] {
   const coded = [
     [1, 160, 64],
     [1, 131, 60],
-    [2, 96, 70],
+    [2, 257, 258],
     [3, 126, 33],
-    [4, 129, 47],
-    [13, 67, 90],
+    [5, 258, 260],
+    [37, 67, 90],
     [80, 46, 99],
   ] as const;
   for (const [i, [m, k, n]] of coded.entries())
