@@ -27,3 +27,4 @@ export { f32_argmax, i8_argmax } from './argmax';
 export { f32_cumsum, i32_cumsum } from './cumsum';
 export { f32_resizeLinear, i8_resizeLinear, linearTable, nearestTable, x8_resizeNearest } from './resize';
 export { f32_packWinograd, f32_winograd } from './winograd';
+export { f32_binaryConv, f32_signs, i8_packBits } from './binaryConv';

@@ -16,7 +16,8 @@ export interface Layer {
   kernel: number;
   stride: number;
   depthwise: boolean;
-  dtype: 'f32' | 'i8';
+  /** `bits`: signs by weights of -1 and 1. */
+  dtype: 'f32' | 'i8' | 'bits';
 }
 
 export interface Timing {
@@ -24,6 +25,8 @@ export interface Timing {
   dot: DotKind;
   ms: number;
   gmacs: number;
+  /** Of bits: how many times as long the same layer takes in f32, timed in turn with it. */
+  ratio?: number;
 }
 
 interface Request {
@@ -39,39 +42,57 @@ function graphOf({ x: [h, w, c], o, kernel, stride, depthwise, dtype }: Layer) {
   const build = new Builder();
   const integer = dtype === 'i8';
   const quant = { scale: 0.05, zero: 0 };
-  const x = build.input('x', { dtype, shape: [1, h, w, c], ...(integer && { quant }) });
+  const x = build.input('x', { dtype: integer ? 'i8' : 'f32', shape: [1, h, w, c], ...(integer && { quant }) });
   const shape = [o, kernel, kernel, depthwise ? 1 : c];
   const size = shape.reduce((a, b) => a * b);
   const draw = (n: number, span: number) => Array.from({ length: n }, () => (next() - 0.5) * span);
-  const inputs: (Value | undefined)[] = [x, build.numbers('w', dtype, shape, draw(size, integer ? 254 : 1))];
-  inputs.push(build.numbers('bias', integer ? 'i32' : 'f32', [o], draw(o, 100)));
-  if (integer) inputs.push(build.numbers('multiplier', 'i32', [o], new Array(o).fill(20000)));
   const pad = kernel >> 1;
-  const y = build.node('conv', 'node', inputs, {
-    strides: [stride, stride],
-    pads: [pad, pad, pad, pad],
-    group: depthwise ? c : 1,
-    ...(integer ? { quant, range: [0, 127] } : { act: [{ fn: 'relu', a: 0, b: 0 }] }),
-  });
+  const window = { strides: [stride, stride], pads: [pad, pad, pad, pad] };
+  const act = [{ fn: 'relu', a: 0, b: 0 }];
+  const bias = build.numbers('bias', integer ? 'i32' : 'f32', [o], draw(o, 100));
+  let y: Value;
+  if (dtype === 'bits') {
+    const w = build.numbers(
+      'w',
+      'i8',
+      shape,
+      draw(size, 1).map((v) => (v < 0 ? -1 : 1)),
+    );
+    y = build.node('binaryConv', 'node', [x, w, build.numbers('multiplier', 'f32', [o], draw(o, 1)), bias], { ...window, act });
+  } else {
+    const inputs = [x, build.numbers('w', dtype, shape, draw(size, integer ? 254 : 1)), bias];
+    if (integer) inputs.push(build.numbers('multiplier', 'i32', [o], new Array(o).fill(20000)));
+    const after = integer ? { quant, range: [0, 127] } : { act };
+    y = build.node('conv', 'node', inputs, { ...window, group: depthwise ? c : 1, ...after });
+  }
   const macs = y.type.shape.reduce<number>((n, d) => n * (d as number), 1) * (size / o);
   return { graph: build.finish([{ name: 'y', value: y }]), macs };
 }
 
-/** Milliseconds of the fastest of many calls. */
-function fastest(call: () => void): number {
-  const burst = (n: number) => {
+/** Milliseconds of the fastest of many calls, of each that is given; they take turns. */
+function fastest(...calls: (() => void)[]): number[] {
+  const burst = (call: () => void, n: number) => {
     const start = performance.now();
     for (let i = 0; i < n; i++) call();
     return (performance.now() - start) / n;
   };
-  // Optimised code comes after some calls.
-  for (const start = performance.now(); performance.now() < start + 40; ) burst(1);
-  let n = 1;
-  while (Math.min(burst(n), burst(n)) * n < 4) n *= 2;
-  return Math.min(...Array.from({ length: 25 }, () => burst(n)));
+  const counts = calls.map((call) => {
+    // Optimised code comes after some calls.
+    for (const start = performance.now(); performance.now() < start + 40; ) burst(call, 1);
+    let n = 1;
+    while (Math.min(burst(call, n), burst(call, n)) * n < 4) n *= 2;
+    return n;
+  });
+  const least = calls.map(() => Number.POSITIVE_INFINITY);
+  for (let round = 0; round < 25; round++)
+    calls.forEach((call, i) => {
+      least[i] = Math.min(least[i]!, burst(call, counts[i]!));
+    });
+  return least;
 }
 
-async function time(layer: Layer, binaries: Binaries, build: 'base' | 'relaxed' | undefined): Promise<Timing> {
+/** The kernel calls of a layer's run, as one call, on a device of its own. */
+async function callOf(layer: Layer, binaries: Binaries, build: 'base' | 'relaxed' | undefined) {
   const device = await WasmDevice.create(binaries, build);
   const calls: (() => void)[] = [];
   const kernel = device.kernel.bind(device);
@@ -90,10 +111,17 @@ async function time(layer: Layer, binaries: Binaries, build: 'base' | 'relaxed' 
   session.run(inputs);
   calls.length = 0;
   session.run(inputs);
-  const ms = fastest(() => {
-    for (const call of calls) call();
-  });
-  return { name: layer.name, dot: device.dot, ms, gmacs: macs / ms / 1e6 };
+  const call = () => {
+    for (const each of calls) each();
+  };
+  return { call, dot: device.dot, macs };
+}
+
+async function time(layer: Layer, binaries: Binaries, build: 'base' | 'relaxed' | undefined): Promise<Timing> {
+  const { call, dot, macs } = await callOf(layer, binaries, build);
+  const others = layer.dtype === 'bits' ? [(await callOf({ ...layer, dtype: 'f32' }, binaries, build)).call] : [];
+  const [ms, other] = fastest(call, ...others) as [number, number | undefined];
+  return { name: layer.name, dot, ms, gmacs: macs / ms / 1e6, ...(other && { ratio: other / ms }) };
 }
 
 /** Products of one round of assembly/peak.ts. */
@@ -106,7 +134,7 @@ function peaks(wasm: string): Record<Unit, number> {
   const rounds = 2 ** 14;
   const reached = (unit: Unit) => {
     const loop = () => loops[`${unit}_peak`]!(rounds, 3);
-    return (ROUND[unit] * rounds) / fastest(loop) / 1e6;
+    return (ROUND[unit] * rounds) / fastest(loop)[0]! / 1e6;
   };
   return { u8: reached('u8'), i16: reached('i16'), f32: reached('f32') };
 }

@@ -1,7 +1,7 @@
 /**
  * `npm run bench:kernels -- [PATTERN]`: GMAC/s of the WASM kernels in Chromium, one thread, layer by layer, the layers whose
  * name matches PATTERN, and their share of what the machine reaches in a loop of little else. Exits with 1 when a tile
- * stays under 80 % of that, as it does when its sums are not kept in registers.
+ * stays under 80 % of that, as it does when its sums are not kept in registers. Layers of signs are compared with f32 instead.
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -10,10 +10,10 @@ import { build } from 'esbuild';
 import { launchBrowser } from '../scripts/browser';
 import type { Layer, Timing, Unit } from './kernels.page';
 
-const gemm = (m: number, k: number, n: number, dtype: 'f32' | 'i8'): Layer => ({
+const gemm = (m: number, k: number, n: number, dtype: Layer['dtype']): Layer => ({
   ...{ name: `${dtype} gemm ${m}x${k}x${n}`, x: [m, 1, k], o: n, kernel: 1, stride: 1, depthwise: false, dtype },
 });
-const conv = (size: number, c: number, o: number, kernel: number, stride: number, dtype: 'f32' | 'i8'): Layer => ({
+const conv = (size: number, c: number, o: number, kernel: number, stride: number, dtype: Layer['dtype']): Layer => ({
   ...{
     name: `${dtype} conv ${size} ${c}-${o} k${kernel} s${stride}`,
     x: [size, size, c],
@@ -64,12 +64,23 @@ const LAYERS = (['f32', 'i8'] as const).flatMap((t) => [
   depthwise(28, 96, 5, 1, t),
 ]);
 
+const BITS = [
+  conv(56, 64, 64, 3, 1, 'bits'),
+  conv(28, 128, 128, 3, 1, 'bits'),
+  conv(14, 256, 256, 3, 1, 'bits'),
+  conv(7, 512, 512, 3, 1, 'bits'),
+  conv(56, 64, 128, 3, 2, 'bits'),
+  conv(28, 128, 256, 1, 1, 'bits'),
+  gemm(1, 4096, 4096, 'bits'),
+  gemm(64, 1024, 1024, 'bits'),
+];
+
 /** Layers at which a tile must come near the peak of its instruction, and how near. */
 const TILES = (['f32', 'i8'] as const).map((t) => gemm(384, 512, 512, t));
 const SHARE = 0.8;
 
 const pattern = new RegExp(process.argv[2] ?? '');
-const layers = [...TILES, ...LAYERS.filter((l) => pattern.test(l.name))];
+const layers = [...TILES, ...[...LAYERS, ...BITS].filter((l) => pattern.test(l.name))];
 const bundle = await build({
   entryPoints: ['bench/kernels.page.ts'],
   bundle: true,
@@ -105,16 +116,19 @@ try {
       .join(', ')} GMAC/s`,
   );
   for (const choice of [undefined, 'base'] as const) {
-    const chosen = choice ? layers.filter((l) => l.dtype === 'i8') : layers;
+    const chosen = choice ? layers.filter((l) => l.dtype !== 'f32') : layers;
     const request = JSON.stringify({ binaries, build: choice, layers: chosen });
     const timings = (await page.evaluate(`run(${request})`)) as Timing[];
-    timings.forEach(({ name, dot, ms, gmacs }, i) => {
-      const unit = chosen[i]!.dtype === 'f32' ? 'f32' : dot === 'i16' ? 'i16' : 'u8';
+    timings.forEach(({ name, dot, ms, gmacs, ratio }, i) => {
+      const { dtype } = chosen[i]!;
+      const unit = dtype === 'f32' ? 'f32' : dot === 'i16' ? 'i16' : 'u8';
       const share = gmacs / peaks[unit];
       const slow = TILES.includes(chosen[i]!) && share < SHARE;
       if (slow) process.exitCode = 1;
+      const by = dtype === 'bits' ? (choice ?? 'relaxed') : unit;
+      const beside = ratio ? `${ratio.toFixed(2)} x f32` : `${(100 * share).toFixed(0).padStart(4)} %`;
       console.log(
-        `${name.padEnd(30)} ${unit.padEnd(4)} ${ms.toFixed(4).padStart(9)} ms ${gmacs.toFixed(1).padStart(7)} GMAC/s ${(100 * share).toFixed(0).padStart(4)} %${slow ? '  too far from the peak' : ''}`,
+        `${name.padEnd(30)} ${by.padEnd(7)} ${ms.toFixed(4).padStart(9)} ms ${gmacs.toFixed(1).padStart(7)} GMAC/s ${beside}${slow ? '  too far from the peak' : ''}`,
       );
     });
   }
