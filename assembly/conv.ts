@@ -7,7 +7,7 @@ import { blockI8, convert, sizeOf } from './dot';
 import { blockF32 } from './gemm';
 import { copyLine } from './line';
 import { PANEL } from './requant';
-import { applySteps } from './steps';
+import { applySteps, swishOf } from './steps';
 
 /**
  * Copies `slice` bytes of each of `rows` x `cols` pixels of an image (h x w pixels of `pixel` bytes), from row `top` and
@@ -91,7 +91,7 @@ export function f32_conv(
   const runCount = runOffsets(runs, kernelH, kernelW, dilationH, dilationW, pitch, pixel, contiguous);
   const runBytes = <usize>(contiguous ? kernelW * c : groupC) << 2;
   const groupWeights = (<usize>((groupO + 7) >> 3) * kernelH * kernelW * groupC) << 5;
-  const groupBias = <usize>((groupO + 7) & ~7) << 2;
+  const groupBias = <usize>((groupO + 7) & ~7) << 2, activation = swishOf(steps);
   for (let row = from; row < to; ) {
     const n = row / oh, oy = row % oh;
     const rows = min(blockH, min(to - row, oh - oy));
@@ -111,10 +111,10 @@ export function f32_conv(
         blockF32(
           rows * cols, a + (<usize>(g * groupC) << 2), offsets, runCount, runs, runBytes, weights + <usize>g * groupWeights,
           bias + <usize>g * groupBias, y + at + channel, groupO, pixelY, residual ? residual + at + channel : 0,
-          low, high, stage,
+          low, high, activation, stage,
         );
       }
-      if (steps) applySteps(steps, y + at, rows * cols * o);
+      if (steps) applySteps(steps, activation ? 1 : 0, y + at, rows * cols * o);
     }
     row += rows;
   }
@@ -172,7 +172,7 @@ export function i8_conv(
           residual ? residual + pixels * o + g * groupO : 0, residual ? o : 0, residualMultiplier, stage,
         );
       }
-      if (after && !shift) applySteps(after, y + pixels * pixelY, rows * cols * o);
+      if (after && !shift) applySteps(after, 0, y + pixels * pixelY, rows * cols * o);
     }
     row += rows;
   }

@@ -4,16 +4,16 @@
  */
 import { fillBand, runOffsets } from './conv';
 import { convert, dot, WIDE } from './dot';
-import { storeF32 } from './gemm';
+import { finishF32, storeF32 } from './gemm';
 import { unstage } from './line';
 import { bound, finishRow, follow, PANEL } from './requant';
-import { applySteps } from './steps';
+import { applySteps, swishOf } from './steps';
 
 /** 8 channels of `count` (1, 2 or 4) neighbouring outputs, whose windows start `stride` bytes apart. */
 @inline
 function tileF32(
   count: i32, x: usize, stride: usize, taps: usize, tapsEnd: usize, w: usize, bias: usize,
-  y: usize, pitch: usize, residual: usize, residualPitch: usize, lo: v128, hi: v128,
+  y: usize, pitch: usize, residual: usize, residualPitch: usize, lo: v128, hi: v128, step: usize,
 ): void {
   let c00 = v128.load(bias), c01 = v128.load(bias, 16);
   let c10 = c00, c11 = c01, c20 = c00, c21 = c01, c30 = c00, c31 = c01;
@@ -38,11 +38,11 @@ function tileF32(
     w += 32;
     taps += 4;
   } while (taps < tapsEnd);
-  storeF32(c00, c01, y, residual, lo, hi);
-  if (count > 1) storeF32(c10, c11, y + pitch, residual + residualPitch, lo, hi);
+  storeF32(c00, c01, y, residual, lo, hi, step);
+  if (count > 1) storeF32(c10, c11, y + pitch, residual + residualPitch, lo, hi, step);
   if (count > 2) {
-    storeF32(c20, c21, y + 2 * pitch, residual + 2 * residualPitch, lo, hi);
-    storeF32(c30, c31, y + 3 * pitch, residual + 3 * residualPitch, lo, hi);
+    storeF32(c20, c21, y + 2 * pitch, residual + 2 * residualPitch, lo, hi, step);
+    storeF32(c30, c31, y + 3 * pitch, residual + 3 * residualPitch, lo, hi, step);
   }
 }
 
@@ -59,7 +59,7 @@ function columnF32(x0: v128, x1: v128, x2: v128, w0: v128, w1: v128, w2: v128): 
 @inline
 function slideF32(
   stride: i32, cols: i32, x: usize, pixel: usize, r1: usize, r2: usize, w: usize, bias: usize, y: usize, pixelY: usize,
-  residual: usize, lo: v128, hi: v128,
+  residual: usize, lo: v128, hi: v128, step: usize,
 ): void {
   const w00 = v128.load(w), w01 = v128.load(w, 32), w02 = v128.load(w, 64);
   const w10 = v128.load(w, 96), w11 = v128.load(w, 128), w12 = v128.load(w, 160);
@@ -90,46 +90,144 @@ function slideF32(
       a = f32x4.add(b, columnF32(x0, x1, x2, w01, w11, w21));
       b = f32x4.add(v128.load(bias), columnF32(x0, x1, x2, w00, w10, w20));
     } else a = f32x4.add(v128.load(bias), columnF32(x0, x1, x2, w00, w10, w20));
-    if (residual) {
-      sum = f32x4.add(sum, v128.load(residual));
-      residual += pixelY;
-    }
-    v128.store(y, f32x4.pmin(f32x4.pmax(sum, lo), hi));
+    finishF32(sum, y, residual, lo, hi, step);
+    if (residual) residual += pixelY;
     x += pixel;
     y += pixelY;
   }
 }
 
 /**
+ * 4 channels of `count` (4 or 8) neighbouring outputs of a kernel 5 wide at stride 1: of each row of the kernel, a column of x is
+ * read once for all outputs that need it. Taps' weights are 32 bytes apart, rows of x `pitch` bytes.
+ */
+@inline
+function fiveF32(
+  count: i32, height: i32, x: usize, pixel: usize, pitch: usize, w: usize, bias: v128, y: usize, pixelY: usize, residual: usize,
+  lo: v128, hi: v128, step: usize,
+): void {
+  let c0 = bias, c1 = bias, c2 = bias, c3 = bias, c4 = bias, c5 = bias, c6 = bias, c7 = bias;
+  for (; height > 0; height--) {
+    const w0 = v128.load(w), w1 = v128.load(w, 32), w2 = v128.load(w, 64), w3 = v128.load(w, 96), w4 = v128.load(w, 128);
+    let p = x, d = v128.load(p);
+    c0 = f32x4.add(c0, f32x4.mul(d, w0));
+    d = v128.load((p += pixel));
+    c0 = f32x4.add(c0, f32x4.mul(d, w1));
+    c1 = f32x4.add(c1, f32x4.mul(d, w0));
+    d = v128.load((p += pixel));
+    c0 = f32x4.add(c0, f32x4.mul(d, w2));
+    c1 = f32x4.add(c1, f32x4.mul(d, w1));
+    c2 = f32x4.add(c2, f32x4.mul(d, w0));
+    d = v128.load((p += pixel));
+    c0 = f32x4.add(c0, f32x4.mul(d, w3));
+    c1 = f32x4.add(c1, f32x4.mul(d, w2));
+    c2 = f32x4.add(c2, f32x4.mul(d, w1));
+    c3 = f32x4.add(c3, f32x4.mul(d, w0));
+    d = v128.load((p += pixel));
+    c0 = f32x4.add(c0, f32x4.mul(d, w4));
+    c1 = f32x4.add(c1, f32x4.mul(d, w3));
+    c2 = f32x4.add(c2, f32x4.mul(d, w2));
+    c3 = f32x4.add(c3, f32x4.mul(d, w1));
+    if (count > 4) c4 = f32x4.add(c4, f32x4.mul(d, w0));
+    d = v128.load((p += pixel));
+    c1 = f32x4.add(c1, f32x4.mul(d, w4));
+    c2 = f32x4.add(c2, f32x4.mul(d, w3));
+    c3 = f32x4.add(c3, f32x4.mul(d, w2));
+    if (count > 4) {
+      c4 = f32x4.add(c4, f32x4.mul(d, w1));
+      c5 = f32x4.add(c5, f32x4.mul(d, w0));
+    }
+    d = v128.load((p += pixel));
+    c2 = f32x4.add(c2, f32x4.mul(d, w4));
+    c3 = f32x4.add(c3, f32x4.mul(d, w3));
+    if (count > 4) {
+      c4 = f32x4.add(c4, f32x4.mul(d, w2));
+      c5 = f32x4.add(c5, f32x4.mul(d, w1));
+      c6 = f32x4.add(c6, f32x4.mul(d, w0));
+    }
+    d = v128.load((p += pixel));
+    c3 = f32x4.add(c3, f32x4.mul(d, w4));
+    if (count > 4) {
+      c4 = f32x4.add(c4, f32x4.mul(d, w3));
+      c5 = f32x4.add(c5, f32x4.mul(d, w2));
+      c6 = f32x4.add(c6, f32x4.mul(d, w1));
+      c7 = f32x4.add(c7, f32x4.mul(d, w0));
+      d = v128.load((p += pixel));
+      c4 = f32x4.add(c4, f32x4.mul(d, w4));
+      c5 = f32x4.add(c5, f32x4.mul(d, w3));
+      c6 = f32x4.add(c6, f32x4.mul(d, w2));
+      c7 = f32x4.add(c7, f32x4.mul(d, w1));
+      d = v128.load((p += pixel));
+      c5 = f32x4.add(c5, f32x4.mul(d, w4));
+      c6 = f32x4.add(c6, f32x4.mul(d, w3));
+      c7 = f32x4.add(c7, f32x4.mul(d, w2));
+      d = v128.load((p += pixel));
+      c6 = f32x4.add(c6, f32x4.mul(d, w4));
+      c7 = f32x4.add(c7, f32x4.mul(d, w3));
+      d = v128.load(p + pixel);
+      c7 = f32x4.add(c7, f32x4.mul(d, w4));
+    }
+    x += pitch;
+    w += 160;
+  }
+  const next: usize = residual ? pixelY : 0;
+  finishF32(c0, y, residual, lo, hi, step);
+  finishF32(c1, y += pixelY, residual += next, lo, hi, step);
+  finishF32(c2, y += pixelY, residual += next, lo, hi, step);
+  finishF32(c3, y += pixelY, residual += next, lo, hi, step);
+  if (count > 4) {
+    finishF32(c4, y += pixelY, residual += next, lo, hi, step);
+    finishF32(c5, y += pixelY, residual += next, lo, hi, step);
+    finishF32(c6, y += pixelY, residual += next, lo, hi, step);
+    finishF32(c7, y + pixelY, residual + next, lo, hi, step);
+  }
+}
+
+/**
  * One row of `cols` outputs for the 8 channels (or the last `channels` < 8) at `x`. `slide`: the stride at which
- * windows of 3 x 3 slide, their rows `r1` bytes apart and their columns `width`, or 0 for the general way.
+ * windows of 3 x 3 slide, their rows `r1` bytes apart and their columns `width`; `five`: whether the kernel is 5 wide and at stride 1.
  */
 function rowF32(
-  slide: i32, r1: usize, width: usize, cols: i32, channels: i32, x: usize, stride: usize, taps: usize, tapsEnd: usize,
-  w: usize, bias: usize, y: usize, pixel: usize, residual: usize, low: f32, high: f32, stage: usize,
+  slide: i32, five: bool, r1: usize, width: usize, cols: i32, channels: i32, x: usize, stride: usize, taps: usize, tapsEnd: usize,
+  w: usize, bias: usize, y: usize, pixel: usize, residual: usize, low: f32, high: f32, activation: usize, stage: usize,
 ): void {
   const lo = f32x4.splat(low), hi = f32x4.splat(high);
   if (slide && channels >= 8) {
     const end = x + 32;
     for (; x < end; x += 16, w += 16, bias += 16, y += 16) {
-      if (slide == 1) slideF32(1, cols, x, width, r1, r1 << 1, w, bias, y, pixel, residual, lo, hi);
-      else slideF32(2, cols, x, width, r1, r1 << 1, w, bias, y, pixel, residual, lo, hi);
+      if (slide == 1) slideF32(1, cols, x, width, r1, r1 << 1, w, bias, y, pixel, residual, lo, hi, activation);
+      else slideF32(2, cols, x, width, r1, r1 << 1, w, bias, y, pixel, residual, lo, hi, activation);
       if (residual) residual += 16;
     }
     return;
+  }
+  if (five && channels >= 8) {
+    const height = <i32>((tapsEnd - taps) / 20);
+    for (; cols >= 4; ) {
+      const count = cols >= 8 ? 8 : 4;
+      for (let i: usize = 0; i < 32; i += 16) {
+        const add = residual ? residual + i : 0;
+        if (count == 8) fiveF32(8, height, x + i, width, r1, w + i, v128.load(bias + i), y + i, pixel, add, lo, hi, activation);
+        else fiveF32(4, height, x + i, width, r1, w + i, v128.load(bias + i), y + i, pixel, add, lo, hi, activation);
+      }
+      x += <usize>count * width;
+      y += <usize>count * pixel;
+      if (residual) residual += <usize>count * pixel;
+      cols -= count;
+    }
   }
   const ragged = channels < 8;
   const step: usize = ragged ? 32 : pixel, residualStep: usize = residual ? pixel : 0;
   while (cols > 0) {
     let count = 4;
     if (cols >= 4) {
-      tileF32(4, x, stride, taps, tapsEnd, w, bias, ragged ? stage : y, step, residual, residualStep, lo, hi);
+      tileF32(4, x, stride, taps, tapsEnd, w, bias, ragged ? stage : y, step, residual, residualStep, lo, hi, activation);
     } else if (cols >= 2) {
       count = 2;
-      tileF32(2, x, stride, taps, tapsEnd, w, bias, ragged ? stage : y, step, residual, residualStep, lo, hi);
+      tileF32(2, x, stride, taps, tapsEnd, w, bias, ragged ? stage : y, step, residual, residualStep, lo, hi, activation);
     } else {
       count = 1;
-      tileF32(1, x, stride, taps, tapsEnd, w, bias, ragged ? stage : y, step, residual, residualStep, lo, hi);
+      tileF32(1, x, stride, taps, tapsEnd, w, bias, ragged ? stage : y, step, residual, residualStep, lo, hi, activation);
     }
     if (ragged) unstage(stage, 32, y, pixel, count, <usize>channels << 2);
     x += <usize>count * stride;
@@ -161,7 +259,8 @@ export function f32_depthwise(
   const stage = scratch, taps = scratch + 128;
   const tapsEnd = taps + (<usize>(kernelH * kernelW) << 2);
   const band = (tapsEnd + 15) & ~15;
-  const slide = slideOf(kernelH, kernelW, strideW, dilationW);
+  const activation = swishOf(steps);
+  const slide = slideOf(kernelH, kernelW, strideW, dilationW), five = kernelW == 5 && strideW == 1 && dilationW == 1;
   for (let row = from; row < to; ) {
     const n = row / oh, oy = row % oh;
     const rows = min(blockH, min(to - row, oh - oy));
@@ -182,14 +281,15 @@ export function f32_depthwise(
           for (let r = 0; r < rows; r++) {
             const out = at + <usize>r * ow * pixel + offset;
             rowF32(
-              slide, <usize>dilationH * pitch, width, cols, channels - channel, band + <usize>(r * strideH) * pitch + (<usize>channel << 2),
+              slide, five, <usize>dilationH * pitch, width, cols, channels - channel,
+              band + <usize>(r * strideH) * pitch + (<usize>channel << 2),
               <usize>strideW * width, taps, tapsEnd, weights + offset * (kernelH * kernelW), bias + offset, y + out,
-              pixel, residual ? residual + out : 0, low, high, stage,
+              pixel, residual ? residual + out : 0, low, high, activation, stage,
             );
           }
         }
       }
-      if (steps) applySteps(steps, y + at, rows * cols * c);
+      if (steps) applySteps(steps, activation ? 1 : 0, y + at, rows * cols * c);
     }
     row += rows;
   }
@@ -346,6 +446,61 @@ function slideRelaxed(
   }
 }
 
+/**
+ * What `fiveRelaxed` multiplies, for one row of `columns` pixels of 8 channels: 96 bytes a column, in pairs of vectors [4
+ * channels][4 taps]: rows 0 to 3 of the column; row 4 of it and the next three; row 4 of it alone.
+ */
+function gatherFive(x: usize, pixel: usize, pitch: usize, columns: i32, out: usize): void {
+  const r2 = pitch << 1, r3 = r2 + pitch, r4 = pitch << 2;
+  for (; columns > 0; columns--) {
+    let lo = interleave(x, x + pitch), hi = interleave(x + r2, x + r3);
+    v128.store(out, i16x8.shuffle(lo, hi, 0, 8, 1, 9, 2, 10, 3, 11));
+    v128.store(out, i16x8.shuffle(lo, hi, 4, 12, 5, 13, 6, 14, 7, 15), 16);
+    const last = x + r4;
+    lo = interleave(last, last + pixel);
+    hi = interleave(last + 2 * pixel, last + 3 * pixel);
+    v128.store(out, i16x8.shuffle(lo, hi, 0, 8, 1, 9, 2, 10, 3, 11), 32);
+    v128.store(out, i16x8.shuffle(lo, hi, 4, 12, 5, 13, 6, 14, 7, 15), 48);
+    const row = v128.load8x8_u(last);
+    v128.store(out, i32x4.extend_low_i16x8_u(row), 64);
+    v128.store(out, i32x4.extend_high_i16x8_u(row), 80);
+    x += pixel;
+    out += 96;
+  }
+}
+
+/** 8 channels of `count` (1 or 4) neighbouring outputs of a kernel of 5 x 5 from what `gatherFive` made. */
+@inline
+function fiveRelaxed(
+  count: i32, x: usize, w: usize, params: usize, shift: i32, offset: v128, low: v128, high: v128, curve: usize, y: usize,
+  pixelY: usize, residual: usize, residualPixel: usize, residualMultiplier: i32,
+): void {
+  let c00 = v128.load(params), c01 = v128.load(params, 16);
+  let c10 = c00, c11 = c01, c20 = c00, c21 = c01, c30 = c00, c31 = c01;
+  // Five columns of four rows, then the four first taps of the last row, then its fifth, which lies four columns on.
+  for (let taps = 0; taps < 7; taps++) {
+    const w0 = v128.load(w), w1 = v128.load(w, 16);
+    const p = taps < 5 ? x + <usize>taps * 96 : taps == 5 ? x + 32 : x + 4 * 96 + 64;
+    c00 = dot(true, w0, v128.load(p), c00);
+    c01 = dot(true, w1, v128.load(p, 16), c01);
+    if (count > 1) {
+      c10 = dot(true, w0, v128.load(p, 96), c10);
+      c11 = dot(true, w1, v128.load(p, 112), c11);
+      c20 = dot(true, w0, v128.load(p, 192), c20);
+      c21 = dot(true, w1, v128.load(p, 208), c21);
+      c30 = dot(true, w0, v128.load(p, 288), c30);
+      c31 = dot(true, w1, v128.load(p, 304), c31);
+    }
+    w += 32;
+  }
+  finishRow(c00, c01, params, shift, offset, low, high, curve, y, residual, residualMultiplier);
+  if (count > 1) {
+    finishRow(c10, c11, params, shift, offset, low, high, curve, y += pixelY, residual += residualPixel, residualMultiplier);
+    finishRow(c20, c21, params, shift, offset, low, high, curve, y += pixelY, residual += residualPixel, residualMultiplier);
+    finishRow(c30, c31, params, shift, offset, low, high, curve, y + pixelY, residual + residualPixel, residualMultiplier);
+  }
+}
+
 /** The products of one column of 3 taps: `r01` are rows 0 and 1 in pairs, `r2` is row 2 with zeros. */
 @inline
 function addColumn(r01: v128, r2: v128, w01: v128, w2: v128, c: v128): v128 {
@@ -442,7 +597,7 @@ function wideRow(
 }
 
 function relaxedRow(
-  slide: i32, r1: usize, width: usize, cols: i32, channels: i32, x: usize, stride: usize, taps: usize, tapsEnd: usize,
+  slide: i32, five: usize, r1: usize, width: usize, cols: i32, channels: i32, x: usize, stride: usize, taps: usize, tapsEnd: usize,
   w: usize, params: usize, shift: i32, offset: i32, low: f32, high: f32, curve: usize, y: usize, pixel: usize, residual: usize,
   residualPixel: usize, residualMultiplier: i32, stage: usize, places: usize,
 ): void {
@@ -464,6 +619,23 @@ function relaxedRow(
       false, 2, cols, x, width, r1, r1 << 1, w, params, shift, c, least, most, curve, to, step, residual, residualPixel,
       residualMultiplier,
     );
+  } else if (five && channels >= 8) {
+    gatherFive(x, width, r1, cols + 4, five);
+    let left = cols, at = to, add = residual, column = five;
+    for (; left >= 4; left -= 4) {
+      fiveRelaxed(
+        4, column, w, params, shift, c, least, most, curve, at, step, add, residualPixel, residualMultiplier,
+      );
+      at += step << 2;
+      add += residualPixel << 2;
+      column += 4 * 96;
+    }
+    for (; left > 0; left--) {
+      fiveRelaxed(1, column, w, params, shift, c, least, most, curve, at, step, add, residualPixel, residualMultiplier);
+      at += step;
+      add += residualPixel;
+      column += 96;
+    }
   } else {
     rowI8(
       true, cols, channels, x, stride, taps, tapsEnd, w, params, shift, c, least, most, curve, to, step, residual,
@@ -473,21 +645,34 @@ function relaxedRow(
   if (curve) follow(places, cols, y, pixel, channels, curve, params + 128);
 }
 
-/** Taps of a kernel in fours, column by column; the columns of kernels 3 high are filled up to 4. */
+/** Taps of a kernel with what fills them up to fours. */
 @inline
 function tapCount(kernelH: i32, kernelW: i32): i32 {
   return kernelH == 3 ? kernelW * 4 : (kernelW * kernelH + 3) & ~3;
+}
+
+/**
+ * The place ky * kernelW + kx of tap `i`, or -1 for what is no tap. Taps go column by column; the columns of kernels 3 high are
+ * filled up to four, those of kernels 5 high leave the last row for the end.
+ */
+function tapPlace(i: i32, kernelH: i32, kernelW: i32): i32 {
+  const column = kernelH == 3 || kernelH == 5 ? 4 : kernelH;
+  let kx = i / column, ky = i % column;
+  if (kernelH == 5 && kx >= kernelW) {
+    kx = i - kernelW * 4;
+    ky = 4;
+  }
+  return kx < kernelW && ky < kernelH ? ky * kernelW + kx : -1;
 }
 
 /** Writes the taps' offsets in that order; what is no tap gets an offset of 0 and has weights of 0. */
 function tapOffsets(
   taps: usize, kernelH: i32, kernelW: i32, dilationH: i32, dilationW: i32, pitch: usize, pixel: usize,
 ): void {
-  const column = kernelH == 3 ? 4 : kernelH, count = tapCount(kernelH, kernelW);
+  const count = tapCount(kernelH, kernelW);
   for (let i = 0; i < count; i++) {
-    const kx = i / column, ky = i % column;
-    const there = kx < kernelW && ky < kernelH;
-    const offset = there ? <usize>(ky * dilationH) * pitch + <usize>(kx * dilationW) * pixel : 0;
+    const place = tapPlace(i, kernelH, kernelW), ky = place / kernelW, kx = place % kernelW;
+    const offset = place < 0 ? 0 : <usize>(ky * dilationH) * pitch + <usize>(kx * dilationW) * pixel;
     store<u32>(taps + (<usize>i << 2), <u32>offset);
   }
 }
@@ -496,7 +681,7 @@ function tapOffsets(
 export function i8_packDepthwise(
   source: usize, packed: usize, c: i32, kernelH: i32, kernelW: i32, kind: i32, from: i32, to: i32,
 ): void {
-  const column = kernelH == 3 ? 4 : kernelH, count = tapCount(kernelH, kernelW);
+  const count = tapCount(kernelH, kernelW);
   const width = kind == WIDE ? 2 : 4;
   for (let panel = from; panel < to; panel++) {
     let out = packed + <usize>panel * count * (kind == WIDE ? 16 : 8);
@@ -504,9 +689,8 @@ export function i8_packDepthwise(
       for (let i = 0; i < 8; i++) {
         const channel = panel * 8 + i;
         for (let tap = first; tap < first + width; tap++) {
-          const kx = tap / column, ky = tap % column;
-          const there = channel < c && kx < kernelW && ky < kernelH;
-          const value = there ? load<i8>(source + <usize>((channel * kernelH + ky) * kernelW + kx)) : 0;
+          const place = channel < c ? tapPlace(tap, kernelH, kernelW) : -1;
+          const value = place < 0 ? 0 : load<i8>(source + <usize>(channel * kernelH * kernelW + place));
           if (kind == WIDE) {
             store<i16>(out, value);
             out += 2;
@@ -523,7 +707,7 @@ export function i8_packDepthwise(
 /**
  * The same on levels, in the arithmetic of requant.ts; `kind` as in dot.ts, `after` as in i8_gemm, `zero`: the byte that
  * the border holds. `weights`: of i8_packDepthwise. `scratch`: 64 bytes, 16 * blockW, 4 for each tap with what fills
- * them up to fours, rounded up to 16, and the band with 16 bytes more.
+ * them up to fours, rounded up to 16, for kernels of 5 x 5 that slide 96 * (blockW + 7), and the band with 16 bytes more.
  */
 export function i8_depthwise(
   x: usize, y: usize, h: i32, w: i32, c: i32, oh: i32, ow: i32, kernelH: i32, kernelW: i32, strideH: i32, strideW: i32,
@@ -535,10 +719,11 @@ export function i8_depthwise(
   const bandW = (blockW - 1) * strideW + (kernelW - 1) * dilationW + 1;
   const count = tapCount(kernelH, kernelW);
   const stage = scratch, places = scratch + 64, taps = places + (<usize>blockW << 4), tapsEnd = taps + (<usize>count << 2);
-  const band = (tapsEnd + 15) & ~15;
+  const slide = slideOf(kernelH, kernelW, strideW, dilationW);
+  const five = kernelH == 5 && kernelW == 5 && strideW == 1 && dilationW == 1, columns = (tapsEnd + 15) & ~15;
+  const band = five ? columns + <usize>(blockW + 7) * 96 : columns;
   const panelBytes = <usize>count * (kind == WIDE ? 16 : 8);
   const curve = shift ? after : 0;
-  const slide = slideOf(kernelH, kernelW, strideW, dilationW);
   for (let row = from; row < to; ) {
     const n = row / oh, oy = row % oh;
     const rows = min(blockH, min(to - row, oh - oy));
@@ -571,7 +756,7 @@ export function i8_depthwise(
               );
             } else if (ASC_FEATURE_RELAXED_SIMD) {
               relaxedRow(
-                slide, <usize>dilationH * pitch, width, cols, channels - channel, at, <usize>strideW * width, taps,
+                slide, five ? columns : 0, <usize>dilationH * pitch, width, cols, channels - channel, at, <usize>strideW * width, taps,
                 tapsEnd, weights + panel * panelBytes, params + panel * PANEL, shift, offset, low, high, curve, to,
                 pixelY, add, residual ? c : 0, residualMultiplier, stage, places,
               );
@@ -579,7 +764,7 @@ export function i8_depthwise(
           }
         }
       }
-      if (after && !shift) applySteps(after, y + pixels * pixelY, rows * cols * c);
+      if (after && !shift) applySteps(after, 0, y + pixels * pixelY, rows * cols * c);
     }
     row += rows;
   }

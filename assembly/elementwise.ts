@@ -120,7 +120,7 @@ function binaryRow(
   switch (kind) {
     case F32:
       f32Row(fn, a, b, y, n, aStep, bStep);
-      return applySteps(parameters, y, n);
+      return applySteps(parameters, 0, y, n);
     case I32: return i32Row(fn, a, b, y, n, aStep, bStep);
     case F32_COMPARE: return f32CompareRow(fn, a, b, y, n, aStep, bStep);
     case I32_COMPARE: return i32CompareRow(fn, a, b, y, n, aStep, bStep);

@@ -10,24 +10,38 @@
  */
 import { blockI8, convert, sizeOf, BYTES } from './dot';
 import { unstage } from './line';
-import { applySteps } from './steps';
+import { applySteps, swish, swishOf } from './steps';
 
-/** One row of 8 finished f32 sums: + residual, clamp, store. */
+/** 4 finished f32 sums: + residual, clamp, the hard swish at `step` (0 for none), store. */
 @inline
-export function storeF32(c0: v128, c1: v128, y: usize, residual: usize, lo: v128, hi: v128): void {
+export function finishF32(sum: v128, y: usize, residual: usize, lo: v128, hi: v128, step: usize): void {
+  if (residual) sum = f32x4.add(sum, v128.load(residual));
+  sum = f32x4.pmin(f32x4.pmax(sum, lo), hi);
+  v128.store(y, step ? swish(sum, step) : sum);
+}
+
+/** One row of 8 of them. */
+@inline
+export function storeF32(c0: v128, c1: v128, y: usize, residual: usize, lo: v128, hi: v128, step: usize): void {
   if (residual) {
     c0 = f32x4.add(c0, v128.load(residual));
     c1 = f32x4.add(c1, v128.load(residual, 16));
   }
-  v128.store(y, f32x4.pmin(f32x4.pmax(c0, lo), hi));
-  v128.store(y, f32x4.pmin(f32x4.pmax(c1, lo), hi), 16);
+  c0 = f32x4.pmin(f32x4.pmax(c0, lo), hi);
+  c1 = f32x4.pmin(f32x4.pmax(c1, lo), hi);
+  if (step) {
+    c0 = swish(c0, step);
+    c1 = swish(c1, step);
+  }
+  v128.store(y, c0);
+  v128.store(y, c1, 16);
 }
 
 /** mr x 8 outputs. `runBytes` is not 0. */
 @inline
 function tileF32(
   mr: i32, a: usize, offsets: usize, runs: i32, runOffsets: usize, runBytes: usize, w: usize, bias: usize,
-  y: usize, pitch: usize, residual: usize, residualPitch: usize, low: f32, high: f32,
+  y: usize, pitch: usize, residual: usize, residualPitch: usize, low: f32, high: f32, step: usize,
 ): void {
   let c00 = v128.load(bias), c01 = v128.load(bias, 16);
   let c10 = c00, c11 = c01, c20 = c00, c21 = c01, c30 = c00, c31 = c01;
@@ -66,21 +80,21 @@ function tileF32(
     runOffsets += 4;
   }
   const lo = f32x4.splat(low), hi = f32x4.splat(high);
-  storeF32(c00, c01, y, residual, lo, hi);
-  if (mr > 1) storeF32(c10, c11, y + pitch, residual + residualPitch, lo, hi);
+  storeF32(c00, c01, y, residual, lo, hi, step);
+  if (mr > 1) storeF32(c10, c11, y + pitch, residual + residualPitch, lo, hi, step);
   if (mr > 2) {
-    storeF32(c20, c21, y + 2 * pitch, residual + 2 * residualPitch, lo, hi);
-    storeF32(c30, c31, y + 3 * pitch, residual + 3 * residualPitch, lo, hi);
+    storeF32(c20, c21, y + 2 * pitch, residual + 2 * residualPitch, lo, hi, step);
+    storeF32(c30, c31, y + 3 * pitch, residual + 3 * residualPitch, lo, hi, step);
   }
 }
 
 /**
  * `rows` rows of `n` outputs. `w` is panels as `f32_pack` makes them, `bias` padded to the panels. `y` and `residual`
- * (0 for none) have rows of `pitch` bytes. `stage`: 128 bytes to work in.
+ * (0 for none) have rows of `pitch` bytes. `activation`: of swishOf. `stage`: 128 bytes to work in.
  */
 export function blockF32(
   rows: i32, a: usize, offsets: usize, runs: i32, runOffsets: usize, runBytes: usize, w: usize, bias: usize,
-  y: usize, n: i32, pitch: usize, residual: usize, low: f32, high: f32, stage: usize,
+  y: usize, n: i32, pitch: usize, residual: usize, low: f32, high: f32, activation: usize, stage: usize,
 ): void {
   if (runBytes == 0) runs = 0;
   const panelBytes = (<usize>runs * runBytes) << 3;
@@ -90,7 +104,7 @@ export function blockF32(
     const residualPitch: usize = residual ? pitch : 0;
     let at = y, add = residual, row = offsets, left = rows;
     while (left >= 4) {
-      tileF32(4, a, row, runs, runOffsets, runBytes, w, bias, ragged ? stage : at, step, add, residualPitch, low, high);
+      tileF32(4, a, row, runs, runOffsets, runBytes, w, bias, ragged ? stage : at, step, add, residualPitch, low, high, activation);
       if (ragged) unstage(stage, 32, at, pitch, 4, <usize>n << 2);
       at += pitch << 2;
       add += residualPitch << 2;
@@ -98,14 +112,14 @@ export function blockF32(
       left -= 4;
     }
     if (left & 2) {
-      tileF32(2, a, row, runs, runOffsets, runBytes, w, bias, ragged ? stage : at, step, add, residualPitch, low, high);
+      tileF32(2, a, row, runs, runOffsets, runBytes, w, bias, ragged ? stage : at, step, add, residualPitch, low, high, activation);
       if (ragged) unstage(stage, 32, at, pitch, 2, <usize>n << 2);
       at += pitch << 1;
       add += residualPitch << 1;
       row += 8;
     }
     if (left & 1) {
-      tileF32(1, a, row, runs, runOffsets, runBytes, w, bias, ragged ? stage : at, step, add, residualPitch, low, high);
+      tileF32(1, a, row, runs, runOffsets, runBytes, w, bias, ragged ? stage : at, step, add, residualPitch, low, high, activation);
       if (ragged) unstage(stage, 32, at, pitch, 1, <usize>n << 2);
     }
     w += panelBytes;
@@ -162,6 +176,7 @@ export function f32_gemm(
 ): void {
   const stage = scratch, offsets = scratch + 128;
   const pitchX = <usize>k << 2, pitchY = <usize>n << 2;
+  const activation = swishOf(steps);
   denseOffsets(offsets, block, pitchX);
   for (let m = from; m < to; m += block) {
     const rows = min(block, to - m);
@@ -169,9 +184,9 @@ export function f32_gemm(
     const add = residual ? residual + <usize>m * pitchY : 0;
     blockF32(
       rows, x + <usize>m * pitchX, offsets, 1, offsets + (<usize>block << 2), pitchX, w, bias, at, n, pitchY, add,
-      low, high, stage,
+      low, high, activation, stage,
     );
-    if (steps) applySteps(steps, at, rows * n);
+    if (steps) applySteps(steps, activation ? 1 : 0, at, rows * n);
   }
 }
 
@@ -201,6 +216,6 @@ export function i8_gemm(
       kind, rows, a, offsets, 1, offsets + (<usize>block << 2), (pitch + 3) & ~3, w, params, shift, offset, low, high,
       curve, at, n, pitchY, residual ? residual + <usize>m * n : 0, residual ? n : 0, residualMultiplier, stage,
     );
-    if (after && !shift) applySteps(after, at, rows * n);
+    if (after && !shift) applySteps(after, 0, at, rows * n);
   }
 }

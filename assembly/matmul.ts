@@ -32,9 +32,9 @@ export function f32_matmul(
     const left = a + (<usize>(i0 * a0 + i1 * a1 + i2 * a2) << 2) + <usize>first * pitchA;
     const at = y + <usize>row * pitchY;
     blockF32(
-      rows, left, offsets, 1, offsets + (<usize>block << 2), pitchA, packed, zeros, at, n, pitchY, 0, low, high, stage,
+      rows, left, offsets, 1, offsets + (<usize>block << 2), pitchA, packed, zeros, at, n, pitchY, 0, low, high, 0, stage,
     );
-    if (steps) applySteps(steps, at, rows * n);
+    if (steps) applySteps(steps, 0, at, rows * n);
     row += rows;
   }
 }

@@ -47,25 +47,35 @@ export function firstLanes(n: i32): v128 {
   return i32x4.gt_s(i32x4.splat(n), i32x4(0, 1, 2, 3));
 }
 
+/** What `exp` needs; engines make constants anew wherever they meet them in a loop, but broadcast from memory for nothing. */
+const EXP = memory.data<f32>([
+  -104, 89, 1.4426950408889634, 12582912, 0.693359375, -2.12194440e-4, 0.001381455920636654, 0.008368735201656818,
+  0.04166838899254799, 0.1666652113199234, 0.4999999403953552, 1,
+]);
+
 /** e^x. Within 1 ulp where the result is normal; gradual underflow to 0 below -103.97, infinity above 88.72. */
 // @ts-ignore: decorator
 @inline
 export function exp(value: v128): v128 {
-  const x = clamp(value, -104, 89);
-  const n = f32x4.nearest(f32x4.mul(x, splat(1.4426950408889634)));
+  const x = f32x4.pmin(f32x4.pmax(value, v128.load32_splat(EXP)), v128.load32_splat(EXP, 4));
+  // Added to 1.5 * 2^23, what follows the point is rounded away, and the last bits hold the integer.
+  const magic = v128.load32_splat(EXP, 12);
+  const shifted = f32x4.add(f32x4.mul(x, v128.load32_splat(EXP, 8)), magic);
+  const n = f32x4.sub(shifted, magic), i = i32x4.sub(shifted, magic);
   // ln 2 in two parts, the first exact in products with n.
-  const r = f32x4.sub(f32x4.sub(x, f32x4.mul(n, splat(0.693359375))), f32x4.mul(n, splat(-2.12194440e-4)));
-  let p = mulAdd(splat(0.001381455920636654), r, splat(0.008368735201656818));
-  p = mulAdd(p, r, splat(0.04166838899254799));
-  p = mulAdd(p, r, splat(0.1666652113199234));
-  p = mulAdd(p, r, splat(0.4999999403953552));
-  p = f32x4.add(mulAdd(p, f32x4.mul(r, r), r), splat(1));
-  // 2^n as two factors, so that neither leaves the range of normal numbers.
-  const i = i32x4.trunc_sat_f32x4_s(n);
+  const r = f32x4.sub(
+    f32x4.sub(x, f32x4.mul(n, v128.load32_splat(EXP, 16))), f32x4.mul(n, v128.load32_splat(EXP, 20)),
+  );
+  let p = mulAdd(v128.load32_splat(EXP, 24), r, v128.load32_splat(EXP, 28));
+  p = mulAdd(p, r, v128.load32_splat(EXP, 32));
+  p = mulAdd(p, r, v128.load32_splat(EXP, 36));
+  p = mulAdd(p, r, v128.load32_splat(EXP, 40));
+  const one = v128.load32_splat(EXP, 44);
+  p = f32x4.add(mulAdd(p, f32x4.mul(r, r), r), one);
+  // 2^n as two factors, so that neither leaves the range of normal numbers; the bits of 1 are those of an exponent of 0.
   const half = i32x4.shr_s(i, 1);
-  const bias = i32x4.splat(127);
-  const low = i32x4.shl(i32x4.add(half, bias), 23);
-  const high = i32x4.shl(i32x4.add(i32x4.sub(i, half), bias), 23);
+  const low = i32x4.add(i32x4.shl(half, 23), one);
+  const high = i32x4.add(i32x4.shl(i32x4.sub(i, half), 23), one);
   return f32x4.mul(f32x4.mul(p, low), high);
 }
 

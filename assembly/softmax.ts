@@ -44,8 +44,16 @@ function logSoftmaxRow(x: usize, y: usize, n: i32): void {
 
 /** The largest of n >= 1 floats; NaN when there is one. */
 export function rowMax(x: usize, n: i32): f32 {
-  let top = splat(-Infinity);
+  let top = splat(-Infinity), second = top, third = top, fourth = top;
   let i = 0;
+  for (; i + 16 <= n; i += 16) {
+    const at = x + (i << 2);
+    top = f32x4.max(top, v128.load(at));
+    second = f32x4.max(second, v128.load(at, 16));
+    third = f32x4.max(third, v128.load(at, 32));
+    fourth = f32x4.max(fourth, v128.load(at, 48));
+  }
+  top = f32x4.max(f32x4.max(top, second), f32x4.max(third, fourth));
   for (; i + 4 <= n; i += 4) top = f32x4.max(top, v128.load(x + (i << 2)));
   if (i < n) top = f32x4.max(top, select(firstLanes(n - i), v128.load(x + (i << 2)), splat(-Infinity)));
   return max(

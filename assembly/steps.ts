@@ -8,25 +8,43 @@ import { clamp, erf, exp, expm1, log, log1p, mulAdd, select, sigmoid, splat, sto
 /** Elements of one row of `f32_steps`: 4 KB, so that several steps find their block in L1. */
 const BLOCK: i32 = 1024;
 
-/** Applies the program to n floats at y, in place. Writes nothing past them. */
-export function applySteps(program: usize, y: usize, n: i32): void {
-  runSteps(program, y, y, n);
+/** Applies the program from step `first` on to n floats at y, in place. Writes nothing past them. */
+export function applySteps(program: usize, first: i32, y: usize, n: i32): void {
+  runSteps(program, first, y, y, n);
+}
+
+const HARD_SWISH: i32 = 5;
+
+/** The hard swish that a program begins with, which kernels may apply to what they have in registers by `swish`; 0 without one. */
+export function swishOf(program: usize): usize {
+  return program != 0 && load<i32>(program) != 0 && load<i32>(program, 4) == HARD_SWISH ? program + 4 : 0;
+}
+
+/** That step of 4 values. */
+@inline
+export function swish(x: v128, step: usize): v128 {
+  return mulAdd(hardSwish(x), v128.load32_splat(step, 4), v128.load32_splat(step, 8));
+}
+
+@inline
+function hardSwish(x: v128): v128 {
+  return f32x4.mul(x, clamp(mulAdd(x, splat(0.16666667), splat(0.5)), 0, 1));
 }
 
 /** y = program(x) for n elements in all; x may be y. Rows are blocks of 1024 elements. */
 export function f32_steps(x: usize, y: usize, n: i32, program: usize, from: i32, to: i32): void {
   for (let row = from; row < to; row++) {
     const at = row * BLOCK;
-    runSteps(program, x + (<usize>at << 2), y + (<usize>at << 2), min(BLOCK, n - at));
+    runSteps(program, 0, x + (<usize>at << 2), y + (<usize>at << 2), min(BLOCK, n - at));
   }
 }
 
-function runSteps(program: usize, x: usize, y: usize, n: i32): void {
+function runSteps(program: usize, first: i32, x: usize, y: usize, n: i32): void {
   const count = load<i32>(program);
   if (count == 0 && x != y) memory.copy(y, x, <usize>n << 2);
-  let step = program + 4;
-  for (let i = 0; i < count; i++, step += 16) {
-    runStep(load<i32>(step), i == 0 ? x : y, y, n, v128.load32_splat(step, 4), v128.load32_splat(step, 8));
+  let step = program + 4 + (<usize>first << 4);
+  for (let i = first; i < count; i++, step += 16) {
+    runStep(load<i32>(step), i == first ? x : y, y, n, v128.load32_splat(step, 4), v128.load32_splat(step, 8));
   }
 }
 
@@ -94,9 +112,7 @@ class HardSigmoid {
   @inline of(x: v128, a: v128, b: v128): v128 { return clamp(mulAdd(x, a, b), 0, 1); }
 }
 class HardSwish {
-  @inline of(x: v128, a: v128, b: v128): v128 {
-    return f32x4.mul(x, clamp(mulAdd(x, splat(0.16666667), splat(0.5)), 0, 1));
-  }
+  @inline of(x: v128, a: v128, b: v128): v128 { return mulAdd(hardSwish(x), a, b); }
 }
 class Silu {
   @inline of(x: v128, a: v128, b: v128): v128 { return f32x4.div(x, f32x4.add(splat(1), exp(f32x4.neg(x)))); }

@@ -179,18 +179,28 @@ function windowDispatches(node: Lowering<ConvAttrs>): Dispatch[] {
   ];
 }
 
-/** Least channels, and outputs, from which the transforms pay; and most weights, which grow by 16 / 9. */
+/** Outputs and positions of a tile along an axis of the kernel, by its length; assembly/winograd.ts. */
+const TILE: Readonly<Record<number, { outputs: number; positions: number }>> = {
+  1: { outputs: 1, positions: 1 },
+  3: { outputs: 4, positions: 6 },
+};
+
+/** Least channels, and tiles, from which the transforms pay; and most weights, which grow up to fourfold. */
 const WINOGRAD_CHANNELS = 16;
-const WINOGRAD_OUTPUTS = 100;
+const WINOGRAD_TILES = 8;
 const WINOGRAD_WEIGHTS = 2 ** 16;
 
 function suitsWinograd({ inputs: [x, w], outputs: [y], attrs }: Lowering<ConvAttrs>): boolean {
   const [o, kh, kw] = w!.type.shape as [number, number, number, number];
   const c = x!.type.shape[3]!;
   const [, oh, ow] = y!.type.shape as [number, number, number, number];
-  const unit = [kh / 3, kw / 3, ...attrs.strides, ...attrs.dilations, attrs.group].every((n) => n === 1);
+  const [down, across] = [TILE[kh], TILE[kw]];
+  if (!down || !across || ![...attrs.strides, ...attrs.dilations, attrs.group].every((n) => n === 1)) return false;
   const fits = c % 4 === 0 && o % 4 === 0 && Math.min(c, o) >= WINOGRAD_CHANNELS && c * o <= WINOGRAD_WEIGHTS;
-  return unit && fits && oh * ow >= WINOGRAD_OUTPUTS && Math.min(oh, ow) >= 4;
+  const tiles = Math.ceil(oh / down.outputs) * Math.ceil(ow / across.outputs);
+  // Tiles that reach over the border compute for nothing.
+  const products = tiles * down.positions * across.positions;
+  return fits && tiles >= WINOGRAD_TILES && products * 1.4 <= oh * ow * kh * kw;
 }
 
 function winogradDispatches(node: Lowering<ConvAttrs>): Dispatch[] {
@@ -198,23 +208,27 @@ function winogradDispatches(node: Lowering<ConvAttrs>): Dispatch[] {
   const [x, w, , , residual] = inputs;
   const [n, h, width, c] = x!.type.shape as [number, number, number, number];
   const [, oh, ow, o] = outputs[0]!.type.shape as [number, number, number, number];
+  const [kh, kw] = w!.type.shape.slice(1) as [number, number];
   const [top, left] = attrs.pads as [number, number];
+  const [tall, wide] = [TILE[kh]!, TILE[kw]!];
   constantOf('w', w!);
   const panels = panelCount(1, o);
-  const packed = node.packed('winograd', w!, 16 * panels * c * 32, (block) => ({
+  const positions = tall.positions * wide.positions;
+  const packed = node.packed('winograd', w!, positions * panels * c * 32, (block) => ({
     kernel: 'f32_packWinograd',
-    args: [w!, block, o, c],
+    args: [w!, block, o, c, kh, kw],
     rows: panels,
   }));
-  // The transformed inputs of a block stay in L2, but weights are not read for fewer rows than a few tiles.
-  const tiles = Math.max(12, Math.min(48, Math.floor(2 ** 18 / (64 * c))));
-  const [down, across] = [Math.ceil(oh / 2), Math.ceil(ow / 2)];
+  // What a block transforms and multiplies stays in L2, but weights are not read for fewer rows than a few tiles.
+  const tiles = Math.max(16, Math.min(96, Math.floor(2 ** 19 / (4 * positions * (c + o)))));
+  const [down, across] = [Math.ceil(oh / tall.outputs), Math.ceil(ow / wide.outputs)];
   const blockW = Math.min(across, align(tiles, 4));
   const blockH = blockW < across ? 1 : Math.min(down, Math.max(1, Math.round(tiles / across)));
   const count = blockH * blockW;
-  const floats = align(o, 8) + (2 * blockH + 2) * (2 * blockW + 2) * c + 16 * count * (c + o);
-  const scratch = node.scratch(128 + align(4 * count + 4, 16) + 4 * floats);
-  const geometry = [h, width, c, oh, ow, top, left, o];
+  const seen = wide.outputs * blockW + wide.positions - wide.outputs;
+  const floats = align(o, 8) + width * c + 6 * seen * c + positions * count * (c + o);
+  const scratch = node.scratch(768 + align(4 * count + 4, 16) + 4 * floats);
+  const geometry = [h, width, c, oh, ow, kh, kw, top, left, o];
   const args = [x!, outputs[0]!, ...geometry, packed, biasPanels(node, 1), residual ?? 0, ...clampArguments(node)];
   return [{ kernel: 'f32_winograd', args: [...args, blockH, blockW, scratch], rows: n * down }];
 }
@@ -240,7 +254,9 @@ function depthwiseDispatches(node: Lowering<ConvAttrs>): Dispatch[] {
     }));
     const slice = sliceOf(c, 64);
     const blocks = blocksOf(node, slice, 2 ** 15);
-    const scratch = node.scratch(96 + 16 * blocks.width + 4 * filled + blocks.bytes);
+    const slides = kernel.every((n) => n === 5) && node.attrs.strides[1] === 1 && node.attrs.dilations[1] === 1;
+    const gathered = slides ? 96 * (blocks.width + 7) : 0;
+    const scratch = node.scratch(96 + 16 * blocks.width + 4 * filled + gathered + blocks.bytes);
     const numbers = [kind, x!.type.quant!.zero + 128, ...integerArguments(node)];
     return [
       {
@@ -448,7 +464,7 @@ export const offline = defineOffline(op, {
           }
     return [out];
   },
-  accuracy: { abs: 2e-5, rel: 1e-5 },
+  accuracy: { abs: 1e-4, rel: 1e-5 },
   cost: ([, w], _, [y]) => costOf(y!, elements(w!.shape.slice(1))),
   cases: casesOf(),
 });

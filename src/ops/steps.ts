@@ -53,12 +53,19 @@ export function stepCode(fn: string): number {
   throw new WaferError('ARGUMENT', `no unary function "${fn}"`, near ? { hint: `did you mean "${near}"?` } : {});
 }
 
-/** The program as kernels read it: [count, then per step: code, bits of a, bits of b, 0]. Throws ARGUMENT. */
+/**
+ * The program as kernels read it: [count, then per step: code, bits of a, bits of b, 0]. A hard swish takes over the affine step after
+ * it as its a and b. Throws ARGUMENT.
+ */
 export function encodeSteps(steps: readonly Step[]): Int32Array {
-  const words = new Int32Array(1 + 4 * steps.length);
+  const kept = steps.filter(({ fn }, i) => fn !== 'affine' || steps[i - 1]?.fn !== 'hardSwish');
+  const words = new Int32Array(1 + 4 * kept.length);
   const floats = new Float32Array(words.buffer);
-  words[0] = steps.length;
-  steps.forEach(({ fn, a, b }, i) => {
+  words[0] = kept.length;
+  kept.forEach((given, i) => {
+    const { fn } = given;
+    const next = steps[steps.indexOf(given) + 1];
+    const { a, b } = fn !== 'hardSwish' ? given : next?.fn === 'affine' ? next : { a: 1, b: 0 };
     words[1 + 4 * i] = stepCode(fn);
     floats[2 + 4 * i] = a;
     floats[3 + 4 * i] = b;
