@@ -90,12 +90,12 @@ function imageOf({ inputs: [x, w], outputs: [y] }: Lowering<BinaryConvAttrs>) {
   return { n: 1, h, width, c: window[0]!, oh: h, ow: width, kh: 1, kw: 1, o: o! };
 }
 
-/** Outputs of a lookup of assembly/binaryConv.ts, and units of a panel. */
+/** Outputs of a lookup of assembly/binaryConv.ts, and of a panel. */
 const UNIT = 16;
-const UNITS = 4;
+const PANEL = 64;
 
-/** Bytes that the pairs of pixels of a block take, so that they stay in L1 beside a panel of weights. */
-const BLOCK_BYTES = 2 ** 13;
+/** Pairs of pixels that are counted for one panel of weights before the next. */
+const BLOCK = 32;
 
 function dispatches(node: Lowering<BinaryConvAttrs>): Dispatch[] {
   const { inputs, outputs, attrs } = node;
@@ -103,15 +103,13 @@ function dispatches(node: Lowering<BinaryConvAttrs>): Dispatch[] {
   const { n, h, width, c, oh, ow, kh, kw, o } = imageOf(node);
   const { border, scaled, strides, dilations, pads } = attrs;
   const weights = constantOf('w', w!);
-  const [taps, depth] = [kh * kw, Math.ceil(c / 4)];
-  const threes = Math.ceil((taps * depth) / 3);
-  const full = Math.floor(o / (UNIT * UNITS));
-  const rest = Math.ceil((o % (UNIT * UNITS)) / UNIT);
-  const units = UNITS * full + (rest === 3 ? UNITS : rest);
-  const packed = node.packed('w', w!, Math.max(1, units * threes * 3 * UNIT), (block) => ({
+  const depth = Math.ceil(c / 4);
+  // Runs of contiguous groups of 4 channels: rows of the window, or pixels.
+  const [runs, length] = dilations[1] === 1 ? [kh, kw * depth] : [kh * kw, depth];
+  const packed = node.packed('w', w!, align(o, UNIT) * runs * align(length, 3), (block) => ({
     kernel: 'i8_packBits',
-    args: [w!, block, o, taps, c],
-    rows: Math.ceil(o / (UNIT * UNITS)),
+    args: [w!, block, o, c, runs, length],
+    rows: Math.ceil(o / PANEL),
   }));
   const filled = (key: string, data: ArrayLike<number> | undefined) =>
     node.constant(key, () => {
@@ -126,11 +124,10 @@ function dispatches(node: Lowering<BinaryConvAttrs>): Dispatch[] {
   const across = strides[1]!;
   const rows = n * h;
   const columns = (2 * Math.ceil(ow / 2) - 2) * across + extentOf(kw, dilations[1]!);
-  const offsets = node.scratch(2 * align(columns * depth, 8) * (rows + 1));
+  const offsets = node.scratch(2 * align(columns * depth + 2, 8) * (rows + 1));
   const magnitudes = scaled ? node.scratch(4 * rows * width) : 0;
   const states = node.scratch((columns + across) * depth + 16);
-  const block = Math.max(1, Math.min(32, Math.floor(BLOCK_BYTES / (6 * threes))));
-  const scratch = node.scratch(5056 + block * (32 + 6 * threes) + 16);
+  const scratch = node.scratch(4960 + BLOCK * (32 + 4 * runs));
   return [
     {
       kernel: 'f32_signs',
@@ -141,8 +138,8 @@ function dispatches(node: Lowering<BinaryConvAttrs>): Dispatch[] {
       kernel: 'f32_binaryConv',
       args: [
         ...[offsets, outputs[0]!, h, width, c, oh, ow, kh, kw, ...strides, ...dilations, pads[0]!, pads[1]!, o],
-        ...[rows, columns, border, packed, scales, biases, residual ?? 0, magnitudes, 1 / (taps * c)],
-        ...[...clampArguments(node), block, scratch],
+        ...[rows, columns, border, packed, scales, biases, residual ?? 0, magnitudes, 1 / (kh * kw * c)],
+        ...[...clampArguments(node), BLOCK, scratch],
       ],
       rows: n * oh,
     },
