@@ -8,7 +8,7 @@
  * state tables. States are the 16 groups of signs, and 16 for a pixel that has none, whose counts are 0. A window is
  * multiplied where it lies, as runs of such offsets.
  */
-import { copyLine } from './line';
+import { unstage } from './line';
 import { sumLanes } from './simd';
 import { applySteps } from './steps';
 
@@ -258,38 +258,49 @@ function tile(
  */
 const PAIR: usize = 32;
 
-/** y of one pixel for n channels, from counts: (2 * count - signs) * scale * factor + bias + residual, clamped. */
+/** y of 8 channels: (2 * count - signs) * scale * factor + bias + residual, clamped. */
 @inline
+function put(
+  counts: usize, signs: v128, factor: f32, m0: v128, m1: v128, b0: v128, b1: v128, y: usize, residual: usize, lo: v128,
+  hi: v128,
+): void {
+  const c = v128.load(counts), s = i16x8.sub(i16x8.add(c, c), signs);
+  let c0 = f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(s)), m0);
+  let c1 = f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(s)), m1);
+  if (factor != 1) {
+    c0 = f32x4.mul(c0, f32x4.splat(factor));
+    c1 = f32x4.mul(c1, f32x4.splat(factor));
+  }
+  c0 = f32x4.add(c0, b0);
+  c1 = f32x4.add(c1, b1);
+  if (residual) {
+    c0 = f32x4.add(c0, v128.load(residual));
+    c1 = f32x4.add(c1, v128.load(residual, 16));
+  }
+  v128.store(y, f32x4.pmin(f32x4.pmax(c0, lo), hi));
+  v128.store(y, f32x4.pmin(f32x4.pmax(c1, lo), hi), 16);
+}
+
+/** y of a pair for n channels; `pixel` bytes lie between its two. `stage`: 64 bytes to work in. */
 function finish(
-  sums: usize, n: i32, signs: i32, factor: f32, scales: usize, bias: usize, y: usize, residual: usize, low: f32, high: f32,
+  sums: usize, n: i32, pair: usize, scales: usize, bias: usize, y: usize, pixel: usize, residual: usize, low: f32, high: f32,
   stage: usize,
 ): void {
-  const k = i16x8.splat(<i16>signs), f = f32x4.splat(factor), lo = f32x4.splat(low), hi = f32x4.splat(high);
+  const two = load<i32>(pair, 12) > 1, f0 = load<f32>(pair, 24), f1 = load<f32>(pair, 28);
+  const k0 = v128.load16_splat(pair, 16), k1 = v128.load16_splat(pair, 20);
+  const lo = f32x4.splat(low), hi = f32x4.splat(high);
   for (; n > 0; n -= 8) {
-    const counts = v128.load(sums);
-    const s = i16x8.sub(i16x8.add(counts, counts), k);
-    let c0 = f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(s)), v128.load(scales));
-    let c1 = f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(s)), v128.load(scales, 16));
-    if (factor != 1) {
-      c0 = f32x4.mul(c0, f);
-      c1 = f32x4.mul(c1, f);
-    }
-    c0 = f32x4.add(c0, v128.load(bias));
-    c1 = f32x4.add(c1, v128.load(bias, 16));
-    if (residual) {
-      c0 = f32x4.add(c0, v128.load(residual));
-      c1 = f32x4.add(c1, v128.load(residual, 16));
-      residual += 32;
-    }
-    const out = n < 8 ? stage : y;
-    v128.store(out, f32x4.pmin(f32x4.pmax(c0, lo), hi));
-    v128.store(out, f32x4.pmin(f32x4.pmax(c1, lo), hi), 16);
-    if (n < 8) copyLine(y, stage, <usize>n << 2);
-    // The other 8 of 16 lie beside these.
+    const m0 = v128.load(scales), m1 = v128.load(scales, 16), b0 = v128.load(bias), b1 = v128.load(bias, 16);
+    const ragged = n < 8;
+    put(sums, k0, f0, m0, m1, b0, b1, ragged ? stage : y, residual, lo, hi);
+    if (two) put(sums + 32, k1, f1, m0, m1, b0, b1, ragged ? stage + 32 : y + pixel, residual ? residual + pixel : 0, lo, hi);
+    if (ragged) unstage(stage, 32, y, pixel, two ? 2 : 1, <usize>n << 2);
+    // The other 8 of a unit lie beside these.
     sums += sums & 16 ? 48 : 16;
     scales += 32;
     bias += 32;
     y += 32;
+    if (residual) residual += 32;
   }
 }
 
@@ -322,7 +333,7 @@ function tapsInside(first: i32, n: i32, dilation: i32, size: i32): i32 {
  * from the rows of f32_signs, `columns` long and with a step of strideW. The factor is `mean` times the sum of `magnitudes`
  * over a window, or 1 where these are 0. `weights`: of i8_packBits, a run being a row of the window, or a pixel where columns
  * are dilated. `scales`, `bias`: o floats, rounded up to 16. `residual`, `steps`: 0 for none. `block`: pairs of pixels to
- * count at a time. `scratch`: 4960 bytes, and for each pair of the block 32 and 4 for each run. Rows: rows of y, N * oh.
+ * count at a time. `scratch`: 4992 bytes, and for each pair of the block 32 and 4 for each run. Rows: rows of y, N * oh.
  */
 export function f32_binaryConv(
   offsets: usize, y: usize, h: i32, w: i32, c: i32, oh: i32, ow: i32, kernelH: i32, kernelW: i32, strideH: i32, strideW: i32,
@@ -334,7 +345,7 @@ export function f32_binaryConv(
   const across = (ow + 1) >> 1, contiguous = dilationW == 1;
   const threes = ((contiguous ? kernelW : 1) * <i32>depth + 2) / 3;
   const rounds = (threes + THREES - 1) / THREES, most = (threes + rounds - 1) / rounds;
-  const sums = (scratch + 31) & ~31, stage = sums + 256, tables = stage + 32, pairs = tables + TABLES;
+  const sums = (scratch + 31) & ~31, stage = sums + 256, tables = stage + 64, pairs = tables + TABLES;
   const runs = pairs + <usize>block * PAIR;
   const runsAcross = contiguous ? 1 : kernelW, runCount = kernelH * runsAcross;
   makeTables(tables);
@@ -383,14 +394,10 @@ export function f32_binaryConv(
       for (let i = 0; i < count; i++) {
         const pair = pairs + <usize>i * PAIR;
         tile(units, tables, offsets + load<u32>(pair, 4), load<u32>(pair, 8), runCount, threes, most, panel, sums);
-        let at = <usize>load<u32>(pair) + place;
-        for (let k: usize = 0; k < <usize>load<i32>(pair, 12); k++) {
-          finish(
-            sums + (k << 5), n, load<i32>(pair + (k << 2), 16), load<f32>(pair + (k << 2), 24), scales + place, bias + place,
-            y + at, residual ? residual + at : 0, low, high, stage,
-          );
-          at += pixelY;
-        }
+        const at = <usize>load<u32>(pair) + place;
+        finish(
+          sums, n, pair, scales + place, bias + place, y + at, pixelY, residual ? residual + at : 0, low, high, stage,
+        );
       }
       panel += <usize>(runCount * threes * 3 * UNIT * units);
     }

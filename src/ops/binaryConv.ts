@@ -127,7 +127,7 @@ function dispatches(node: Lowering<BinaryConvAttrs>): Dispatch[] {
   const offsets = node.scratch(2 * align(columns * depth + 2, 8) * (rows + 1));
   const magnitudes = scaled ? node.scratch(4 * rows * width) : 0;
   const states = node.scratch((columns + across) * depth + 16);
-  const scratch = node.scratch(4960 + BLOCK * (32 + 4 * runs));
+  const scratch = node.scratch(4992 + BLOCK * (32 + 4 * runs));
   return [
     {
       kernel: 'f32_signs',
