@@ -58,7 +58,7 @@ function graphOf({ x: [h, w, c], o, kernel, stride, depthwise, dtype }: Layer) {
       shape,
       draw(size, 1).map((v) => (v < 0 ? -1 : 1)),
     );
-    y = build.node('binaryConv', 'node', [x, w, build.numbers('multiplier', 'f32', [o], draw(o, 1)), bias], { ...window, act });
+    y = build.node('binaryConv', 'node', [x, w, bias, build.numbers('multiplier', 'f32', [o], draw(o, 1))], { ...window, act });
   } else {
     const inputs = [x, build.numbers('w', dtype, shape, draw(size, integer ? 254 : 1)), bias];
     if (integer) inputs.push(build.numbers('multiplier', 'i32', [o], new Array(o).fill(20000)));

@@ -40,14 +40,14 @@ const binaryConvAttrs = {
 type BinaryConvAttrs = AttrsOf<typeof binaryConvAttrs>;
 
 /** Products of a sum, which kernels hold in 16 bits. */
-const MOST_PRODUCTS = 2 ** 15 - 1;
+export const MOST_PRODUCTS = 2 ** 15 - 1;
 
 export const op = defineOp({
   name: 'binaryConv',
-  inputs: ['x', 'w', 'multiplier', 'bias?', 'residual?'],
+  inputs: ['x', 'w', 'bias?', 'multiplier', 'residual?'],
   attrs: binaryConvAttrs,
   infer(inputs, { border, ...attrs }) {
-    const [x, w, multiplier, bias, residual] = inputs;
+    const [x, w, bias, multiplier, residual] = inputs;
     const { shape } = w!;
     if (x!.dtype !== 'f32') throw new WaferError('DTYPE', `takes the signs of f32, got ${typeText(x!)}`);
     const rank = shape.length;
@@ -56,8 +56,8 @@ export const op = defineOp({
     if (!fits || !shape.every(isStatic) || (isStatic(channels) && channels !== shape[rank - 1]))
       throw new WaferError('SHAPE', `cannot multiply ${shapeText(x!.shape)} by weights ${shapeText(shape)}`);
     const products = elements(shape.slice(1) as number[]);
-    if (products > MOST_PRODUCTS)
-      throw new WaferError('SHAPE', `sums of ${products} products are more than ${MOST_PRODUCTS}, the most here`);
+    if (products < 1 || products > MOST_PRODUCTS)
+      throw new WaferError('SHAPE', `sums have 1 to ${MOST_PRODUCTS} products, got ${products}`);
     if (![-1, 0, 1].includes(border)) throw new WaferError('ARGUMENT', `border is -1, 0 or 1, got ${border}`);
     const window = { ...attrs, kernel: rank === 4 ? (shape.slice(1, 3) as number[]) : [1, 1] };
     // A dense layer has no image, but its window must be one that does nothing.
@@ -74,7 +74,7 @@ export const op = defineOp({
   wasm: (node) => (elements(node.outputs[0]!.type.shape) === 0 ? [] : dispatches(node)),
 });
 
-/** A dense layer is a convolution of images of 1 x 1, or two pixels wide: kernels take pixels of a row in pairs. */
+/** A dense layer is a convolution by 1 x 1 of an image whose rows are pairs, which kernels take, or of one row. */
 function imageOf({ inputs: [x, w], outputs: [y] }: Lowering<BinaryConvAttrs>) {
   const { shape } = x!.type;
   const [o, ...window] = w!.type.shape as readonly number[];
@@ -85,7 +85,7 @@ function imageOf({ inputs: [x, w], outputs: [y] }: Lowering<BinaryConvAttrs>) {
     return { n, h, width, c, oh, ow, kh, kw, o: o! };
   }
   const rows = elements(shape.slice(0, -1));
-  const width = rows % 2 === 0 ? 2 : 1;
+  const width = rows % 2 === 0 ? 2 : rows;
   const h = rows / width;
   return { n: 1, h, width, c: window[0]!, oh: h, ow: width, kh: 1, kw: 1, o: o! };
 }
@@ -99,7 +99,7 @@ const BLOCK = 32;
 
 function dispatches(node: Lowering<BinaryConvAttrs>): Dispatch[] {
   const { inputs, outputs, attrs } = node;
-  const [x, w, multiplier, bias, residual] = inputs;
+  const [x, w, bias, multiplier, residual] = inputs;
   const { n, h, width, c, oh, ow, kh, kw, o } = imageOf(node);
   const { border, scaled, strides, dilations, pads } = attrs;
   const weights = constantOf('w', w!);
@@ -111,15 +111,16 @@ function dispatches(node: Lowering<BinaryConvAttrs>): Dispatch[] {
     args: [w!, block, o, c, runs, length],
     rows: Math.ceil(o / PANEL),
   }));
-  const filled = (key: string, data: ArrayLike<number> | undefined) =>
-    node.constant(key, () => {
-      checkSigns(weights);
-      const out = new Float32Array(align(o, UNIT));
-      if (data) out.set(data);
-      return out;
-    });
-  const scales = filled('multiplier', constantOf('multiplier', multiplier!));
-  const biases = filled('bias', bias && constantOf('bias', bias));
+  const filled = (data: ArrayLike<number>) => {
+    const out = new Float32Array(align(o, UNIT));
+    out.set(data);
+    return out;
+  };
+  const scales = node.constant('multiplier', () => {
+    checkSigns(weights);
+    return filled(constantOf('multiplier', multiplier!));
+  });
+  const biases = node.constant('bias', () => filled(bias ? constantOf('bias', bias) : []));
 
   const across = strides[1]!;
   const rows = n * h;
@@ -155,7 +156,7 @@ function checkSigns(weights: ArrayLike<number>): void {
 export const offline = defineOffline(op, {
   // ONNX spells it with Where and Conv: passes/binary.ts.
   onnx: {},
-  reference([x, w, multiplier, bias, residual], { act, strides, pads, dilations, border, scaled }, [y]) {
+  reference([x, w, bias, multiplier, residual], { act, strides, pads, dilations, border, scaled }, [y]) {
     const dense = w!.type.shape.length === 2;
     const c = w!.type.shape.at(-1)!;
     const [o] = w!.type.shape;
@@ -241,13 +242,13 @@ function casesOf(): Case<BinaryConvAttrs>[] {
     const [o, act] = [w[0]!, acts[i % 4]!];
     const multiplier: CaseInput = { shape: [o], constant: true, range: [-0.1, 0.1] };
     const bias: CaseInput = { shape: [o], constant: true };
-    const types = [x, w, [o]].map((shape, k): TensorType => ({ dtype: k === 1 ? 'i8' : 'f32', shape }));
+    const types = [x, w].map((shape, k): TensorType => ({ dtype: k === 1 ? 'i8' : 'f32', shape }));
     const [y] = op.infer(types, fillAttrs(op.attrs, attrs ?? {}) as BinaryConvAttrs);
     const residual = i % 2 ? (y!.shape as number[]) : null;
     return [
-      { inputs: [x, signsOf(w), multiplier, ...(i % 3 ? [bias] : [])], attrs: { ...attrs, act } },
-      { inputs: [x, signsOf(w), multiplier, bias, residual], attrs: { ...attrs, act, scaled: true } },
-      { inputs: [x, signsOf(w), multiplier, null, y!.shape as number[]], attrs: attrs ?? {} },
+      { inputs: [x, signsOf(w), i % 3 ? bias : null, multiplier], attrs: { ...attrs, act } },
+      { inputs: [x, signsOf(w), bias, multiplier, residual], attrs: { ...attrs, act, scaled: true } },
+      { inputs: [x, signsOf(w), null, multiplier, y!.shape as number[]], attrs: attrs ?? {} },
     ];
   });
   const [low, high] = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
@@ -256,6 +257,7 @@ function casesOf(): Case<BinaryConvAttrs>[] {
     inputs: [
       { shape: [1, 1, 2, 4], data: [0, -0, 1e-45, -1e-45, Number.NaN, high, low, -1] },
       { shape: [1, 1, 1, 4], dtype: 'i8', constant: true, data: [1, 1, 1, -1] },
+      null,
       { shape: [1], constant: true, data: [1] },
     ],
   });
