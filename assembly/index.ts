@@ -29,3 +29,4 @@ export { u8_crc32 } from './crc';
 export { f32_cumsum, i32_cumsum } from './cumsum';
 export { f32_resizeLinear, i8_resizeLinear, linearTable, nearestTable, x8_resizeNearest } from './resize';
 export { f32_packWinograd, f32_winograd } from './winograd';
+export { f32_binaryConv, f32_signs, i8_packBits } from './binaryConv';

@@ -17,7 +17,8 @@ export interface Layer {
   kernel: number;
   stride: number;
   depthwise: boolean;
-  dtype: 'f32' | 'i8';
+  /** `bits`: signs by weights of -1 and 1. */
+  dtype: 'f32' | 'i8' | 'bits';
   /** Share of units of 4 weights, along the inputs of an output, that are zero. */
   zeros?: number;
   /** The values that weights have, drawn evenly; else all. */
@@ -47,22 +48,24 @@ function graphOf({ x: [h, w, c], o, kernel, stride, depthwise, dtype, zeros = 0,
   const build = new Builder();
   const integer = dtype === 'i8';
   const quant = { scale: 0.05, zero: 0 };
-  const x = build.input('x', { dtype, shape: [1, h, w, c], ...(integer && { quant }) });
+  const x = build.input('x', { dtype: integer ? dtype : 'f32', shape: [1, h, w, c], ...(integer && { quant }) });
   const shape = [o, kernel, kernel, depthwise ? 1 : c];
   const size = shape.reduce((a, b) => a * b);
   const draw = (n: number, span: number) => Array.from({ length: n }, () => (next() - 0.5) * span);
-  const weights = new DTYPES[dtype].array(size);
+  const weights = new DTYPES[dtype === 'f32' ? dtype : 'i8'].array(size);
   for (let i = 0; i < size; i++)
     weights[i] = levels ? levels[Math.floor(next() * levels.length)]! : (next() - 0.5) * (integer ? 254 : 1);
   for (let i = 0; i < size; i += 4) if (next() < zeros) weights.fill(0, i, i + 4);
-  const inputs: (Value | undefined)[] = [x, build.constant('w', { dtype, shape }, weights)];
+  const bits = dtype === 'bits';
+  const pad = kernel >> 1;
+  const inputs: (Value | undefined)[] = [x, build.constant('w', { dtype: bits ? 'i8' : dtype, shape }, weights)];
   inputs.push(build.numbers('bias', integer ? 'i32' : 'f32', [o], draw(o, 100)));
   if (integer) inputs.push(build.numbers('multiplier', 'i32', [o], new Array(o).fill(20000)));
-  const pad = kernel >> 1;
-  const y = build.node('conv', 'node', inputs, {
+  if (bits) inputs.push(build.numbers('multiplier', 'f32', [o], draw(o, 1)));
+  const y = build.node(bits ? 'binaryConv' : 'conv', 'node', inputs, {
     strides: [stride, stride],
     pads: [pad, pad, pad, pad],
-    group: depthwise ? c : 1,
+    ...(bits ? {} : { group: depthwise ? c : 1 }),
     ...(integer ? { quant, range: [0, 127] } : { act: [{ fn: 'relu', a: 0, b: 0 }] }),
   });
   const macs = y.type.shape.reduce<number>((n, d) => n * (d as number), 1) * (size / o);

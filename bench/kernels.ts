@@ -11,10 +11,10 @@ import { build } from 'esbuild';
 import { launchBrowser } from '../scripts/browser';
 import type { Layer, Timing, Unit } from './kernels.page';
 
-const gemm = (m: number, k: number, n: number, dtype: 'f32' | 'i8'): Layer => ({
+const gemm = (m: number, k: number, n: number, dtype: Layer['dtype']): Layer => ({
   ...{ name: `${dtype} gemm ${m}x${k}x${n}`, x: [m, 1, k], o: n, kernel: 1, stride: 1, depthwise: false, dtype },
 });
-const conv = (size: number, c: number, o: number, kernel: number, stride: number, dtype: 'f32' | 'i8'): Layer => ({
+const conv = (size: number, c: number, o: number, kernel: number, stride: number, dtype: Layer['dtype']): Layer => ({
   ...{
     name: `${dtype} conv ${size} ${c}-${o} k${kernel} s${stride}`,
     x: [size, size, c],
@@ -25,7 +25,7 @@ const conv = (size: number, c: number, o: number, kernel: number, stride: number
     dtype,
   },
 });
-const depthwise = (size: number, c: number, kernel: number, stride: number, dtype: 'f32' | 'i8'): Layer => ({
+const depthwise = (size: number, c: number, kernel: number, stride: number, dtype: Layer['dtype']): Layer => ({
   ...{
     name: `${dtype} depthwise ${size} ${c} k${kernel} s${stride}`,
     x: [size, size, c],
@@ -60,8 +60,24 @@ const coded = (layer: Layer): Layer[] => [
   ...Object.entries(LEVELS).map(([form, levels]) => ({ ...layer, name: `${layer.name} ${form}`, levels })),
 ];
 
-/** Products that are timed in turn with one that is dense, which is first. */
+const SIGNS = [-1, 1];
+
+/** A product in f32, then of signs. */
+const binary = (layer: Layer): Layer[] => [
+  layer,
+  { ...layer, name: layer.name.replace('f32', 'bits'), dtype: 'bits', levels: SIGNS },
+];
+
+/** Products that are timed in turn with the first of them. */
 const GROUPS = [
+  binary(conv(56, 64, 64, 3, 1, 'f32')),
+  binary(conv(28, 128, 128, 3, 1, 'f32')),
+  binary(conv(14, 256, 256, 3, 1, 'f32')),
+  binary(conv(7, 512, 512, 3, 1, 'f32')),
+  binary(conv(56, 64, 128, 3, 2, 'f32')),
+  binary(conv(28, 128, 256, 1, 1, 'f32')),
+  binary(gemm(1, 4096, 4096, 'f32')),
+  binary(gemm(64, 1024, 1024, 'f32')),
   ...SPARSE.map((l) => ZEROS.map((zeros): Layer => ({ ...l, name: `${l.name} zeros ${100 * zeros} %`, zeros }))),
   ...[1024, 4096, 8192].map((k) => coded({ ...gemm(1, k, k, 'i8'), name: `i8 gemv ${k}x${k}` })),
   coded({ ...gemm(49, 960, 160, 'i8'), name: 'i8 levels 49x960x160' }),
@@ -141,7 +157,7 @@ try {
       .join(', ')} GMAC/s`,
   );
   for (const choice of [undefined, 'base'] as const) {
-    const chosen = groups.filter(([l]) => !choice || l!.dtype === 'i8');
+    const chosen = groups.filter((group) => !choice || group.some((l) => l.dtype !== 'f32'));
     const request = JSON.stringify({ binaries, build: choice, groups: chosen });
     const timings = (await page.evaluate(`run(${request})`)) as Timing[][];
     timings.forEach((group, g) => {
@@ -155,17 +171,18 @@ try {
 /** Prints a layer's line and sets the exit code; `first`: that of its group. */
 function report(layer: Layer, timing: Timing, first: Timing, peaks: Record<Unit, number>): void {
   const { name, dot, ms, gmacs, weightBytes } = timing;
-  const unit = layer.dtype === 'f32' ? 'f32' : dot === 'i16' ? 'i16' : 'u8';
-  const share = gmacs / peaks[unit];
+  // Signs are not multiplied, and have no peak of that kind.
+  const unit = layer.dtype !== 'i8' ? layer.dtype : dot === 'i16' ? 'i16' : 'u8';
+  const share = unit === 'bits' ? undefined : gmacs / peaks[unit];
   const speed = first.ms / ms;
   const faults = [
-    ...(TILES.includes(layer) && share < SHARE ? ['too far from the peak'] : []),
+    ...(TILES.includes(layer) && share! < SHARE ? ['too far from the peak'] : []),
     ...(name === TERNARY.name && dot !== 'i16' && speed < TERNARY.speed ? [`not ${TERNARY.speed} times as fast`] : []),
     ...(name === TERNARY.name && weightBytes > TERNARY.bytes ? [`more than ${TERNARY.bytes} bytes a weight`] : []),
   ];
   if (faults.length) process.exitCode = 1;
-  const compared = timing === first ? '' : `  ${speed.toFixed(2)} times dense, ${weightBytes.toFixed(3)} bytes a weight`;
+  const compared = timing === first ? '' : `  ${speed.toFixed(2)} times ${first.name}, ${weightBytes.toFixed(3)} bytes a weight`;
   console.log(
-    `${name.padEnd(34)} ${unit.padEnd(4)} ${ms.toFixed(4).padStart(9)} ms ${gmacs.toFixed(1).padStart(7)} GMAC/s ${(100 * share).toFixed(0).padStart(4)} %${compared}${faults.map((fault) => `  ${fault}`).join()}`,
+    `${name.padEnd(34)} ${unit.padEnd(4)} ${ms.toFixed(4).padStart(9)} ms ${gmacs.toFixed(1).padStart(7)} GMAC/s ${share === undefined ? '      ' : `${(100 * share).toFixed(0).padStart(4)} %`}${compared}${faults.map((fault) => `  ${fault}`).join()}`,
   );
 }

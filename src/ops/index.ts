@@ -2,6 +2,7 @@
 import { nearest, WaferError } from '../core/errors';
 import * as argmax from './argmax';
 import * as binary from './binary';
+import * as binaryConv from './binaryConv';
 import * as cast from './cast';
 import * as concat from './concat';
 import * as conv from './conv';
@@ -52,6 +53,7 @@ export const OPS: Readonly<Record<number, Op>> = {
   23: gather.op,
   24: argmax.op,
   25: cumsum.op,
+  26: binaryConv.op,
 };
 
 /** What the packer and the tests know besides, by the same codes. Never named by the runtime, so no bundle carries it. */
@@ -80,6 +82,7 @@ export const OFFLINE: Readonly<Record<number, Offline>> = {
   23: gather.offline,
   24: argmax.offline,
   25: cumsum.offline,
+  26: binaryConv.offline,
 };
 
 const BY_NAME = new Map(Object.entries(OPS).map(([code, op]) => [op.name, { op, code: Number(code) }]));

@@ -77,7 +77,7 @@ export function productType(inputs: readonly TensorType[], attrs: ProductAttrs, 
 }
 
 /** Throws DTYPE or SHAPE when an input that is there is not of this type. Symbolic dimensions are taken as equal. */
-function expectType(name: string, type: TensorType | undefined, dtype: DType, shape: Shape): void {
+export function expectType(name: string, type: TensorType | undefined, dtype: DType, shape: Shape): void {
   if (!type) return;
   if (type.dtype !== dtype) throw new WaferError('DTYPE', `input "${name}" is ${typeText(type)}, expected ${dtype}`);
   const fits =

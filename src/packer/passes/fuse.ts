@@ -1,42 +1,51 @@
 /**
- * What follows a product (conv, gemm) moves into it: per-channel scales and shifts into weights and bias, functions into
- * `act`, the addition of a tensor of its own shape into `residual`, and a zero border before it into `pads`.
+ * What follows a product (conv, gemm, binaryConv) moves into it: per-channel scales and shifts into weights and bias,
+ * functions into `act`, the addition of a tensor of its own shape into `residual`, and a zero border before it into `pads`.
  */
 import { isStatic } from '../../core/dim';
 import { sameShape } from '../../core/shape';
 import type { Graph, Node, Value } from '../../graph/ir';
 import { type Rule, rewrite, type Site } from '../../graph/rewrite';
 import type { Step } from '../../ops/define';
+import { binarized, endsInSigns, windowScaled } from './binary';
 import { channelsOf, MAX_STEPS, madeBy, stepsOf } from './match';
 import { simplifySteps } from './steps';
 
 export const fuse = (graph: Graph): Graph =>
-  rewrite(graph, border, absorbed, entering, channelwise, scaled, residual, activation);
+  rewrite(graph, border, binarized, absorbed, entering, windowScaled, channelwise, scaled, residual, activation);
 
-const productOf = (x: Value | undefined): Node | undefined => madeBy(x, 'conv') ?? madeBy(x, 'gemm');
+const productOf = (x: Value | undefined): Node | undefined => madeBy(x, 'conv') ?? madeBy(x, 'gemm') ?? madeBy(x, 'binaryConv');
 
 /** A product that nothing has been fused into yet but a bias, with constant weights. */
 function plainProduct(x: Value | undefined): Node | undefined {
   const node = productOf(x);
   const [, w, bias, , added] = node?.inputs ?? [];
-  return node && w?.data && w.type.dtype === 'f32' && (!bias || bias.data) && !added && stepsOf(node, 'act').length === 0
+  return node &&
+    w?.data &&
+    (w.type.dtype === 'f32' || node.op.name === 'binaryConv') &&
+    (!bias || bias.data) &&
+    !added &&
+    stepsOf(node, 'act').length === 0
     ? node
     : undefined;
 }
 
 /** The product with output channel o scaled by `scale[o]` and shifted by `shift[o]`, then `act` applied. */
 function affineProduct(site: Site, product: Node, scale: Float32Array, shift: Float32Array, act: readonly Step[]): Value {
-  const [x, w, bias] = product.inputs as [Value, Value, Value | undefined];
-  const size = w.data!.length / scale.length;
-  const weights = (w.data as Float32Array).map((v, i) => v * scale[Math.floor(i / size)]!);
+  const [x, w, bias, multiplier] = product.inputs as [Value, Value, Value | undefined, Value | undefined];
+  const factors = multiplier ?? w;
+  const size = factors.data!.length / scale.length;
+  const scaled = (factors.data as Float32Array).map((v, i) => v * scale[Math.floor(i / size)]!);
   const sums = shift.map((v, o) => v + (bias ? bias.data![o]! * scale[o]! : 0));
   const { build, emit } = site;
+  const changed = build.constant(factors.name, factors.type, scaled);
   return emit(
     product.op.name,
     [
       x,
-      build.constant(w.name, w.type, weights),
+      multiplier ? w : changed,
       build.constant(bias?.name ?? `${w.name}.bias`, { dtype: 'f32', shape: [scale.length] }, sums),
+      ...(multiplier ? [changed] : []),
     ],
     { ...product.attrs, act },
   );
@@ -163,8 +172,8 @@ const residual: Rule = ({ node, inputs, only, emit }) => {
     const [y, other] = [inputs[i]!, inputs[1 - i]!];
     const product = only(i) ? plainProduct(y) : undefined;
     if (!product || other.data || !sameShape(y.type.shape, other.type.shape)) continue;
-    const [x, w, bias] = product.inputs;
-    return emit(product.op.name, [x, w, bias, undefined, other], { ...product.attrs, act: stepsOf(node, 'act') });
+    const [x, w, bias, multiplier] = product.inputs;
+    return emit(product.op.name, [x, w, bias, multiplier, other], { ...product.attrs, act: stepsOf(node, 'act') });
   }
   return undefined;
 };
@@ -172,6 +181,8 @@ const residual: Rule = ({ node, inputs, only, emit }) => {
 const activation: Rule = ({ node, inputs: [x], only, emit }) => {
   const before = x?.producer;
   if (node.op.name !== 'unary' || !before || !only(0) || !('act' in before.attrs) || x.type.dtype !== 'f32') return undefined;
+  // What reads signs wants what they are signs of.
+  if (endsInSigns(stepsOf(node, 'steps'))) return undefined;
   const act = [...stepsOf(before, 'act'), ...stepsOf(node, 'steps')];
   if (act.length > MAX_STEPS) return undefined;
   return emit(before.op.name, before.inputs, { ...before.attrs, act: simplifySteps(act) });
