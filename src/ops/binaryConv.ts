@@ -74,11 +74,19 @@ export const op = defineOp({
   wasm: (node) => (elements(node.outputs[0]!.type.shape) === 0 ? [] : dispatches(node)),
 });
 
-/** A dense layer is a convolution by 1 x 1 of an image whose rows are pairs, which kernels take, or of one row. */
-function imageOf({ inputs: [x, w], outputs: [y] }: Lowering<BinaryConvAttrs>) {
+/**
+ * Where each output sees one pixel, as in a dense layer, the image is one of the same pixels whose rows are pairs, which
+ * kernels take, or of one row.
+ */
+function imageOf({ inputs: [x, w], outputs: [y], attrs: { strides, pads } }: Lowering<BinaryConvAttrs>) {
   const { shape } = x!.type;
   const [o, ...window] = w!.type.shape as readonly number[];
-  if (window.length === 3) {
+  const single =
+    window
+      .slice(0, -1)
+      .concat(strides)
+      .every((n) => n === 1) && pads.every((p) => p === 0);
+  if (!single) {
     const [n, h, width] = shape as readonly [number, number, number, number];
     const [, oh, ow] = y!.type.shape as readonly [number, number, number, number];
     const [kh, kw, c] = window as [number, number, number];
@@ -87,7 +95,7 @@ function imageOf({ inputs: [x, w], outputs: [y] }: Lowering<BinaryConvAttrs>) {
   const rows = elements(shape.slice(0, -1));
   const width = rows % 2 === 0 ? 2 : rows;
   const h = rows / width;
-  return { n: 1, h, width, c: window[0]!, oh: h, ow: width, kh: 1, kw: 1, o: o! };
+  return { n: 1, h, width, c: window.at(-1)!, oh: h, ow: width, kh: 1, kw: 1, o: o! };
 }
 
 /** Outputs of a lookup of assembly/binaryConv.ts, and of a panel. */

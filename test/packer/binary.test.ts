@@ -2,7 +2,8 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, test } from 'vitest';
 import { readWafer } from '../../src/format/reader';
-import type { Graph, Node } from '../../src/graph/ir';
+import { Builder, type Graph, type Node } from '../../src/graph/ir';
+import type { Attrs } from '../../src/ops/define';
 import { importOnnx } from '../../src/packer/import/onnx/import';
 import { pack } from '../../src/packer/pack';
 import { declutter } from '../../src/packer/passes/index';
@@ -246,5 +247,27 @@ describe("binary/XNOR-Net's scales", () => {
     const graph = await decluttered(text(0.2));
     expect(nodesOf(graph, 'binaryConv')[0]!.attrs).toMatchObject({ scaled: false });
     expect(nodesOf(graph, 'conv')).toHaveLength(2);
+  });
+});
+
+describe('binary/errors', () => {
+  const layer = (depth: number, weight: number, attrs: Attrs = {}) => {
+    const build = new Builder();
+    const x = build.input('x', { dtype: 'f32', shape: [2, depth] });
+    const w = build.numbers('w', 'i8', [3, depth], new Array(3 * depth).fill(weight));
+    const y = build.node('binaryConv', 'y', [x, w, undefined, build.numbers('m', 'f32', [3], [1, 1, 1])], attrs);
+    return build.finish([{ name: 'y', value: y }]);
+  };
+  test('a weight that is no sign', async () => {
+    const session = new Session(layer(4, 2), await baseDevice());
+    const run = () => session.run({ x: { data: new Float32Array(8), shape: [2, 4] } });
+    expect(run).toThrow(expect.objectContaining({ code: 'VALUE', message: expect.stringContaining('weights are -1 and 1') }));
+  });
+  test('sums of more products than 16 bits count', () => {
+    expect(() => layer(2 ** 15, 1)).toThrow(expect.objectContaining({ code: 'SHAPE' }));
+  });
+  test('a border that is no sign, and a dense layer with a window', () => {
+    for (const attrs of [{ border: 2 }, { strides: [2, 1] }, { pads: [0, 1, 0, 0] }])
+      expect(() => layer(4, 1, attrs)).toThrow(expect.objectContaining({ code: 'ARGUMENT' }));
   });
 });
