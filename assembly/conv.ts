@@ -123,9 +123,9 @@ export function f32_conv(
 }
 
 /**
- * The same on levels, in the arithmetic of requant.ts; `kind` as in dot.ts, `after` as in i8_gemm. `zero`: the byte that
- * the border holds. `weights`: i8_pack with one run for each of f32_conv's, or with a `tile` (and one group) lists, both as in
- * sparse.ts. `banded` must be set unless the kind is
+ * The same on levels, in the arithmetic of requant.ts; `kind` as in kind.ts, `after` as in i8_gemm. `zero`: the byte that
+ * the border holds. `weights`, `levels` and `room` as in i8_gemm, with one run for each of f32_conv's; all but i8_pack for one
+ * group only. `banded` must be set unless the kind is
  * BYTES. `scratch`: 192 + 4 * (blockH * blockW + kernelH * kernelW) bytes, rounded up to 16, the band in bytes, rounded
  * up to 32, and for WIDE twice as much again.
  */

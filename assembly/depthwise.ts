@@ -706,7 +706,7 @@ export function i8_packDepthwise(
 }
 
 /**
- * The same on levels, in the arithmetic of requant.ts; `kind` as in dot.ts, `after` as in i8_gemm, `zero`: the byte that
+ * The same on levels, in the arithmetic of requant.ts; `kind` as in kind.ts, `after` as in i8_gemm, `zero`: the byte that
  * the border holds. `weights`: of i8_packDepthwise. `scratch`: 64 bytes, 16 * blockW, 4 for each tap with what fills
  * them up to fours, rounded up to 16, for kernels of 5 x 5 that slide 96 * (blockW + 7), and the band with 16 bytes more.
  */

@@ -233,10 +233,10 @@ export function f32_gemm(
 }
 
 /**
- * The same on levels, in the arithmetic of requant.ts; `kind` as in dot.ts. `w`: i8_pack of [n][1][k], or with a `tile`
- * lists, both as in sparse.ts. `after`: the curve of an output in levels, or the activation program of a float output; 0
- * for none. `scratch`: 4 * block + 196 bytes, rounded up to 16, and the block of x with 16 elements more, unless the kind
- * is BYTES. Rows: m.
+ * The same on levels, in the arithmetic of requant.ts; `kind` as in kind.ts. `w`: i8_pack of [n][1][k]; with `room` alone
+ * lists as in sparse.ts, with `levels` too (else 0) codes as in codes.ts. `after`: the curve of an output in levels, or the
+ * activation program of a float output; 0 for none. `scratch`: 4 * block + 196 bytes, rounded up to 16, and the block of x with
+ * 16 elements more, unless the kind is BYTES. Rows: m.
  */
 export function i8_gemm(
   x: usize, w: usize, params: usize, residual: usize, y: usize, k: i32, n: i32, kind: i32, shift: i32, offset: i32,

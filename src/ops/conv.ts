@@ -8,6 +8,7 @@ import { WaferError } from '../core/errors';
 import { elements, shapeText } from '../core/shape';
 import {
   type AttrsOf,
+  type Block,
   type Case,
   type CaseInput,
   type Dispatch,
@@ -171,11 +172,13 @@ function windowDispatches(node: Lowering<ConvAttrs>): Dispatch[] {
     ];
   }
   if (suitsWinograd(node)) return winogradDispatches(node);
-  const packed = node.packed('w', w!, panels * taps * depth * 32, (block) => ({
+  const pack = (block: Block): Dispatch => ({
     kernel: 'f32_pack',
     args: [w!, block, channels, taps * depth, taps * depth, 1],
     rows: panels,
-  }));
+  });
+  const panelBytes = taps * depth * 32;
+  const packed = node.packed('w', w!, panels * panelBytes, pack, group === 1 ? panelBytes : undefined);
   const blocks = blocksOf(node, 4 * c, blockBytes(4 * o * taps * depth));
   const scratch = node.scratch(144 + 4 * (blocks.height * blocks.width + taps) + (padded ? blocks.bytes : 0));
   return [

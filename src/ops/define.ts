@@ -112,9 +112,10 @@ export interface Lowering<A> {
   constant(key: string, make: () => TypedArray): Block;
   /**
    * A constant input in the layout a kernel wants, made once for the session by running `dispatch` on the device with
-   * `source` and the new block as addresses.
+   * `source` and the new block as addresses. `rowBytes`: the bytes of `source` that each row of the dispatch reads, where
+   * rows read one piece after the other; a long source then need not be in the device's memory as a whole.
    */
-  packed(key: string, source: Operand, bytes: number, dispatch: (packed: Block) => Dispatch): Block;
+  packed(key: string, source: Operand, bytes: number, dispatch: (packed: Block) => Dispatch, rowBytes?: number): Block;
 }
 
 // ---- the declaration ----

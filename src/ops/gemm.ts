@@ -7,7 +7,17 @@ import { isStatic } from '../core/dim';
 import { sizeOf } from '../core/dtype';
 import { WaferError } from '../core/errors';
 import { elements, shapeText } from '../core/shape';
-import { type Case, type Dispatch, defineOffline, defineOp, type Emit, type Lowering, type OnnxNode, type Ref } from './define';
+import {
+  type Block,
+  type Case,
+  type Dispatch,
+  defineOffline,
+  defineOp,
+  type Emit,
+  type Lowering,
+  type OnnxNode,
+  type Ref,
+} from './define';
 import { CODED_TABLES, CODES_BYTES, codedCases } from './levels';
 import {
   biasPanels,
@@ -84,11 +94,8 @@ export function gemmDispatches(node: Lowering<ProductAttrs>): Dispatch[] {
       },
     ];
   }
-  const packed = node.packed('w', w!, panels * k * 32, (block) => ({
-    kernel: 'f32_pack',
-    args: [w!, block, n, k, k, 1],
-    rows: panels,
-  }));
+  const pack = (block: Block): Dispatch => ({ kernel: 'f32_pack', args: [w!, block, n, k, k, 1], rows: panels });
+  const packed = node.packed('w', w!, panels * k * 32, pack, 32 * k);
   const block = blockRows(rows, 4 * k, 4 * n, blockBytes(4 * n * k));
   const scratch = node.scratch(4 * block + 132);
   const args = [x!, packed, biasPanels(node, 1), residual ?? 0, outputs[0]!, k, n, ...clampArguments(node), block, scratch];

@@ -3,7 +3,7 @@
  * two). They stay in memory as codes of 2 or 4 bits (assembly/codes.ts), which costs a product of many rows little and lets
  * one of a row, which waits for memory, go faster. Sums are the same, bit for bit.
  */
-import type { Block, Case, Lowering, Operand } from './define';
+import type { Block, Case, Dispatch, Lowering, Operand } from './define';
 import { constantOf, integerCases, type ProductAttrs } from './product';
 
 /** Fewest weights that are held as codes where that takes no time, and where it does: then memory must count. */
@@ -53,10 +53,11 @@ export function codedWeights(node: Lowering<unknown>, w: Operand, rows: number, 
   if (!levels || (weights < WEIGHTS_THAT_COUNT && !isFree(rows, levels))) return undefined;
   const { bits, step, table } = levels;
   const blocks = Math.ceil(channels / 32);
-  const packed = node.packed('codes', w, blocks * units * (16 / size) * bits, (block) => {
+  const pack = (block: Block): Dispatch => {
     const codes: Operand = { type: { dtype: 'u8', shape: [256] }, data: codesOf(table) };
     return { kernel: 'i8_packCodes', args: [w, codes, block, channels, runs, length, bits, step ? 1 : 0], rows: blocks };
-  });
+  };
+  const packed = node.packed('codes', w, blocks * units * (16 / size) * bits, pack, 32 * runs * length);
   return {
     form: bits === 2 ? 'ternary' : step ? 'int4' : 'table',
     packed,

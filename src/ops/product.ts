@@ -12,6 +12,7 @@ import {
   type Block,
   type Case,
   type CaseInput,
+  type Dispatch,
   type DotKind,
   int,
   ints,
@@ -112,7 +113,7 @@ export function biasPanels({ inputs: [, w, bias], constant }: Lowering<ProductAt
   });
 }
 
-/** Codes of assembly/dot.ts. */
+/** Codes of assembly/kind.ts. */
 export const KIND_CODES: Readonly<Record<DotKind, number>> = { i16: 0, u8: 1, s8: 2 };
 
 /**
@@ -129,7 +130,7 @@ export function integerPanels(node: Lowering<ProductAttrs>, groups: number): Blo
   const { quant, residualMultiplier } = node.attrs;
   const [shift, offset] = quant ? scalingOf(node, quant) : [0, 0];
   const level = x!.type.quant!.zero;
-  return node.packed('requant', w!, 4 * PANEL_WORDS * panels, (block) => {
+  const make = (block: Block): Dispatch => {
     const given: Operand = { type: { dtype: 'i32', shape: [panels, PANEL_WORDS] }, data: parametersOf(node, groups) };
     const free = shift === FREE_SHIFT ? 1 : 0;
     return {
@@ -137,7 +138,8 @@ export function integerPanels(node: Lowering<ProductAttrs>, groups: number): Blo
       args: [w!, given, block, channels, depth, zero, level, offset, 255 * residualMultiplier, free],
       rows: panels,
     };
-  });
+  };
+  return node.packed('requant', w!, 4 * PANEL_WORDS * panels, make, groups === 1 ? 8 * depth : undefined);
 }
 
 /** Shift and offset as kernels take them, for whom every level is 128 higher, and the residual's bytes begin at 0. */

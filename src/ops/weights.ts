@@ -2,7 +2,7 @@
  * The form in which the integer kernels of conv and gemm get their weights. It is chosen from the weights themselves, so
  * that a file says nothing of it.
  */
-import type { Block, Lowering } from './define';
+import type { Block, Dispatch, Lowering } from './define';
 import { type Codes, codedWeights } from './levels';
 import { KIND_CODES, type ProductAttrs, panelCount } from './product';
 import { sparseWeights } from './sparsity';
@@ -29,10 +29,11 @@ export function weightsOf(node: Lowering<ProductAttrs>, rows: number, groups: nu
   const channels = w.type.shape[0]! / groups;
   const panels = panelCount(groups, channels);
   const units = runs * Math.ceil((length * (node.dot === 'i16' ? 2 : 1)) / 4);
-  const packed = node.packed('w', w, panels * units * 32, (block) => ({
+  const pack = (block: Block): Dispatch => ({
     kernel: 'i8_pack',
     args: [w, block, channels, runs, length, KIND_CODES[node.dot]],
     rows: panels,
-  }));
+  });
+  const packed = node.packed('w', w, panels * units * 32, pack, groups === 1 ? 8 * runs * length : undefined);
   return { form: 'dense', packed, args: [0, 0] };
 }

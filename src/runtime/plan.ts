@@ -16,6 +16,9 @@ import { align, assignOffsets, type Buffer } from './arena';
 /** Kernels may read this far past the end of an operand. */
 const SLACK = 64;
 
+/** Bytes of a constant that are in memory at a time while it is packed, where it can be packed in slices. */
+const SLICE = 2 ** 20;
+
 /** Two threads that write into the same piece of this size wait for each other's caches. */
 const CACHE_LINE = 64;
 
@@ -53,8 +56,11 @@ export interface PlannedNode {
 /** A resident block, and how it gets its contents. */
 export type Fill = { readonly key: string; readonly place: Place } & (
   | { readonly kind: 'copy'; readonly data: TypedArray; readonly type?: TensorType }
-  /** `call` packs the operands in `staged`, which lie after all resident blocks meanwhile. */
-  | { readonly kind: 'pack'; readonly call: Call; readonly staged: readonly Staged[] }
+  /**
+   * `call` packs the operands in `staged`, which lie after all resident blocks meanwhile: `step` rows at a time, for which the
+   * place of one that is `sliced` holds the bytes that they read.
+   */
+  | { readonly kind: 'pack'; readonly call: Call; readonly staged: readonly Staged[]; readonly step: number }
 );
 
 /** The resident blocks that a node needs and the session does not have yet. */
@@ -72,6 +78,7 @@ export interface Added {
 export interface Staged {
   readonly place: Place;
   readonly operand: Operand;
+  readonly sliced: boolean;
 }
 
 /** Resident blocks by key, as far as a session has made them. */
@@ -248,7 +255,7 @@ export class Planner {
       scratch: (bytes) => this.scratch(bytes, step),
       intermediate: (bytes) => this.block(bytes, bytes, step),
       constant: (key, make) => this.constant(`${own}/${key}`, make),
-      packed: (key, source, bytes, dispatch) => this.packed(`${own}/${key}`, source, bytes, dispatch),
+      packed: (key, source, ...packing) => this.packed(`${own}/${key}`, source, ...packing),
     });
     return {
       node,
@@ -313,22 +320,24 @@ export class Planner {
     return this.resident(key, known?.bytes ?? data!.byteLength, (place) => ({ kind: 'copy', key, place, data: data! }));
   }
 
-  private packed(key: string, source: Operand, bytes: number, dispatch: (packed: Block) => Dispatch): Block {
+  private packed(key: string, source: Operand, bytes: number, dispatch: (packed: Block) => Dispatch, rowBytes?: number): Block {
     invariant(source.data, () => `${key} packs an operand that is no constant`);
     return this.resident(key, bytes, (place, block) => {
       const staged: Staged[] = [];
       let staging = 0;
       const { kernel, args, rows, grain = 1 } = dispatch(block);
+      const step = rowBytes ? Math.min(rows, Math.max(1, Math.floor(SLICE / rowBytes))) : rows;
       const placed = args.map((arg) => {
         if (typeof arg === 'number') return arg;
         if (!('data' in arg && arg.data)) return this.place(arg);
-        const at: Place = { region: 'arena', offset: staging, bytes: arg.data.byteLength };
-        staging += align(arg.data.byteLength);
-        staged.push({ place: at, operand: arg });
+        const sliced = arg === source && step < rows;
+        const at: Place = { region: 'arena', offset: staging, bytes: sliced ? step * rowBytes! : arg.data.byteLength };
+        staging += align(at.bytes);
+        staged.push({ place: at, operand: arg, sliced });
         return at;
       });
       this.stagingBytes = Math.max(this.stagingBytes, staging + SLACK);
-      return { kind: 'pack', key, place, call: { kernel, args: placed, rows, grain }, staged };
+      return { kind: 'pack', key, place, call: { kernel, args: placed, rows, grain }, staged, step };
     });
   }
 

@@ -9,7 +9,7 @@ import { type Graph, type Node, nodeText } from '../graph/ir';
 import { align } from './arena';
 import { bindShapes } from './bind';
 import type { Device, Kernel, SharedCalls } from './device';
-import { type Added, type Call, type Place, type Plan, Planner, type Slot } from './plan';
+import { type Added, type Call, type Fill, type Place, type Plan, Planner, type Slot } from './plan';
 
 /** A tensor at the boundary of a run. Quantised tensors (`i8`) hold levels. */
 export interface TensorData {
@@ -242,11 +242,27 @@ export class Session {
     this.fillGuards(guards);
     for (const fill of fills) {
       if (fill.kind === 'copy') this.write(fill.place, fill.data, fill.type);
-      else {
-        for (const { place, operand } of fill.staged) this.write(place, operand.data!, operand.type);
-        this.device.kernel(fill.call.kernel)(...this.resolve(fill.call));
-      }
+      else this.pack(fill);
       this.residents.set(fill.key, fill.place);
+    }
+  }
+
+  private pack({ call, staged, step }: Fill & { kind: 'pack' }): void {
+    const kernel = this.device.kernel(call.kernel);
+    for (let from = 0; from < call.rows; from += step) {
+      const numbers = this.resolve(call);
+      for (const { place, operand, sliced } of staged) {
+        const bytes = bytesIn(operand.data!);
+        if (!sliced) {
+          if (from === 0) this.write(place, bytes, operand.type);
+          continue;
+        }
+        const first = (from / step) * place.bytes;
+        this.write(place, bytes.subarray(first, first + place.bytes), operand.type);
+        // The kernel counts from the start of the whole source.
+        numbers[call.args.indexOf(place)]! -= first;
+      }
+      kernel(...numbers.slice(0, -2), from, Math.min(call.rows, from + step));
     }
   }
 
@@ -304,7 +320,7 @@ export class Session {
   /** Copies elements in. Quantised activations are levels outside and level + 128 in memory. */
   private write(place: Place, data: TypedArray, type?: TensorType): void {
     const target = this.bytes(place);
-    target.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    target.set(bytesIn(data));
     if (type?.quant) flip(target);
   }
 
@@ -355,6 +371,8 @@ function resultOf<T>(steps: Generator<unknown, T>): T {
     if (step.done) return step.value;
   }
 }
+
+const bytesIn = (data: TypedArray): Uint8Array => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 
 /** Levels to level + 128 and back. */
 function flip(bytes: Uint8Array): void {

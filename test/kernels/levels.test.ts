@@ -61,6 +61,18 @@ test('levels/rows of more inputs than sums of codes can hold are looked up', () 
   expect(kernelOf(1, 2 ** 15 + 4, 4, drawn(INT4))).toBe('i8_gemmTable');
 });
 
+/** Bytes that linear memory grows to for a product of one row. */
+async function grown(k: number, n: number): Promise<number> {
+  const session = new Session(product(1, k, n, drawn(TERNARY)).graph, await baseDevice());
+  run(session, new Int8Array(k), 1);
+  return session.memory().total;
+}
+
+test('levels/weights are packed without all their bytes being in memory', async () => {
+  const [k, n] = [4096, 2048];
+  expect(await grown(k, n)).toBeLessThan(0.26 * k * n + 2 * 2 ** 20);
+});
+
 for (const [name, device] of Object.entries(DEVICES)) {
   test(`levels/${name}/a ternary weight takes a quarter of a byte`, () => {
     const session = new Session(product(1, 4096, 1024, drawn(TERNARY)).graph, device);
@@ -74,13 +86,14 @@ for (const [name, device] of Object.entries(DEVICES)) {
     expect(session.memory().resident / (4096 * 1024)).toBeLessThan(0.51);
   });
 
-  for (const levels of [TERNARY, [-127, 0, 127], INT4, TABLE])
+  const ALL = Array.from({ length: 255 }, (_, i) => i - 127);
+  for (const levels of [TERNARY, [-127, 0, 127], INT4, TABLE, ALL])
     for (const [m, k, n] of [
       [1, 2 ** 15, 40],
       [5, 2 ** 13, 40],
       [32, 2 ** 12, 24],
     ] as const)
-      test(`levels/${name}/sums of the largest products of ${levels}, ${m}x${k}x${n}`, () => {
+      test(`levels/${name}/sums of the largest products of ${levels.length} levels to ${levels.at(-1)}, ${m}x${k}x${n}`, () => {
         // Channels of one weight alone, which codes do not sum to 0, and mixed ones.
         const mixed = drawn(levels);
         const { graph, weights } = product(m, k, n, (i) => levels[Math.floor(i / k)] ?? mixed(), -128);

@@ -12,6 +12,7 @@ import { bytesOf, makePlan } from '../../src/runtime/plan';
 import { Session } from '../../src/runtime/session';
 import { binaries } from '../../src/runtime/wasm/binaries';
 import { random } from '../support/random';
+import { baseDevice } from '../support/wasm';
 
 const [N, W] = [symbol('N'), symbol('W')];
 
@@ -180,4 +181,17 @@ test('session/shapes that other kernels suit each pack their own weights', async
     expect(got).toEqual((await engine.session(graph)).run(input).y!.data);
   }
   expect(kernels.size).toBe(2);
+});
+
+test('session/constants are packed in slices as they would be at once', async () => {
+  const [k, n] = [2000, 300];
+  const next = random(3);
+  const weights = Float32Array.from({ length: k * n }, () => Math.floor(next() * 9) - 4);
+  const build = new Builder();
+  const x = build.input('x', { dtype: 'f32', shape: [1, k] });
+  const y = build.node('gemm', 'y', [x, build.constant('w', { dtype: 'f32', shape: [n, k] }, weights)]);
+  const session = new Session(build.finish([{ name: 'y', value: y }]), await baseDevice());
+  const data = Float32Array.from({ length: k }, () => Math.floor(next() * 9) - 4);
+  const want = Array.from({ length: n }, (_, i) => data.reduce((sum, v, j) => sum + v * weights[i * k + j]!, 0));
+  expect(Array.from(session.run({ x: { data, shape: [1, k] } }).y!.data)).toEqual(want);
 });
