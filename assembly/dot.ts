@@ -10,7 +10,7 @@ import {
 import { ACROSS, relaxedVector, wideVector } from './vector';
 
 /**
- * mr x 8 outputs. Both kinds take 4 bytes of a row at a time: 4 elements for the relaxed dot, 2 for that of 16 bits. The
+ * mr (4 or 6) x 8 outputs. Both kinds take 4 bytes of a row at a time: 4 elements for the relaxed dot, 2 for that of 16 bits. The
  * epilogue is that of requant.ts.
  */
 @inline
@@ -24,13 +24,8 @@ function tile(
   const last = runOffsets + (<usize>runs << 2);
   while (runOffsets < last) {
     const at = a + load<u32>(runOffsets);
-    let p0 = at, p1 = at, p2 = at, p3 = at, p4 = at, p5 = at;
-    p0 = at + load<u32>(offsets, 0);
-    if (mr > 1) p1 = at + load<u32>(offsets, 4);
-    if (mr > 2) {
-      p2 = at + load<u32>(offsets, 8);
-      p3 = at + load<u32>(offsets, 12);
-    }
+    let p0 = at + load<u32>(offsets), p1 = at + load<u32>(offsets, 4), p2 = at + load<u32>(offsets, 8);
+    let p3 = at + load<u32>(offsets, 12), p4 = at, p5 = at;
     if (mr > 4) {
       p4 = at + load<u32>(offsets, 16);
       p5 = at + load<u32>(offsets, 20);
@@ -43,22 +38,18 @@ function tile(
       c00 = dot(relaxed, w0, x, c00);
       c01 = dot(relaxed, w1, x, c01);
       p0 += 4;
-      if (mr > 1) {
-        x = v128.load32_splat(p1);
-        c10 = dot(relaxed, w0, x, c10);
-        c11 = dot(relaxed, w1, x, c11);
-        p1 += 4;
-      }
-      if (mr > 2) {
-        x = v128.load32_splat(p2);
-        c20 = dot(relaxed, w0, x, c20);
-        c21 = dot(relaxed, w1, x, c21);
-        p2 += 4;
-        x = v128.load32_splat(p3);
-        c30 = dot(relaxed, w0, x, c30);
-        c31 = dot(relaxed, w1, x, c31);
-        p3 += 4;
-      }
+      x = v128.load32_splat(p1);
+      c10 = dot(relaxed, w0, x, c10);
+      c11 = dot(relaxed, w1, x, c11);
+      p1 += 4;
+      x = v128.load32_splat(p2);
+      c20 = dot(relaxed, w0, x, c20);
+      c21 = dot(relaxed, w1, x, c21);
+      p2 += 4;
+      x = v128.load32_splat(p3);
+      c30 = dot(relaxed, w0, x, c30);
+      c31 = dot(relaxed, w1, x, c31);
+      p3 += 4;
       if (mr > 4) {
         x = v128.load32_splat(p4);
         c40 = dot(relaxed, w0, x, c40);
@@ -76,11 +67,9 @@ function tile(
   const m0 = v128.load(params, 32), m1 = v128.load(params, 48);
   if (shift == 0) {
     storeFloats(c00, c01, y, m0, m1, low, high);
-    if (mr > 1) storeFloats(c10, c11, y + pitch, m0, m1, low, high);
-    if (mr > 2) {
-      storeFloats(c20, c21, y + 2 * pitch, m0, m1, low, high);
-      storeFloats(c30, c31, y + 3 * pitch, m0, m1, low, high);
-    }
+    storeFloats(c10, c11, y + pitch, m0, m1, low, high);
+    storeFloats(c20, c21, y + 2 * pitch, m0, m1, low, high);
+    storeFloats(c30, c31, y + 3 * pitch, m0, m1, low, high);
     if (mr > 4) {
       storeFloats(c40, c41, y + 4 * pitch, m0, m1, low, high);
       storeFloats(c50, c51, y + 5 * pitch, m0, m1, low, high);
@@ -91,16 +80,12 @@ function tile(
   if (free) {
     c00 = scale(c00, m0, offset);
     c01 = scale(c01, m1, offset);
-    if (mr > 1) {
-      c10 = scale(c10, m0, offset);
-      c11 = scale(c11, m1, offset);
-    }
-    if (mr > 2) {
-      c20 = scale(c20, m0, offset);
-      c21 = scale(c21, m1, offset);
-      c30 = scale(c30, m0, offset);
-      c31 = scale(c31, m1, offset);
-    }
+    c10 = scale(c10, m0, offset);
+    c11 = scale(c11, m1, offset);
+    c20 = scale(c20, m0, offset);
+    c21 = scale(c21, m1, offset);
+    c30 = scale(c30, m0, offset);
+    c31 = scale(c31, m1, offset);
     if (mr > 4) {
       c40 = scale(c40, m0, offset);
       c41 = scale(c41, m1, offset);
@@ -110,11 +95,9 @@ function tile(
   } else {
     let lo = v128.load(params, 64), hi = v128.load(params, 96);
     c00 = rescale(c00, m0, lo, hi, offset);
-    if (mr > 1) c10 = rescale(c10, m0, lo, hi, offset);
-    if (mr > 2) {
-      c20 = rescale(c20, m0, lo, hi, offset);
-      c30 = rescale(c30, m0, lo, hi, offset);
-    }
+    c10 = rescale(c10, m0, lo, hi, offset);
+    c20 = rescale(c20, m0, lo, hi, offset);
+    c30 = rescale(c30, m0, lo, hi, offset);
     if (mr > 4) {
       c40 = rescale(c40, m0, lo, hi, offset);
       c50 = rescale(c50, m0, lo, hi, offset);
@@ -122,11 +105,9 @@ function tile(
     lo = v128.load(params, 80);
     hi = v128.load(params, 112);
     c01 = rescale(c01, m1, lo, hi, offset);
-    if (mr > 1) c11 = rescale(c11, m1, lo, hi, offset);
-    if (mr > 2) {
-      c21 = rescale(c21, m1, lo, hi, offset);
-      c31 = rescale(c31, m1, lo, hi, offset);
-    }
+    c11 = rescale(c11, m1, lo, hi, offset);
+    c21 = rescale(c21, m1, lo, hi, offset);
+    c31 = rescale(c31, m1, lo, hi, offset);
     if (mr > 4) {
       c41 = rescale(c41, m1, lo, hi, offset);
       c51 = rescale(c51, m1, lo, hi, offset);
@@ -136,16 +117,12 @@ function tile(
     const factor = i32x4.splat(residualMultiplier);
     c00 = i32x4.add(c00, addend(residual, factor));
     c01 = i32x4.add(c01, addend(residual + 4, factor));
-    if (mr > 1) {
-      c10 = i32x4.add(c10, addend(residual + residualPitch, factor));
-      c11 = i32x4.add(c11, addend(residual + residualPitch + 4, factor));
-    }
-    if (mr > 2) {
-      c20 = i32x4.add(c20, addend(residual + 2 * residualPitch, factor));
-      c21 = i32x4.add(c21, addend(residual + 2 * residualPitch + 4, factor));
-      c30 = i32x4.add(c30, addend(residual + 3 * residualPitch, factor));
-      c31 = i32x4.add(c31, addend(residual + 3 * residualPitch + 4, factor));
-    }
+    c10 = i32x4.add(c10, addend(residual + residualPitch, factor));
+    c11 = i32x4.add(c11, addend(residual + residualPitch + 4, factor));
+    c20 = i32x4.add(c20, addend(residual + 2 * residualPitch, factor));
+    c21 = i32x4.add(c21, addend(residual + 2 * residualPitch + 4, factor));
+    c30 = i32x4.add(c30, addend(residual + 3 * residualPitch, factor));
+    c31 = i32x4.add(c31, addend(residual + 3 * residualPitch + 4, factor));
     if (mr > 4) {
       c40 = i32x4.add(c40, addend(residual + 4 * residualPitch, factor));
       c41 = i32x4.add(c41, addend(residual + 4 * residualPitch + 4, factor));
@@ -156,16 +133,12 @@ function tile(
   if (shift == 22) {
     c00 = i32x4.shr_s(c00, 22);
     c01 = i32x4.shr_s(c01, 22);
-    if (mr > 1) {
-      c10 = i32x4.shr_s(c10, 22);
-      c11 = i32x4.shr_s(c11, 22);
-    }
-    if (mr > 2) {
-      c20 = i32x4.shr_s(c20, 22);
-      c21 = i32x4.shr_s(c21, 22);
-      c30 = i32x4.shr_s(c30, 22);
-      c31 = i32x4.shr_s(c31, 22);
-    }
+    c10 = i32x4.shr_s(c10, 22);
+    c11 = i32x4.shr_s(c11, 22);
+    c20 = i32x4.shr_s(c20, 22);
+    c21 = i32x4.shr_s(c21, 22);
+    c30 = i32x4.shr_s(c30, 22);
+    c31 = i32x4.shr_s(c31, 22);
     if (mr > 4) {
       c40 = i32x4.shr_s(c40, 22);
       c41 = i32x4.shr_s(c41, 22);
@@ -175,16 +148,12 @@ function tile(
   } else if (shift == FREE_SHIFT) {
     c00 = i32x4.shr_s(c00, FREE_SHIFT);
     c01 = i32x4.shr_s(c01, FREE_SHIFT);
-    if (mr > 1) {
-      c10 = i32x4.shr_s(c10, FREE_SHIFT);
-      c11 = i32x4.shr_s(c11, FREE_SHIFT);
-    }
-    if (mr > 2) {
-      c20 = i32x4.shr_s(c20, FREE_SHIFT);
-      c21 = i32x4.shr_s(c21, FREE_SHIFT);
-      c30 = i32x4.shr_s(c30, FREE_SHIFT);
-      c31 = i32x4.shr_s(c31, FREE_SHIFT);
-    }
+    c10 = i32x4.shr_s(c10, FREE_SHIFT);
+    c11 = i32x4.shr_s(c11, FREE_SHIFT);
+    c20 = i32x4.shr_s(c20, FREE_SHIFT);
+    c21 = i32x4.shr_s(c21, FREE_SHIFT);
+    c30 = i32x4.shr_s(c30, FREE_SHIFT);
+    c31 = i32x4.shr_s(c31, FREE_SHIFT);
     if (mr > 4) {
       c40 = i32x4.shr_s(c40, FREE_SHIFT);
       c41 = i32x4.shr_s(c41, FREE_SHIFT);
@@ -194,16 +163,12 @@ function tile(
   } else {
     c00 = i32x4.shr_s(c00, shift);
     c01 = i32x4.shr_s(c01, shift);
-    if (mr > 1) {
-      c10 = i32x4.shr_s(c10, shift);
-      c11 = i32x4.shr_s(c11, shift);
-    }
-    if (mr > 2) {
-      c20 = i32x4.shr_s(c20, shift);
-      c21 = i32x4.shr_s(c21, shift);
-      c30 = i32x4.shr_s(c30, shift);
-      c31 = i32x4.shr_s(c31, shift);
-    }
+    c10 = i32x4.shr_s(c10, shift);
+    c11 = i32x4.shr_s(c11, shift);
+    c20 = i32x4.shr_s(c20, shift);
+    c21 = i32x4.shr_s(c21, shift);
+    c30 = i32x4.shr_s(c30, shift);
+    c31 = i32x4.shr_s(c31, shift);
     if (mr > 4) {
       c40 = i32x4.shr_s(c40, shift);
       c41 = i32x4.shr_s(c41, shift);
@@ -213,11 +178,9 @@ function tile(
   }
   const clamped = whole || (!free && !residualMultiplier);
   storeLevels(c00, c01, y, clamped, low, high, curve);
-  if (mr > 1) storeLevels(c10, c11, y + pitch, clamped, low, high, curve);
-  if (mr > 2) {
-    storeLevels(c20, c21, y + 2 * pitch, clamped, low, high, curve);
-    storeLevels(c30, c31, y + 3 * pitch, clamped, low, high, curve);
-  }
+  storeLevels(c10, c11, y + pitch, clamped, low, high, curve);
+  storeLevels(c20, c21, y + 2 * pitch, clamped, low, high, curve);
+  storeLevels(c30, c31, y + 3 * pitch, clamped, low, high, curve);
   if (mr > 4) {
     storeLevels(c40, c41, y + 4 * pitch, clamped, low, high, curve);
     storeLevels(c50, c51, y + 5 * pitch, clamped, low, high, curve);
