@@ -69,6 +69,15 @@ export async function launchBrowser({ args = [], report = onStderr }: LaunchOpti
   });
 }
 
+/**
+ * Flags with which Chromium has WebGPU on a machine without a GPU: SwiftShader has all of core, and OpenGL ES is the real case of
+ * what has no more than compatibility mode.
+ */
+export const gpuFlags = (level: 'core' | 'compatibility'): string[] => [
+  '--enable-unsafe-webgpu',
+  `--use-webgpu-adapter=${level === 'core' ? 'swiftshader' : 'opengles'}`,
+];
+
 const commands = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'chrome', 'microsoft-edge'];
 
 function usualPlaces(): string[] {

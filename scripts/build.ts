@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
 import { buildAssembly } from './assembly';
+import { buildShaders } from './shaders';
 
 const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
 
@@ -110,6 +111,7 @@ const LOCAL_IMPORT = /(?<=from |import\()['"](\.{1,2}\/[^'"]+)['"]/g;
 
 async function buildAll(): Promise<void> {
   rmSync('dist', { recursive: true, force: true });
+  buildShaders();
   await buildAssembly();
   await Promise.all([buildBundles(), buildCli(), buildTypes()]);
 }

@@ -6,6 +6,7 @@ import { execFile, execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, normalize, relative } from 'node:path';
 import { buildAssembly } from './assembly';
+import { buildShaders } from './shaders';
 
 /** Who may import whom; `index` is src/index.ts. A room may always import from itself. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
@@ -109,8 +110,10 @@ function tool(command: string, args: readonly string[], failure: RegExp): Promis
 }
 
 const writtenAt = (file: string): number => (existsSync(file) ? statSync(file).mtimeMs : 0);
-const sources = readdirSync('assembly', { recursive: true, encoding: 'utf8' }).map((name) => join('assembly', name));
-if (Math.max(...sources.map(writtenAt)) > writtenAt('src/ops/kernels.gen.ts')) await buildAssembly();
+const newest = (folder: string): number =>
+  Math.max(...readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((name) => writtenAt(join(folder, name))));
+if (newest('assembly') > writtenAt('src/ops/kernels.gen.ts')) await buildAssembly();
+if (newest('shaders') > writtenAt('src/ops/shaders.gen.ts')) buildShaders();
 const tools = Promise.all([
   tool('tsc', ['-p', '.', '--pretty', 'false'], /^(?<file>[^\s(]+)\((?<line>\d+),\d+\): error (?<what>.*)/gm),
   tool(

@@ -10,6 +10,7 @@ import type { Dim } from '../core/dim';
 import type { DType, TypedArray } from '../core/dtype';
 import type { Quant, Shape, StaticType, TensorType } from '../core/shape';
 import type { KernelName } from './kernels.gen';
+import type { ShaderFlags, ShaderName } from './shaders.gen';
 
 // ---- attributes: the typed schema is also the file's schema ----
 
@@ -118,6 +119,56 @@ export interface Lowering<A> {
   packed(key: string, source: Operand, bytes: number, dispatch: (packed: Block) => Dispatch, rowBytes?: number): Block;
 }
 
+// ---- WebGPU dispatches ----
+
+/** A number that the uniform block holds as f32. */
+export interface Float {
+  readonly f32: number;
+}
+
+export const f32 = (value: number): Float => ({ f32: value });
+
+/** One dispatch of a shader as data. */
+export type GpuDispatch = { readonly [S in ShaderName]: ShaderDispatch<S> }[ShaderName];
+
+export interface ShaderDispatch<S extends ShaderName = ShaderName> {
+  readonly shader: S;
+  /** Where they differ from the shader's own defaults. */
+  readonly flags?: Readonly<Partial<ShaderFlags[S]>>;
+  /** Storage buffers in order of their bindings, from 1 on: those that are read, then those that are written. */
+  readonly reads: readonly (Operand | Block)[];
+  readonly writes: readonly (Operand | Block)[];
+  /** How many invocations have work. The shader finds it as `p.threads`, the first number of its uniform block. */
+  readonly threads: number;
+  /** The other numbers of the uniform block, in order: 32-bit integers, signed or not, and floats. */
+  readonly uniforms: readonly (number | Float)[];
+}
+
+/** What a plan may know of the GPU. */
+export interface GpuTraits {
+  /** A software adapter: time goes by loads and by what is compiled, not by how many threads there are. */
+  readonly isSoftware: boolean;
+  /** Whether products of bytes use WGSL's packed dot; otherwise they are unpacked. The results are equal. */
+  readonly packedDot: boolean;
+}
+
+/**
+ * What an operator is given to lower itself to shaders. On this device tensors are dense and row-major too; elements of one byte
+ * lie four in a word, the first lowest, and levels are themselves (not level + 128). A buffer's length is a whole number of words,
+ * and a shader may write what it likes to those bytes of the last that are no elements.
+ */
+export interface GpuLowering<A> {
+  /** Absent optional inputs are undefined. */
+  readonly inputs: readonly (Operand | undefined)[];
+  readonly outputs: readonly Operand[];
+  readonly attrs: A;
+  readonly gpu: GpuTraits;
+  /** Memory that carries values from one of this node's dispatches to those after it. */
+  intermediate(bytes: number): Block;
+  /** As `Lowering.constant`. */
+  constant(key: string, make: () => TypedArray): Block;
+}
+
 // ---- the declaration ----
 
 export interface Op<S extends AttrSchema = AttrSchema> {
@@ -133,6 +184,8 @@ export interface Op<S extends AttrSchema = AttrSchema> {
   readonly alias?: true;
   /** Kernel calls that compute the outputs, in order. Throws UNSUPPORTED for what no kernel does. */
   wasm(node: Lowering<AttrsOf<S>>): Dispatch[];
+  /** Shaders that compute the outputs, in order. Throws UNSUPPORTED for what no shader does. */
+  webgpu?(node: GpuLowering<AttrsOf<S>>): GpuDispatch[];
 }
 
 /** Checks a declaration's types; `infer` receives absent optional inputs as undefined entries. */

@@ -5,7 +5,7 @@
  * the tests know besides.
  */
 import { nearest, WaferError } from '../core/errors';
-import type { Step } from './define';
+import { type Float, f32, type Step } from './define';
 
 /** Codes of the functions, shared with assembly/steps.ts. Files hold the names, so neither ever changes. Append only. */
 export const STEPS = {
@@ -71,6 +71,30 @@ export function encodeSteps(steps: readonly Step[]): Int32Array {
     floats[3 + 4 * i] = b;
   });
   return words;
+}
+
+/** What functions are called in shaders/lib/steps.wgsl where WGSL has a function of the name itself. */
+const BUILT_IN: ReadonlySet<string> = new Set([
+  'tanh',
+  'exp',
+  'log',
+  'sqrt',
+  'abs',
+  'floor',
+  'ceil',
+  'round',
+  'sign',
+  'sin',
+  'cos',
+]);
+
+/** The program as shaders take it: the functions' names, for the flag ACT, and the constants of each, as uniforms. Throws ARGUMENT. */
+export function shaderSteps(steps: readonly Step[]): { ACT: string[]; constants: Float[] } {
+  for (const { fn } of steps) stepCode(fn);
+  return {
+    ACT: steps.map(({ fn }) => (BUILT_IN.has(fn) ? `${fn}Of` : fn)),
+    constants: steps.flatMap(({ a, b }) => [f32(a), f32(b)]),
+  };
 }
 
 interface StepFunction {

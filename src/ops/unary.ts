@@ -2,7 +2,7 @@
 import { WaferError } from '../core/errors';
 import { elements } from '../core/shape';
 import { type Case, defineOffline, defineOp, type FromOnnx, type OnnxNode, type Ref, type Step, steps } from './define';
-import { encodeSteps, evaluateSteps, STEP_FUNCTIONS, type StepName, step, stepCode } from './steps';
+import { encodeSteps, evaluateSteps, STEP_FUNCTIONS, type StepName, shaderSteps, step, stepCode } from './steps';
 
 /** Elements in one row of `f32_steps`. */
 const BLOCK = 1024;
@@ -21,6 +21,12 @@ export const op = defineOp({
     const n = elements(x!.type.shape);
     const program = constant('program', () => encodeSteps(attrs.steps));
     return [{ kernel: 'f32_steps', args: [x!, y!, n, program], rows: Math.ceil(n / BLOCK) }];
+  },
+  webgpu({ inputs: [x], outputs: [y], attrs }) {
+    const n = elements(x!.type.shape);
+    const { ACT, constants } = shaderSteps(attrs.steps);
+    const threads = Math.ceil(n / 4);
+    return [{ shader: 'unary', flags: { ACT }, reads: [x!], writes: [y!], threads, uniforms: [n, ...constants] }];
   },
 });
 

@@ -4,7 +4,7 @@
  */
 import { add, type Dim, floorDivide, isStatic } from '../core/dim';
 import { WaferError } from '../core/errors';
-import type { Shape } from '../core/shape';
+import type { Shape, StaticShape } from '../core/shape';
 import type { OnnxNode } from './define';
 
 export interface Window {
@@ -70,4 +70,9 @@ function samePad(n: OnnxNode, d: Dim, extent: number, stride: number): number {
   if (stride === 1) return extent - 1;
   if (!isStatic(d)) return n.unsupported('SAME padding of a free dimension by strides');
   return Math.max(0, (Math.ceil(d / stride) - 1) * stride + extent - d);
+}
+
+/** The uniforms of shaders/lib/window.wgsl, in order: h, w, oh, ow, kh, kw, strideH, strideW, dilationH, dilationW, top, left. */
+export function windowUniforms(x: StaticShape, y: StaticShape, { kernel, strides, pads, dilations }: Window): number[] {
+  return [...x.slice(1, 3), ...y.slice(1, 3), ...kernel, ...strides, ...dilations, pads[0]!, pads[1]!];
 }

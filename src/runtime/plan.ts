@@ -3,15 +3,15 @@
  * needs before any is allocated. Memory has two regions: *resident* blocks hold constants in the layout that kernels
  * want, are made once a session and kept for all plans; the *arena* after them holds everything that lives during a run.
  */
-import type { Bindings, Dim } from '../core/dim';
-import { evaluate } from '../core/dim';
+import type { Bindings } from '../core/dim';
 import { sizeOf, type TypedArray } from '../core/dtype';
-import { invariant, located, WaferError } from '../core/errors';
-import { checkSizes, elements, evaluateShape, isStaticShape, type StaticType, type TensorType, typeText } from '../core/shape';
-import { type Graph, type Node, nodeText, type Value } from '../graph/ir';
-import type { Argument, Attrs, Block, Dispatch, DotKind, Operand } from '../ops/define';
+import { invariant, located } from '../core/errors';
+import type { StaticType, TensorType } from '../core/shape';
+import { type Graph, type Node, nodeText } from '../graph/ir';
+import type { Argument, Block, Dispatch, DotKind, Operand } from '../ops/define';
 import type { KernelName } from '../ops/kernels.gen';
 import { align, assignOffsets, type Buffer } from './arena';
+import { bytesOf, Values } from './values';
 
 /** Kernels may read this far past the end of an operand. */
 const SLACK = 64;
@@ -115,9 +115,6 @@ export function makePlan(graph: Graph, bindings: Bindings, options: PlanOptions)
   return planner.finish();
 }
 
-/** Bytes of a tensor. */
-export const bytesOf = (type: StaticType): number => elements(type.shape) * sizeOf(type.dtype);
-
 /** A buffer and the places that lie in it: a value, and those that alias it or took it over. */
 interface Owned extends Buffer {
   readonly places: Place[];
@@ -129,15 +126,12 @@ interface Owned extends Buffer {
  */
 export class Planner {
   private readonly nodes: PlannedNode[] = [];
-  private readonly lastUse: ReadonlyMap<Value, number>;
-  private readonly operands = new Map<Value, Operand>();
+  private readonly values: Values;
   private readonly places = new Map<Operand | Block, Place>();
   private readonly buffers: Owned[] = [];
   /** Kernels that work in each scratch block. */
   private readonly users = new Map<Operand | Block, Dispatch>();
   private readonly bufferOf = new Map<Operand, Owned>();
-  /** Names of constants by their elements, which a reshape of them shares. */
-  private readonly constantNames = new Map<TypedArray, string>();
   private readonly residents: Map<string, Place>;
   private readonly guards: Place[] = [];
   private fills: Fill[] = [];
@@ -151,13 +145,8 @@ export class Planner {
   ) {
     this.residents = new Map(options.residents);
     this.residentBytes = options.residentBytes;
-    this.lastUse = this.lastUses();
-    for (const input of graph.inputs) {
-      const type = { ...input.type, shape: evaluateShape(input.type.shape, bindings) };
-      const operand: Operand = { type };
-      this.operands.set(input, operand);
-      this.own(operand, -1, this.lastUse.get(input) ?? -1);
-    }
+    this.values = new Values(graph, bindings);
+    for (const input of graph.inputs) this.own(this.values.operand(input), -1, this.values.lastUse(input, -1));
   }
 
   add(node: Node): Added {
@@ -172,38 +161,17 @@ export class Planner {
   /** To be called when all nodes were added. */
   finish(): Plan {
     const { graph, nodes } = this;
-    const outputs = graph.outputs.map(({ name, value }) => this.slot(name, this.operand(value)));
+    const outputs = graph.outputs.map(({ name, value }) => this.slot(name, this.values.operand(value)));
     const arenaBytes = this.layOut();
     return {
       bindings: this.bindings,
-      inputs: graph.inputs.map((x) => this.slot(x.name, this.operand(x))),
+      inputs: graph.inputs.map((x) => this.slot(x.name, this.values.operand(x))),
       outputs,
       nodes,
       residentBytes: this.residentBytes,
       arenaBytes,
       guards: this.guards,
     };
-  }
-
-  /** The last step that reads each value; the step after the end for outputs. */
-  private lastUses(): Map<Value, number> {
-    const last = new Map<Value, number>();
-    this.graph.nodes.forEach((node, step) => {
-      for (const x of node.inputs) if (x) last.set(x, step);
-    });
-    for (const { value } of this.graph.outputs) last.set(value, this.graph.nodes.length);
-    return last;
-  }
-
-  private operand(value: Value): Operand {
-    let operand = this.operands.get(value);
-    if (!operand) {
-      invariant(value.data && isStaticShape(value.type.shape), () => `value ${value.name} is used before it is made`);
-      operand = { type: value.type as StaticType, data: value.data };
-      this.operands.set(value, operand);
-      this.constantNames.set(value.data, value.name);
-    }
-    return operand;
   }
 
   private slot(name: string, operand: Operand): Slot {
@@ -231,19 +199,13 @@ export class Planner {
 
   private node(node: Node, step: number): PlannedNode {
     const { op } = node;
-    const attrs = this.evaluateAttrs(node);
-    const inputs = node.inputs.map((x) => x && this.operand(x));
-    const types = op.infer(inputs.map((x) => x?.type) as TensorType[], attrs).map(staticType);
-    const outputs = types.map((type, i): Operand => {
-      const source = inputs[0];
-      const operand: Operand = op.alias && source?.data ? { type, data: source.data } : { type };
-      this.operands.set(node.outputs[i]!, operand);
-      if (operand.data) return operand;
-      const last = this.lastUse.get(node.outputs[i]!) ?? step;
-      const host = op.alias ? this.bufferOf.get(source!) : this.inplaceHost(node, inputs, type, step);
+    const { attrs, inputs, outputs } = this.values.visit(node);
+    outputs.forEach((operand, i) => {
+      if (operand.data) return;
+      const last = this.values.lastUse(node.outputs[i]!, step);
+      const host = op.alias ? this.bufferOf.get(inputs[0]!) : this.inplaceHost(node, inputs, operand.type, step);
       if (host) this.join(operand, host, last);
       else this.own(operand, step, last);
-      return operand;
     });
     // Names of values are unique, those of nodes need not be.
     const own = node.outputs[0]!.name;
@@ -262,13 +224,6 @@ export class Planner {
       outputs: outputs.map((y, i) => this.slot(node.outputs[i]!.name, y)),
       calls: dispatches.filter((d) => d.rows > 0).map((d) => this.call(d)),
     };
-  }
-
-  private evaluateAttrs(node: Node): Attrs {
-    const attrs = { ...node.attrs };
-    for (const [name, attr] of Object.entries(node.op.attrs))
-      if (attr.kind === 'dims') attrs[name] = (attrs[name] as readonly Dim[]).map((d) => evaluate(d, this.bindings));
-    return attrs;
   }
 
   /** The buffer that the output may take over: that of an input which dies here and has as many elements of the same size. */
@@ -362,7 +317,7 @@ export class Planner {
     if (known) return known;
     invariant('type' in arg && arg.data, () => 'a dispatch names memory that is neither operand nor block');
     const { data, type } = arg;
-    const key = `=${this.constantNames.get(data)}`;
+    const key = `=${this.values.constantName(data)}`;
     const block = this.resident(key, data.byteLength, (place) => ({ kind: 'copy', key, place, data, type }));
     const place = this.places.get(block)!;
     this.places.set(arg, place);
@@ -388,11 +343,4 @@ export class Planner {
     this.guards.push({ region, offset: offset + bytes, bytes: SLACK });
     return align(bytes + SLACK);
   }
-}
-
-/** Shapes are numbers once symbols are bound. */
-function staticType(type: TensorType): StaticType {
-  checkSizes(type.shape);
-  if (!isStaticShape(type.shape)) throw new WaferError('SHAPE', `${typeText(type)} still has free dimensions`);
-  return { ...type, shape: type.shape };
 }

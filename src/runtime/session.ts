@@ -362,7 +362,7 @@ export class Session {
 }
 
 /** Plans are kept by the shapes of their inputs. */
-const keyOf = (shapes: readonly StaticShape[]): string => shapes.map((shape) => shape.join()).join(';');
+export const keyOf = (shapes: readonly StaticShape[]): string => shapes.map((shape) => shape.join()).join(';');
 
 /** What a generator returns once it has given all it gives. */
 function resultOf<T>(steps: Generator<unknown, T>): T {
@@ -382,7 +382,7 @@ function flip(bytes: Uint8Array): void {
 const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 
 /** Names, dtypes and element counts; shapes are checked when a plan is made for them. */
-function checkInputs(graph: Graph, inputs: Readonly<Record<string, TensorInput>>): void {
+export function checkInputs(graph: Graph, inputs: Readonly<Record<string, TensorInput>>): void {
   const names = graph.inputs.map((x) => x.name);
   for (const name of Object.keys(inputs))
     if (!names.includes(name)) {

@@ -6,9 +6,8 @@ import { WasmDevice } from '../../src/runtime/wasm/device';
 import { allCases, buildCase, mismatch } from '../support/cases';
 
 export interface PageResult {
-  build: string;
-  dot: string;
-  why: string;
+  /** Of the device. */
+  description: string;
   /** What is wrong, by the case's address; empty text where nothing is. */
   results: Record<string, string>;
 }
@@ -23,7 +22,7 @@ async function runCases(build?: 'base' | 'relaxed'): Promise<PageResult> {
     } catch (error) {
       results[c.address] = error instanceof WaferError ? `${error.code}: ${error.message}` : String((error as Error).stack);
     }
-  return { build: device.build, dot: device.dot, why: device.why, results };
+  return { description: `${device.build} build, dot ${device.dot} (${device.why})`, results };
 }
 
 Object.assign(globalThis, { runCases });

@@ -1,27 +1,42 @@
 /**
  * Every operator's cases in headless Chromium: the base build, the build that the probe chooses, and the one it chooses
- * when the CPU's byte dot is taken away. Integer results are compared for equality, so the devices agree byte for byte.
+ * when the CPU's byte dot is taken away; and on software GPUs, one with all of WebGPU's core, and one of OpenGL ES with its
+ * compatibility mode. Integer results are compared for equality, so the devices agree byte for byte.
  */
 import { afterAll, expect, test } from 'vitest';
-import { type LaunchOptions, launchBrowser } from '../../scripts/browser';
+import { gpuFlags, type LaunchOptions, launchBrowser } from '../../scripts/browser';
 import { SKIPS } from '../ops/skips';
 import { allCases } from '../support/cases';
-import { bundled } from '../support/page';
+import { bundled, openSecurePage } from '../support/page';
+import type { GpuPageResult } from './gpu.page';
 import type { PageResult } from './ops.page';
 
-/** Devices by name: a browser's flags and the build asked for. */
-const DEVICES: Record<string, { flags: string[]; build?: string }> = {
-  'chromium-base': { flags: [], build: 'base' },
-  chromium: { flags: [] },
-  'chromium-novnni': { flags: ['--js-flags=--no-enable-avx-vnni'] },
+interface TestDevice {
+  flags: string[];
+  /** The page's script, and what is called in it. */
+  page: string;
+  call: string;
+}
+
+const wasm = (build?: 'base', ...flags: string[]): TestDevice => {
+  return { flags, page: 'test/browser/ops.page.ts', call: `runCases(${JSON.stringify(build)})` };
+};
+const gpu = (level: 'core' | 'compatibility'): TestDevice => {
+  return { flags: gpuFlags(level), page: 'test/browser/gpu.page.ts', call: `runCases('${level}')` };
 };
 
-let script: Promise<string> | undefined;
+const DEVICES: Record<string, TestDevice> = {
+  'chromium-base': wasm('base'),
+  chromium: wasm(),
+  'chromium-novnni': wasm(undefined, '--js-flags=--no-enable-avx-vnni'),
+  webgpu: gpu('core'),
+  'webgpu-compatibility': gpu('compatibility'),
+};
 
-const runs = new Map<string, Promise<PageResult>>();
+const runs = new Map<string, Promise<PageResult | GpuPageResult>>();
 
 /** Runs all cases on a device once, whichever test asks first. */
-function resultsOn(device: string): Promise<PageResult> {
+function resultsOn(device: string): Promise<PageResult | GpuPageResult> {
   let run = runs.get(device);
   if (!run) runs.set(device, (run = runIn(DEVICES[device]!)));
   return run;
@@ -30,14 +45,14 @@ function resultsOn(device: string): Promise<PageResult> {
 let turn: Promise<unknown> = Promise.resolve();
 
 /** One browser at a time. */
-function runIn({ flags, build }: { flags: string[]; build?: string }): Promise<PageResult> {
+function runIn({ flags, page: entry, call }: TestDevice): Promise<PageResult | GpuPageResult> {
   const options: LaunchOptions = { args: flags };
   const run = turn.then(async () => {
     const browser = await launchBrowser(options);
     try {
-      const page = await browser.newPage();
-      await page.addScriptTag({ content: await (script ??= bundled('test/browser/ops.page.ts')) });
-      return (await page.evaluate(`runCases(${JSON.stringify(build)})`)) as PageResult;
+      const page = await openSecurePage(browser);
+      await page.addScriptTag({ content: await bundled(entry) });
+      return (await page.evaluate(call)) as PageResult | GpuPageResult;
     } finally {
       await browser.close();
     }
@@ -48,13 +63,14 @@ function runIn({ flags, build }: { flags: string[]; build?: string }): Promise<P
 
 afterAll(async () => {
   for (const [device, run] of runs) {
-    const { build, dot, why } = await run;
-    console.log(`${device}: ${build} build, dot ${dot} (${why})`);
+    const { description } = await run;
+    console.log(`${device}: ${description}`);
   }
 });
 
 for (const device of Object.keys(DEVICES))
-  for (const { address } of allCases()) {
+  for (const { address, op } of allCases()) {
+    if (device.startsWith('webgpu') && !op.webgpu) continue;
     const full = `${address};device=${device}`;
     test(full, async () => {
       const wrong = (await resultsOn(device)).results[address];

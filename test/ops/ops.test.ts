@@ -3,7 +3,10 @@ import { expect, test } from 'vitest';
 import { elements } from '../../src/core/shape';
 import type { Device } from '../../src/runtime/device';
 import { NullDevice } from '../../src/runtime/null/device';
+import { faultsOf, LIMITS } from '../../src/runtime/null/gpu';
 import { Session } from '../../src/runtime/session';
+import { shaderText } from '../../src/runtime/webgpu/device';
+import { GpuPlanner } from '../../src/runtime/webgpu/plan';
 import { allCases, buildCase, mismatch } from '../support/cases';
 import { splitting } from '../support/threads';
 import { baseDevice, emulatedDevice } from '../support/wasm';
@@ -15,7 +18,14 @@ const WASM: Readonly<Record<string, Device>> = {
   ...{ 'wasm-base-split': splitting(base), 'wasm-u8-split': splitting(u8) },
 };
 const NULL = { 'null-u8': 'u8', 'null-s8': 's8', 'null-i16': 'i16' } as const;
-const DEVICES = ['reference', ...Object.keys(WASM), ...Object.keys(NULL), 'chromium-base', 'chromium', 'chromium-novnni'];
+/** What a GPU may be like, and what it has to have. */
+const NULL_GPU = {
+  'null-webgpu': { traits: { isSoftware: false, packedDot: true }, limits: LIMITS.core },
+  'null-webgpu-compatibility': { traits: { isSoftware: false, packedDot: false }, limits: LIMITS.compatibility },
+  'null-webgpu-software': { traits: { isSoftware: true, packedDot: false }, limits: LIMITS.compatibility },
+} as const;
+const BROWSERS = ['chromium-base', 'chromium', 'chromium-novnni', 'webgpu', 'webgpu-compatibility'];
+const DEVICES = ['reference', ...[WASM, NULL, NULL_GPU].flatMap(Object.keys), ...BROWSERS];
 
 const cases = allCases();
 
@@ -54,6 +64,15 @@ for (const c of cases) {
           `${kernel}(${args})`,
         ).toBe(true);
     });
+
+  if (c.op.webgpu)
+    for (const [name, { traits, limits }] of Object.entries(NULL_GPU))
+      addressed(`${c.address};device=${name}`, () => {
+        const { graph } = buildCase(c);
+        const planner = new GpuPlanner(graph, new Map(), traits, new Map());
+        for (const node of graph.nodes) planner.add(node);
+        expect(faultsOf(planner.finish(), limits, ({ dispatch }) => shaderText(dispatch))).toEqual([]);
+      });
 }
 
 test('skips name cases that exist', () => {

@@ -1,5 +1,6 @@
 /** Pages of tests in headless Chromium: the bundle that is published, and a script of the test's own. */
 import { build } from 'esbuild';
+import type { Browser, Page } from 'puppeteer-core';
 import { launchBrowser } from '../../scripts/browser';
 
 /** The script that a page module (`*.page.ts`) becomes. */
@@ -13,6 +14,17 @@ export async function bundled(entry: string): Promise<string> {
     external: ['node:*'],
   });
   return outputFiles[0]!.text;
+}
+
+/** An empty page whose context is secure, as WebGPU wants it. No server is needed: the browser is answered here. */
+export async function openSecurePage(browser: Browser): Promise<Page> {
+  const page = await browser.newPage();
+  await page.setRequestInterception(true);
+  const answer = { contentType: 'text/html', body: '<!doctype html>' };
+  page.once('request', (request) => void request.respond(answer));
+  await page.goto('http://localhost/');
+  await page.setRequestInterception(false);
+  return page;
 }
 
 /** Functions that a page module has put on its globalThis, called from Node. Arguments and results are JSON. */

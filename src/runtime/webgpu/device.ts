@@ -1,0 +1,163 @@
+/**
+ * A GPU as models use it: the adapter that was found, what it is good at, and pipelines, each compiled once however many
+ * models and plans share it.
+ */
+import { WaferError } from '../../core/errors';
+import type { GpuDispatch, GpuTraits } from '../../ops/define';
+import { type Flags, specialise } from './specialise';
+import { LIBRARY, SHADERS } from './texts.gen';
+
+export interface GpuOptions {
+  /** The page's own device; otherwise one is asked for, and asked for again when it is lost. */
+  device?: GPUDevice | undefined;
+  /** `compatibility` asks for no more than OpenGL ES 3.1 has; for tests. Default: `core`, and that where core is not to be had. */
+  featureLevel?: 'core' | 'compatibility' | undefined;
+}
+
+/** Asked for where the adapter has them. */
+const FEATURES = ['shader-f16', 'timestamp-query'] as const;
+/** Asked for as far as the adapter goes. */
+const LIMITS = ['maxBufferSize', 'maxStorageBufferBindingSize'] as const;
+
+/** What says how a dispatch's shader is compiled: equal for dispatches that share a pipeline. */
+export const pipelineKey = ({ shader, flags = {} }: Pick<GpuDispatch, 'shader' | 'flags'>): string =>
+  `${shader}${Object.entries(flags)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, value]) => ` ${name}=${value}`)
+    .join('')}`;
+
+/** The text that a dispatch's shader is compiled from. */
+export const shaderText = ({ shader, flags }: Pick<GpuDispatch, 'shader' | 'flags'>): string =>
+  specialise(shader, SHADERS, LIBRARY, flags as Flags | undefined);
+
+export class GpuDevice {
+  private readonly pipelines = new Map<string, Promise<GPUComputePipeline>>();
+  private readonly layouts = new Map<string, GPUBindGroupLayout>();
+  /** Why the device is gone, once it is. */
+  lost: string | undefined;
+  /** Settles when it is. */
+  readonly whenLost: Promise<void>;
+  /** The first error since `takeError` that nobody waited for. */
+  private error: GPUError | undefined;
+
+  private constructor(
+    readonly device: GPUDevice,
+    /** In words, for `explain()`. */
+    readonly name: string,
+    readonly traits: GpuTraits,
+    private readonly isOurs: boolean,
+  ) {
+    this.whenLost = device.lost.then(({ reason, message }) => {
+      this.lost = message || reason;
+    });
+    device.addEventListener('uncapturederror', (event) => {
+      this.error ??= event.error;
+    });
+  }
+
+  /** Throws NO_DEVICE where there is no WebGPU, no adapter, or none that gives a device. */
+  static async create({ device, featureLevel }: GpuOptions = {}): Promise<GpuDevice> {
+    if (device) return GpuDevice.of(device, device.adapterInfo, false);
+    const gpu = typeof navigator === 'object' ? (navigator as { gpu?: GPU }).gpu : undefined;
+    if (!gpu)
+      throw new WaferError('NO_DEVICE', 'this browser has no WebGPU, or not on this page', {
+        hint: "WebGPU needs a current browser and a secure page (https: or localhost); use backend: 'auto' or 'wasm'",
+      });
+    const levels = featureLevel ? [featureLevel] : (['core', 'compatibility'] as const);
+    for (const level of levels) {
+      const adapter = await gpu.requestAdapter({ featureLevel: level } as GPURequestAdapterOptions);
+      if (!adapter) continue;
+      const requiredFeatures = FEATURES.filter((name) => adapter.features.has(name));
+      const requiredLimits = Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]]));
+      try {
+        const made = await adapter.requestDevice({ requiredFeatures, requiredLimits });
+        return GpuDevice.of(made, adapter.info, true);
+      } catch (error) {
+        throw new WaferError('NO_DEVICE', `the GPU gives no device (${error})`, { hint: "use backend: 'auto' or 'wasm'" });
+      }
+    }
+    throw new WaferError('NO_DEVICE', 'the browser finds no GPU that it lets pages use', {
+      hint: "use backend: 'auto' or 'wasm'",
+    });
+  }
+
+  private static of(device: GPUDevice, info: GPUAdapterInfo, isOurs: boolean): GpuDevice {
+    const isSoftware =
+      info.isFallbackAdapter || /swiftshader|llvmpipe|basic render/i.test(`${info.description} ${info.architecture}`);
+    const packed = navigator.gpu.wgslLanguageFeatures.has('packed_4x8_integer_dot_product');
+    const level = device.features.has('core-features-and-limits') ? 'core' : 'compatibility';
+    const name = [info.vendor, info.architecture, info.description].filter((text) => text).join(' ') || 'unnamed GPU';
+    return new GpuDevice(device, `${name}, ${level}`, { isSoftware, packedDot: packed && !isSoftware }, isOurs);
+  }
+
+  /** The pipeline of a dispatch. Rejects when the shader does not compile here. */
+  pipeline(dispatch: GpuDispatch): Promise<GPUComputePipeline> {
+    const key = pipelineKey(dispatch);
+    let pipeline = this.pipelines.get(key);
+    if (!pipeline) {
+      pipeline = this.compiled(dispatch, key);
+      pipeline.catch(() => {});
+      this.pipelines.set(key, pipeline);
+    }
+    return pipeline;
+  }
+
+  private async compiled(dispatch: GpuDispatch, label: string): Promise<GPUComputePipeline> {
+    const { device } = this;
+    const layout = device.createPipelineLayout({ bindGroupLayouts: [this.layout(dispatch)] });
+    const code = shaderText(dispatch);
+    const module = device.createShaderModule({ label, code });
+    try {
+      return await device.createComputePipelineAsync({ label, layout, compute: { module, entryPoint: 'main' } });
+    } catch (error) {
+      if (this.lost !== undefined) throw error;
+      const { messages } = await module.getCompilationInfo();
+      const lines = messages.map(({ lineNum, message }) => `${message}: ${code.split('\n')[lineNum - 1]}`);
+      throw new WaferError('NO_DEVICE', `shader "${label}" does not compile on this GPU: ${[error, ...lines].join('; ')}`, {
+        hint: "use backend: 'wasm', and report it",
+      });
+    }
+  }
+
+  /** Shared by all dispatches with as many buffers. */
+  layout({ reads, writes }: GpuDispatch): GPUBindGroupLayout {
+    const key = `${reads.length} ${writes.length}`;
+    let layout = this.layouts.get(key);
+    if (!layout) {
+      const types: GPUBufferBindingType[] = [
+        'uniform',
+        ...reads.map(() => 'read-only-storage' as const),
+        ...writes.map(() => 'storage' as const),
+      ];
+      const entries = types.map((type, binding) => ({ binding, visibility: GPUShaderStage.COMPUTE, buffer: { type } }));
+      layout = this.device.createBindGroupLayout({ entries });
+      this.layouts.set(key, layout);
+    }
+    return layout;
+  }
+
+  /** Runs `make`, which makes buffers and the like. Throws MEMORY where the GPU has none left; another error is a bug. */
+  async checked<T>(make: () => T): Promise<T> {
+    const { device } = this;
+    device.pushErrorScope('out-of-memory');
+    device.pushErrorScope('validation');
+    const made = make();
+    const [invalid, memory] = await Promise.all([device.popErrorScope(), device.popErrorScope()]);
+    if (memory) throw new WaferError('MEMORY', `the GPU has no memory left (${memory.message})`);
+    if (invalid) throw new Error(`wafer bug: ${invalid.message}`);
+    return made;
+  }
+
+  /** Throws the first error that came since the last time. */
+  takeError(): void {
+    const { error } = this;
+    this.error = undefined;
+    if (error instanceof GPUOutOfMemoryError) throw new WaferError('MEMORY', `the GPU has no memory left (${error.message})`);
+    if (error) throw new Error(`wafer bug: ${error.message}`);
+  }
+
+  /** The page's own device is left as it is. */
+  dispose(): void {
+    if (this.isOurs) this.device.destroy();
+  }
+}

@@ -1,0 +1,35 @@
+/** The part of ops.test.ts that runs in the page: every case on this browser's GPU. */
+import { WaferError } from '../../src/core/errors';
+import { GpuDevice } from '../../src/runtime/webgpu/device';
+import { GpuSession } from '../../src/runtime/webgpu/session';
+import { allCases, buildCase, mismatch } from '../support/cases';
+
+export interface GpuPageResult {
+  /** Of the GPU. */
+  description: string;
+  /** What is wrong, by the case's address; empty text where nothing is. */
+  results: Record<string, string>;
+}
+
+async function runCases(featureLevel: 'core' | 'compatibility', pattern = ''): Promise<GpuPageResult> {
+  const own = await GpuDevice.create({ featureLevel });
+  // One that sessions do not end.
+  const gpu = await GpuDevice.create({ device: own.device });
+  const results: Record<string, string> = {};
+  for (const c of allCases().filter(({ address }) => address.includes(pattern)))
+    try {
+      const built = buildCase(c);
+      const session = new GpuSession(built.graph, gpu, () => Promise.resolve(gpu));
+      let wrong = mismatch(built, c.offline, await session.run(built.inputs));
+      // Buffers hold the first run's values now.
+      wrong ??= mismatch(built, c.offline, await session.run(built.inputs));
+      results[c.address] = wrong ?? '';
+      session.dispose();
+    } catch (error) {
+      results[c.address] = error instanceof WaferError ? `${error.code}: ${error.message}` : String((error as Error).stack);
+    }
+  own.dispose();
+  return { description: own.name, results };
+}
+
+Object.assign(globalThis, { runCases });
