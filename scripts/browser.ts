@@ -78,6 +78,17 @@ export const gpuFlags = (level: 'core' | 'compatibility'): string[] => [
   `--use-webgpu-adapter=${level === 'core' ? 'swiftshader' : 'opengles'}`,
 ];
 
+/** A browser with this machine's GPU, or with a software one where there is none. */
+export async function launchWithGpu(report: Report = onStderr): Promise<Browser> {
+  const browser = await launchBrowser({ args: ['--enable-unsafe-webgpu'], report });
+  const page = await browser.newPage();
+  await page.goto('chrome://version');
+  if (await page.evaluate(async () => Boolean(await navigator.gpu?.requestAdapter()))) return browser;
+  await browser.close();
+  report('No GPU on this machine: a software one is used.');
+  return launchBrowser({ args: gpuFlags('core'), report });
+}
+
 const commands = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'chrome', 'microsoft-edge'];
 
 function usualPlaces(): string[] {

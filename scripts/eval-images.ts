@@ -8,7 +8,6 @@ import { Command } from 'commander';
 import { nonNegative, readBytes } from '../src/cli/files';
 import { type ImageFlags, imageOptions, imageProcessing } from '../src/cli/images';
 import { print, printJson, printTable } from '../src/cli/terminal';
-import { isStatic } from '../src/core/dim';
 import { WaferError } from '../src/core/errors';
 import type { ImageProcessing } from '../src/format/model';
 import { readWafer } from '../src/format/reader';
@@ -17,7 +16,7 @@ import { compare } from '../src/packer/evaluate/compare';
 import { type Sample, wasmEngine } from '../src/packer/evaluate/engine';
 import { loadSource } from '../src/packer/evaluate/source';
 import { pack } from '../src/packer/pack';
-import { imageTensor, type Pixels } from '../src/runtime/image';
+import { imageTensor, inputSize, type Pixels } from '../src/runtime/image';
 import { binaries } from '../src/runtime/wasm/binaries';
 import { random } from '../test/support/random';
 import { runCommand } from './command';
@@ -126,10 +125,8 @@ const forms = <T>(of: (form: Form) => T): Record<Form, T> => ({ onnx: of('onnx')
 /** Images take the size that the input has, or keep their own where it is free. */
 function sampleOf(pixels: Pixels, inputs: readonly Value[], processing: ImageProcessing): Sample {
   const { shape } = inputs.find((x) => x.name === processing.input)!.type;
-  const [height, width] = (processing.layout === 'nchw' ? shape.slice(2) : shape.slice(1, 3)).map((d) =>
-    isStatic(d) ? d : SIDE,
-  );
-  const { data, shape: given } = imageTensor(pixels, height!, width!, processing);
+  const size = inputSize(shape, processing, { height: SIDE, width: SIDE });
+  const { data, shape: given } = imageTensor({ image: pixels, ...size, processing });
   return { [processing.input]: { data, shape: [...given] } };
 }
 

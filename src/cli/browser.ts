@@ -30,14 +30,14 @@ interface Options {
 /** Throws NOT_FOUND when there is no browser, or no bundle beside this script. */
 export async function benchInBrowser(file: Uint8Array, sample: Sample, { device, threads, runs }: Options): Promise<Times> {
   await optionalPackage('puppeteer-core', 'bench in a browser');
-  const { launchBrowser } = await import('../../scripts/browser');
+  const { launchBrowser, launchWithGpu } = await import('../../scripts/browser');
   const server = await serve(file);
-  const browser = await launchBrowser();
+  const browser = await (device === 'webgpu' ? launchWithGpu() : launchBrowser());
   try {
     const page = await browser.newPage();
     await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
     const inputs = Object.entries(sample).map(([name, { data, shape }]) => ({ name, shape, dtype: dtypeOf(data) }));
-    const result = await page.evaluate(timeInPage, inputs, { device, threads }, runs);
+    const result = await page.evaluate(timeInPage, inputs, { backend: device, threads }, runs);
     if ('error' in result) throw WaferError.fromJSON(result.error as ReturnType<WaferError['toJSON']>);
     return { ...result, device: `${result.device} in ${await browser.version()}` };
   } finally {
@@ -72,7 +72,7 @@ async function serve(file: Uint8Array): Promise<ReturnType<typeof createServer>>
 /** Runs in the page, so it names nothing outside itself. */
 async function timeInPage(
   specs: { name: string; shape: readonly number[]; dtype: string }[],
-  options: { device: Options['device']; threads: number },
+  options: { backend: Options['device']; threads: number },
   runs: number,
 ): Promise<Times | { error: unknown }> {
   const { wafer } = globalThis as unknown as { wafer: { load: typeof load } };

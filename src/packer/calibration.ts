@@ -10,7 +10,7 @@ import { located, nearest, WaferError } from '../core/errors';
 import { elements, shapeText, typeText } from '../core/shape';
 import type { ImageProcessing } from '../format/model';
 import type { Value } from '../graph/ir';
-import { imageTensor } from '../runtime/image';
+import { imageTensor, inputSize } from '../runtime/image';
 import type { TensorInput } from '../runtime/session';
 import type { Sample } from './evaluate/engine';
 import { decodeImage, IMAGE_NAMES } from './image';
@@ -96,17 +96,9 @@ export async function readImageSample(
   if (!input || inputs.length !== 1)
     throw new WaferError('ARGUMENT', `an image gives input "${images.input}" alone, the model takes ${namesText(inputs)}`);
   const decoded = await decodeImage(bytes, name);
-  const { shape } = input.type;
-  const [height, width] = images.layout === 'nchw' ? [shape[2], shape[3]] : [shape[1], shape[2]];
-  const size = (d: typeof height, free: number) => (d !== undefined && isStatic(d) ? d : free);
-  const sample = {
-    [input.name]: imageTensor(
-      decoded,
-      size(height, imageSize?.[1] ?? decoded.height),
-      size(width, imageSize?.[0] ?? decoded.width),
-      images,
-    ),
-  };
+  const free = { height: imageSize?.[1] ?? decoded.height, width: imageSize?.[0] ?? decoded.width };
+  const size = inputSize(input.type.shape, images, free);
+  const sample = { [input.name]: imageTensor({ image: decoded, ...size, processing: images }) };
   checkSample(sample, inputs);
   return sample;
 }

@@ -1,6 +1,7 @@
 /** What this browser and page can do for a model. */
 import { autoThreads, canShareMemory } from './wasm/pool';
 import { probeDot } from './wasm/probe';
+import { hasWebgpu } from './webgpu/device';
 
 export interface Capabilities {
   /** Whether WASM may be compiled in this thread, and why not. */
@@ -14,7 +15,7 @@ export interface Capabilities {
   sharedMemory: boolean;
   /** How many threads models may use by default. */
   threads: number;
-  /** Whether the browser has WebGPU. No device of this version uses it. */
+  /** Whether the browser has WebGPU; whether it finds a GPU too, `load` and `explain()` tell. */
   webgpu: boolean;
 }
 
@@ -27,7 +28,7 @@ export function capabilities(): Capabilities {
   const sharedMemory = canShareMemory();
   const rest = {
     ...{ worker, sharedMemory, threads: worker && sharedMemory ? autoThreads() : 1 },
-    webgpu: typeof navigator === 'object' && 'gpu' in navigator,
+    webgpu: hasWebgpu(),
   };
   try {
     new WebAssembly.Module(EMPTY);

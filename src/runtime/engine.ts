@@ -2,6 +2,7 @@
  * A loaded model in the thread that computes: reads the file, takes a device, turns what a page passes into tensors.
  * The page's own thread and the worker run this same class.
  */
+import { crc32 } from '../core/crc';
 import { dimText, isStatic } from '../core/dim';
 import type { DType, TypedArray } from '../core/dtype';
 import { WaferError } from '../core/errors';
@@ -9,12 +10,16 @@ import { isStaticShape, type Quant, type StaticShape, shapeText } from '../core/
 import { checkGolden, F32_TOLERANCE } from '../format/golden';
 import type { ImageProcessing, Postprocessing, Provenance, WaferModel } from '../format/model';
 import { WaferReader } from '../format/reader';
-import { releaseConstants, type Value } from '../graph/ir';
+import { type Graph, releaseConstants, type Value } from '../graph/ir';
+import { type BackendOptions, Backends } from './backends';
 import { runGolden } from './golden';
-import { imageTensor, isPixels, type Pixels } from './image';
+import { type Framing, type ImageRequest, inputSize, isPixels, type Pixels } from './image';
+import { isDrawable, type Picture, sizeOfDrawable } from './pixels';
 import { type Explanation, type MemoryUse, type NodeProfile, Session, type TensorData, type TensorInput } from './session';
 import { type Binaries, WasmDevice } from './wasm/device';
 import { type Spawn, threadLimit } from './wasm/pool';
+import { GpuDevice, hasWebgpu } from './webgpu/device';
+import { type GpuInputs, GpuSession, type GpuTensor, type GpuTensorData } from './webgpu/session';
 
 /** An input or output as the model declares it. Free dimensions are text: `"N"`, `"8*W"`. */
 export interface TensorSpec {
@@ -43,15 +48,26 @@ export interface Description {
   info: ModelInfo;
 }
 
+/** What of a picture is seen, and how large where the input's sides are free (default: as large as the picture). */
+export interface FramedPicture extends Framing {
+  image: Picture;
+  height?: number;
+  width?: number;
+}
+
 /** A bare array takes the model's own shape, which must have no free dimensions. */
-export type EngineInput = TensorInput | TypedArray | Pixels;
+export type EngineInput = TensorInput | TypedArray | Picture | FramedPicture | GpuTensor;
 export type EngineInputs = Readonly<Record<string, EngineInput>>;
 
 export interface EngineOptions {
-  /** Whether the file's golden runs are repeated on this device before the model is used. Default `off`. */
+  /** Whether the file's golden runs are repeated on this device before the model is used. Default: on a GPU, but not on WASM. */
   verify?: 'off' | 'first-run';
   /** As `load` takes it. Default 1. */
   threads?: number | 'auto';
+  /** As `load` takes it. Default `wasm`. */
+  backend?: 'auto' | 'wasm' | 'webgpu';
+  /** A device of the page's own. */
+  device?: GPUDevice | undefined;
 }
 
 export interface ProfileOptions {
@@ -59,31 +75,42 @@ export interface ProfileOptions {
   runs?: number;
 }
 
+/** Why WASM computes, by how it came to. */
+const WHY = {
+  wasm: 'wasm was asked for',
+  'no WebGPU': 'this browser has no WebGPU, or not on this page',
+  auto: undefined,
+} as const;
+
 export class Engine {
   readonly description: Description;
 
   private constructor(
     bytes: number,
     private readonly model: WaferModel,
-    private readonly session: Session,
+    private readonly backends: Backends,
   ) {
     this.description = describe(bytes, model);
   }
 
   /**
-   * Opens a file that arrives in chunks, which are not to be changed afterwards. A model without free dimensions is planned and
-   * its weights are packed while they arrive; then the file is let go. Throws BAD_FILE, NO_DEVICE, CSP, MEMORY, what `chunks`
+   * Opens a file that arrives in chunks, which are not to be changed afterwards. On WASM, a model without free dimensions is planned
+   * and its weights are packed while they arrive; then the file is let go. Throws BAD_FILE, NO_DEVICE, CSP, MEMORY, what `chunks`
    * throws, and MISMATCH when a golden run gives other results on this device. `spawn` starts further threads, where this one may
    * wait for them.
    */
   static async open(
     chunks: AsyncIterable<Uint8Array>,
     binaries: Binaries,
-    { verify = 'off', threads = 1 }: EngineOptions = {},
+    { verify, threads = 1, backend = 'wasm', device }: EngineOptions = {},
     spawn?: Spawn,
   ): Promise<Engine> {
-    const device = await WasmDevice.create(binaries, undefined, { limit: threadLimit(threads, spawn) });
-    const reader = new WaferReader(device.crc32.bind(device));
+    const onWasm = () => WasmDevice.create(binaries, undefined, { limit: threadLimit(threads, spawn) });
+    // Found while the file arrives.
+    const gpu = backend === 'webgpu' ? GpuDevice.create({ device }) : undefined;
+    gpu?.catch(() => {});
+    const wasm = gpu ? undefined : await onWasm();
+    const reader = new WaferReader(wasm ? wasm.crc32.bind(wasm) : crc32);
     const arriving = chunks[Symbol.asyncIterator]();
     let bytes = 0;
     const arrive = async (): Promise<boolean> => {
@@ -97,54 +124,72 @@ export class Engine {
     };
     while (!reader.model) await arrive();
     const { model } = reader;
-    const session = new Session(model.graph, device);
-    const shapes = model.graph.inputs.map(({ name, type }) => [name, type.shape] as const);
-    const isFixed = shapes.every((entry): entry is [string, StaticShape] => isStaticShape(entry[1]));
-    if (isFixed)
-      for (const { inputs } of session.prepare(Object.fromEntries(shapes)))
-        while (!inputs.every((x) => !x || reader.has(x))) await arrive();
+    const { graph, goldens } = model;
+    const fixed = fixedShapes(graph);
+    const session = wasm && new Session(graph, wasm);
+    if (session && fixed)
+      for (const { inputs } of session.prepare(fixed)) while (!inputs.every((x) => !x || reader.has(x))) await arrive();
     while (await arrive());
-    if (isFixed) releaseConstants(model.graph);
+    const options: BackendOptions = {
+      ...{ graph, goldens, isVerified: verify !== 'off' },
+      wasm: async () => new Session(graph, await onWasm()),
+      webgpu: async () => prepared(graph, (await gpu) ?? (await GpuDevice.create({ device })), fixed),
+      release: () => fixed && releaseConstants(graph),
+    };
+    if (!session) return new Engine(bytes, model, await Backends.webgpu(options));
+    const choice = backend === 'auto' && hasWebgpu() ? 'auto' : backend === 'auto' ? 'no WebGPU' : 'wasm';
+    if (choice !== 'auto') options.release();
     // Integers are exact; f32 may have been summed in another order by the version that packed the file.
-    if (verify === 'first-run')
-      for (const golden of model.goldens) checkGolden(golden, runGolden(session, golden), F32_TOLERANCE);
-    return new Engine(bytes, model, session);
+    if (verify === 'first-run') for (const golden of goldens) checkGolden(golden, runGolden(session, golden), F32_TOLERANCE);
+    return new Engine(bytes, model, Backends.wasm(options, session, WHY[choice]));
   }
 
-  run(inputs: EngineInputs): Record<string, TensorData> {
-    return this.session.run(this.tensors(inputs));
+  /** Whether pictures are best left what they are: a GPU reads them. */
+  get readsPictures(): boolean {
+    return this.backends.readsPictures;
   }
 
-  profile(inputs: EngineInputs, options: ProfileOptions = {}): NodeProfile[] {
-    return this.session.profile(this.tensors(inputs), options);
+  run(inputs: EngineInputs): Promise<Record<string, TensorData>> {
+    return this.backends.run(this.sessionInputs(inputs));
+  }
+
+  /** As `run`, with outputs in buffers of the GPU. Rejects with ARGUMENT where there is none. */
+  runToBuffers(inputs: EngineInputs): Promise<Record<string, GpuTensorData>> {
+    return this.backends.runToBuffers(this.sessionInputs(inputs));
+  }
+
+  profile(inputs: EngineInputs, options: ProfileOptions = {}): Promise<NodeProfile[]> {
+    return this.backends.profile(this.sessionInputs(inputs), options);
   }
 
   explain(): Explanation {
-    return this.session.explain();
+    return this.backends.explain();
   }
 
   memory(): MemoryUse {
-    return this.session.memory();
+    return this.backends.memory();
   }
 
   dispose(): void {
-    this.session.dispose();
+    this.backends.dispose();
   }
 
-  private tensors(inputs: EngineInputs): Record<string, TensorInput> {
+  private sessionInputs(inputs: EngineInputs): GpuInputs {
     const declared = new Map(this.model.graph.inputs.map((x) => [x.name, x]));
-    const tensors: Record<string, TensorInput> = {};
+    const tensors: Record<string, GpuInputs[string]> = {};
     for (const [name, given] of Object.entries(inputs)) {
       const value = declared.get(name);
       // The session says what is wrong with names and with values that are no tensors.
       if (!value || typeof given !== 'object' || given === null) tensors[name] = given as TensorInput;
       else if (ArrayBuffer.isView(given)) tensors[name] = { data: given, shape: declaredShape(value) };
-      else tensors[name] = isPixels(given) ? this.fromPixels(given, value) : given;
+      else if ('image' in given) tensors[name] = this.request(given, value);
+      else if (isPixels(given) || isDrawable(given)) tensors[name] = this.request({ image: given }, value);
+      else tensors[name] = given;
     }
     return tensors;
   }
 
-  private fromPixels(image: Pixels, { name, type }: Value): TensorInput {
+  private request({ image, height, width, ...framing }: FramedPicture, { name, type }: Value): ImageRequest<Picture> {
     const processing = this.model.images?.find((i) => i.input === name);
     if (!processing)
       throw new WaferError(
@@ -154,19 +199,39 @@ export class Engine {
           hint: 'pass { data, shape }, or pack the model with its image processing',
         },
       );
-    const sides = [image.width, image.height].every((n) => Number.isSafeInteger(n) && n > 0);
-    if (!sides || image.data.length !== image.width * image.height * 4)
-      throw new WaferError(
-        'SHAPE',
-        `an image of ${image.width} x ${image.height} needs RGBA pixels, got ${image.data.length} bytes`,
-      );
-    const [h, w] = processing.layout === 'nhwc' ? [1, 2] : [2, 3];
-    const side = (axis: number, own: number) => {
-      const dim = type.shape[axis];
-      return dim !== undefined && isStatic(dim) ? dim : own;
-    };
-    return imageTensor(image, side(h!, image.height), side(w!, image.width), processing);
+    const own = isPixels(image) ? checkedPixels(image) : sizeOfDrawable(image);
+    const size = inputSize(type.shape, processing, { height: height ?? own.height, width: width ?? own.width });
+    for (const [what, n] of Object.entries({ ...size, columns: framing.columns ?? size.width }))
+      if (!(Number.isSafeInteger(n) && n > 0))
+        throw new WaferError('ARGUMENT', `${what} of input "${name}" must be a positive integer, got ${n}`);
+    return { image, ...size, ...framing, processing };
   }
+}
+
+/** Shapes of the inputs by name, where none has free dimensions. */
+function fixedShapes({ inputs }: Graph): Record<string, StaticShape> | undefined {
+  const shapes = inputs.map(({ name, type }) => [name, type.shape] as const);
+  const isFixed = shapes.every((entry): entry is [string, StaticShape] => isStaticShape(entry[1]));
+  return isFixed ? Object.fromEntries(shapes) : undefined;
+}
+
+/** A session on `gpu`, with all that runs of these shapes need. */
+async function prepared(graph: Graph, gpu: GpuDevice, shapes: Record<string, StaticShape> | undefined): Promise<GpuSession> {
+  const session = new GpuSession(graph, gpu, () => GpuDevice.create());
+  try {
+    if (shapes) await session.prepare(shapes);
+    return session;
+  } catch (error) {
+    session.dispose();
+    throw error;
+  }
+}
+
+/** Throws SHAPE. */
+function checkedPixels({ data, width, height }: Pixels): Pixels {
+  const sides = [width, height].every((n) => Number.isSafeInteger(n) && n > 0);
+  if (sides && data.length === width * height * 4) return { data, width, height };
+  throw new WaferError('SHAPE', `an image of ${width} x ${height} needs RGBA pixels, got ${data.length} bytes`);
 }
 
 function declaredShape({ name, type }: Value): readonly number[] {

@@ -2,7 +2,7 @@
 import { evaluateShape } from '../core/shape';
 import { goldenInputs, type Inputs, type NamedTensor } from '../format/golden';
 import type { Golden } from '../format/model';
-import type { Session, TensorInput } from './session';
+import type { Session, TensorData, TensorInput } from './session';
 
 /** The inputs of a golden run as a session takes them. */
 export function goldenSample(graph: Inputs, golden: Pick<Golden, 'seed' | 'bindings'>): Record<string, TensorInput> {
@@ -13,6 +13,10 @@ export function goldenSample(graph: Inputs, golden: Pick<Golden, 'seed' | 'bindi
   );
 }
 
+/** Outputs of a session as golden runs are compared with them. */
+export const namedOutputs = (outputs: Readonly<Record<string, TensorData>>): NamedTensor[] =>
+  Object.entries(outputs).map(([name, tensor]) => ({ name, ...tensor }));
+
 /** What `session` makes of the inputs of a golden run. */
 export const runGolden = (session: Session, golden: Pick<Golden, 'seed' | 'bindings'>): NamedTensor[] =>
-  Object.entries(session.run(goldenSample(session.graph, golden))).map(([name, tensor]) => ({ name, ...tensor }));
+  namedOutputs(session.run(goldenSample(session.graph, golden)));

@@ -22,14 +22,22 @@ export interface LoadOptions {
    * strict content security policy needs, and fails where that cannot be done. False uses the page's own thread.
    */
   worker?: boolean | string | URL;
-  /** Default `auto`, which is `wasm` so far. */
-  device?: 'auto' | 'wasm' | 'webgpu';
+  /**
+   * What computes. Default `auto`: WASM from the first run on, and the GPU once it was measured to be faster; `explain()` says why.
+   * `webgpu` rejects with NO_DEVICE where there is none, and goes over to WASM only when the GPU is lost for good.
+   */
+  backend?: EngineOptions['backend'];
+  /** A WebGPU device of the page's own, with which inputs and outputs can be its buffers. The model then runs in the page's thread. */
+  device?: GPUDevice;
   /**
    * How many threads compute. Default `auto`: as many as there are processors, at most 4, and 1 where threads are not to
    * be had: they need a cross-origin isolated page and a worker. `explain()` says how many there are, and why.
    */
   threads?: number | 'auto';
-  /** Whether the file's golden runs are repeated on this device first; MISMATCH when the results differ. Default `off`. */
+  /**
+   * Whether the file's golden runs are repeated on this device first; MISMATCH when the results differ. Default: on a GPU, before its
+   * first answer, and not on WASM.
+   */
   verify?: EngineOptions['verify'];
   onProgress?: (progress: Progress) => void;
   /** Ends loading; `load` then rejects with the signal's reason. */
@@ -45,7 +53,8 @@ declare const WAFER_WORKER_SCRIPT: string | undefined;
  */
 export async function load(source: Source, options: LoadOptions = {}): Promise<Model> {
   checkOptions(options);
-  const { signal, onProgress, worker = true, verify = 'off', threads = 'auto' } = options;
+  const { signal, onProgress, verify, threads = 'auto', backend = 'auto', device } = options;
+  const { worker = !device } = options;
   if (signal?.aborted) throw signal.reason;
   const stop = new AbortController();
   let remote: RemoteEngine | undefined;
@@ -68,10 +77,11 @@ export async function load(source: Source, options: LoadOptions = {}): Promise<M
       (error) => chunks.close({ error }),
     );
   try {
-    const started = await start(worker, { verify, threads });
+    const engineOptions: EngineOptions = { ...(verify && { verify }), threads, backend };
+    const started = await start(worker, engineOptions);
     remote = started.remote;
     if (remote) return new Model(remote, await opened(remote, chunks), started.thread);
-    const engine = await Engine.open(chunks, binaries(), { verify, threads });
+    const engine = await Engine.open(chunks, binaries(), { ...engineOptions, device });
     return new Model(engine, engine.description, started.thread);
   } catch (error) {
     abort();
@@ -94,6 +104,7 @@ async function opened(remote: RemoteEngine, chunks: AsyncIterable<Uint8Array<Arr
 
 const OPTIONS: readonly string[] = [
   'worker',
+  'backend',
   'device',
   'threads',
   'verify',
@@ -112,10 +123,17 @@ function checkOptions(options: LoadOptions): void {
     const hint = near ? `did you mean "${near}"?` : `options are ${OPTIONS.join(', ')}`;
     throw new WaferError('ARGUMENT', `there is no option "${unknown}"`, { hint });
   }
-  const { device = 'auto', threads = 'auto', verify = 'off' } = options;
-  if (device === 'webgpu')
-    throw new WaferError('NO_DEVICE', 'this version has no WebGPU device', { hint: "use device: 'auto' or 'wasm'" });
-  if (device !== 'auto' && device !== 'wasm') throw new WaferError('ARGUMENT', `no device "${device}": auto, wasm or webgpu`);
+  const { backend = 'auto', device, threads = 'auto', verify = 'off', worker = false } = options;
+  if (backend !== 'auto' && backend !== 'wasm' && backend !== 'webgpu')
+    throw new WaferError('ARGUMENT', `no backend ${JSON.stringify(backend)}: auto, wasm or webgpu`);
+  if (device !== undefined && (typeof device !== 'object' || typeof device.createBuffer !== 'function'))
+    throw new WaferError('ARGUMENT', `device is a GPUDevice, got ${JSON.stringify(device)}`, {
+      hint: "what computes is chosen by backend: 'auto', 'wasm' or 'webgpu'",
+    });
+  if (device && worker !== false)
+    throw new WaferError('ARGUMENT', 'a device of the page cannot be used in a worker', {
+      hint: 'pass { device, worker: false }',
+    });
   if (verify !== 'off' && verify !== 'first-run') throw new WaferError('ARGUMENT', `verify is off or first-run, got "${verify}"`);
   if (threads !== 'auto' && !(Number.isInteger(threads) && threads >= 1))
     throw new WaferError('ARGUMENT', `threads must be "auto" or a positive integer, got ${JSON.stringify(threads)}`);

@@ -1,10 +1,11 @@
 /** A loaded model as a page holds it, wherever it runs. */
 import { WaferError } from '../core/errors';
 import type { Description, Engine, EngineInput, EngineInputs, ModelInfo, ProfileOptions, TensorSpec } from './engine';
-import { isPixels, type Pixels } from './image';
-import { type Picture, pixelsOf } from './pixels';
+import { isPixels } from './image';
+import { isDrawable } from './pixels';
 import type { Explanation, MemoryUse, NodeProfile } from './session';
 import type { Tensor } from './tensor';
+import type { GpuTensorData } from './webgpu/session';
 import type { RemoteEngine } from './worker/remote';
 
 /** Where a model runs, and why there. */
@@ -14,10 +15,16 @@ export interface Thread {
 }
 
 /**
- * One input: a tensor (its `dtype` may be left out, the array has it), a typed array in the model's own shape, or a
- * picture where the file says how pictures are read (`TensorSpec.image`).
+ * One input: a tensor (its `dtype` may be left out, the array has it), a typed array in the model's own shape, a picture where the
+ * file says how pictures are read (`TensorSpec.image`), bare or as `{ image, quad, … }` to show a part of it, or on the page's own
+ * GPU device `{ buffer, shape }`.
  */
-export type Input = Exclude<EngineInput, Pixels> | Picture;
+export type Input = EngineInput;
+
+export interface RunOptions {
+  /** `buffers` leaves the outputs on the GPU, in buffers of the device that `load` was given. Default `arrays`. */
+  outputs?: 'arrays' | 'buffers';
+}
 
 export class Model {
   readonly inputs: readonly TensorSpec[];
@@ -42,8 +49,19 @@ export class Model {
    * Computes the outputs, by name. A model with one input takes it bare as well. Inputs are copied, never handed over.
    * Rejects with ARGUMENT, DTYPE, SHAPE, MEMORY, DISPOSED.
    */
-  async run(inputs: Readonly<Record<string, Input>> | Input): Promise<Record<string, Tensor>> {
-    return this.engine.run(this.named(inputs));
+  async run(inputs: Readonly<Record<string, Input>> | Input, options?: { outputs?: 'arrays' }): Promise<Record<string, Tensor>>;
+  async run(
+    inputs: Readonly<Record<string, Input>> | Input,
+    options: { outputs: 'buffers' },
+  ): Promise<Record<string, GpuTensorData>>;
+  async run(
+    inputs: Readonly<Record<string, Input>> | Input,
+    options: RunOptions = {},
+  ): Promise<Record<string, Tensor | GpuTensorData>> {
+    const { outputs = 'arrays' } = options ?? {};
+    if (outputs === 'arrays') return this.engine.run(this.named(inputs));
+    if (outputs !== 'buffers') throw new WaferError('ARGUMENT', `outputs are arrays or buffers, got ${JSON.stringify(outputs)}`);
+    return this.engine.runToBuffers(this.named(inputs));
   }
 
   /** Milliseconds of each node: the least of several runs. */
@@ -84,7 +102,7 @@ export class Model {
   }
 }
 
-/** What the engine takes, when `x` is one input by itself: plain data that can be sent to a worker. */
+/** `x`, when it is one input by itself, without what the page may have put on it besides. */
 function engineInput(x: unknown): EngineInput | undefined {
   if (typeof x !== 'object' || x === null) return undefined;
   if (ArrayBuffer.isView(x)) return x as EngineInput;
@@ -93,5 +111,8 @@ function engineInput(x: unknown): EngineInput | undefined {
     const { data, shape } = x as Tensor;
     return { data, shape };
   }
-  return pixelsOf(x);
+  if ('buffer' in x && 'shape' in x) return x as EngineInput;
+  if ('image' in x && typeof x.image === 'object' && x.image && (isPixels(x.image) || isDrawable(x.image)))
+    return x as EngineInput;
+  return isDrawable(x) ? x : undefined;
 }

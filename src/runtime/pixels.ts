@@ -2,20 +2,29 @@
 import { WaferError } from '../core/errors';
 import { isPixels, type Pixels } from './image';
 
-/** Whatever a 2D canvas can draw, or pixels as they are. */
-export type Picture = Pixels | Exclude<CanvasImageSource, SVGImageElement>;
+/** Whatever a 2D canvas can draw. */
+export type Drawable = Exclude<CanvasImageSource, SVGImageElement>;
 
-/** Undefined for what is no picture. Throws ARGUMENT for one that is empty or may not be read. */
-export function pixelsOf(x: unknown): Pixels | undefined {
-  if (typeof x !== 'object' || x === null) return undefined;
-  if (isPixels(x)) return { data: x.data, width: x.width, height: x.height };
-  const size = drawnSize(x);
-  if (!size) return undefined;
-  const [width, height] = size;
+/** That, or pixels as they are. */
+export type Picture = Pixels | Drawable;
+
+/** Whether it is something that a canvas can draw. */
+export const isDrawable = (x: object): x is Drawable => drawnSize(x) !== undefined;
+
+/** Throws ARGUMENT for one that is empty. */
+export function sizeOfDrawable(x: Drawable): { width: number; height: number } {
+  const [width, height] = drawnSize(x) ?? [0, 0];
   if (!width || !height) throw new WaferError('ARGUMENT', 'the picture is empty', { hint: 'wait until it has loaded' });
+  return { width, height };
+}
+
+/** Throws ARGUMENT for a picture that is empty or may not be read. */
+export function pixelsOf(x: Picture): Pixels {
+  if (isPixels(x)) return { data: x.data, width: x.width, height: x.height };
+  const { width, height } = sizeOfDrawable(x);
   const context = canvas(width, height).getContext('2d', { willReadFrequently: true }) as CanvasRenderingContext2D;
   try {
-    context.drawImage(x as CanvasImageSource, 0, 0, width, height);
+    context.drawImage(x, 0, 0, width, height);
     return context.getImageData(0, 0, width, height);
   } catch (error) {
     throw new WaferError('ARGUMENT', `the picture cannot be read (${error})`, {

@@ -5,7 +5,7 @@
 import { DTYPES, type DType, dtypeOf, type TypedArray } from '../core/dtype';
 import { invariant, located, nearest, WaferError } from '../core/errors';
 import { checkShape, elements, type StaticShape, type StaticType, shapeText, type TensorType } from '../core/shape';
-import { type Graph, type Node, nodeText } from '../graph/ir';
+import { type Graph, type Node, nodeText, type Value } from '../graph/ir';
 import { align } from './arena';
 import { bindShapes } from './bind';
 import type { Device, Kernel, SharedCalls } from './device';
@@ -49,10 +49,12 @@ export interface NodeProfile {
 }
 
 export interface Explanation {
+  /** What computes: `wasm` or `webgpu`. */
   device: string;
+  /** The WASM build, or the GPU's name. */
   build: string;
   dot: string;
-  /** Why this build and dot. */
+  /** Why this device, build and dot. */
   why: string;
   /** How many threads there are, how many of them the latest plan's runs use, and why. */
   threads: { count: number; used: number; why: string };
@@ -62,7 +64,7 @@ export interface Explanation {
 
 /** Bytes. */
 export interface MemoryUse {
-  /** Linear memory as it is now. */
+  /** Linear memory as it is now, and buffers on the GPU. */
   total: number;
   /** Constants in the layout that kernels want. */
   resident: number;
@@ -382,7 +384,13 @@ function flip(bytes: Uint8Array): void {
 const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 
 /** Names, dtypes and element counts; shapes are checked when a plan is made for them. */
-export function checkInputs(graph: Graph, inputs: Readonly<Record<string, TensorInput>>): void {
+function checkInputs(graph: Graph, inputs: Readonly<Record<string, TensorInput>>): void {
+  checkNames(graph, inputs);
+  for (const value of graph.inputs) checkTensor(value, inputs[value.name]!);
+}
+
+/** Throws ARGUMENT when there is an input that the graph does not have, or one is missing. */
+export function checkNames(graph: Graph, inputs: Readonly<Record<string, unknown>>): void {
   const names = graph.inputs.map((x) => x.name);
   for (const name of Object.keys(inputs))
     if (!names.includes(name)) {
@@ -390,24 +398,26 @@ export function checkInputs(graph: Graph, inputs: Readonly<Record<string, Tensor
       const hint = near ? `did you mean "${near}"?` : `inputs are ${names.map((n) => `"${n}"`).join(', ')}`;
       throw new WaferError('ARGUMENT', `the model has no input "${name}"`, { hint });
     }
-  for (const { name, type } of graph.inputs) {
-    const given = inputs[name];
-    if (!given) throw new WaferError('ARGUMENT', `input "${name}" ${shapeText(type.shape)} is missing`);
-    if (!ArrayBuffer.isView(given.data) || !Array.isArray(given.shape))
-      throw new WaferError('ARGUMENT', `input "${name}" must be { data: TypedArray, shape: number[] }`, {
-        hint: `pass { data: new ${DTYPES[type.dtype].array.name}(…), shape: ${shapeText(type.shape)} }`,
-      });
-    located({ node: `input "${name}"` }, () => checkShape(given.shape));
-    const dtype = located({ node: `input "${name}"` }, () => dtypeOf(given.data));
-    if (dtype !== type.dtype && !(type.dtype === 'bool' && dtype === 'u8'))
-      throw new WaferError('DTYPE', `input "${name}" must be ${type.dtype}, got ${dtype}`, {
-        hint: `pass a ${DTYPES[type.dtype].array.name}`,
-      });
-    const count = elements(given.shape);
-    if (given.data.length !== count)
-      throw new WaferError(
-        'SHAPE',
-        `input "${name}" has ${given.data.length} elements, its shape ${shapeText(given.shape)} has ${count}`,
-      );
-  }
+  for (const { name, type } of graph.inputs)
+    if (!inputs[name]) throw new WaferError('ARGUMENT', `input "${name}" ${shapeText(type.shape)} is missing`);
+}
+
+/** Throws ARGUMENT, DTYPE, SHAPE for what cannot be the elements of this input. */
+export function checkTensor({ name, type }: Value, given: TensorInput): void {
+  if (!ArrayBuffer.isView(given.data) || !Array.isArray(given.shape))
+    throw new WaferError('ARGUMENT', `input "${name}" must be { data: TypedArray, shape: number[] }`, {
+      hint: `pass { data: new ${DTYPES[type.dtype].array.name}(…), shape: ${shapeText(type.shape)} }`,
+    });
+  located({ node: `input "${name}"` }, () => checkShape(given.shape));
+  const dtype = located({ node: `input "${name}"` }, () => dtypeOf(given.data));
+  if (dtype !== type.dtype && !(type.dtype === 'bool' && dtype === 'u8'))
+    throw new WaferError('DTYPE', `input "${name}" must be ${type.dtype}, got ${dtype}`, {
+      hint: `pass a ${DTYPES[type.dtype].array.name}`,
+    });
+  const count = elements(given.shape);
+  if (given.data.length !== count)
+    throw new WaferError(
+      'SHAPE',
+      `input "${name}" has ${given.data.length} elements, its shape ${shapeText(given.shape)} has ${count}`,
+    );
 }

@@ -349,7 +349,8 @@ test('api/what cannot be loaded', async () => {
     const used = await fetch('/relu.wafer');
     await used.text();
     return [await code('/none.wafer'), await code('/relu.wafer', { worker: '/none.js' }), await code(7),
-      await code('/relu.wafer', { device: 'webgpu' }), await code('/relu.wafer', { threads: 'all' }),
+      await code('/relu.wafer', { backend: 'webgpu' }), await code('/relu.wafer', { threads: 'all' }),
+      await code('/relu.wafer', { backend: 'gpu' }), await code('/relu.wafer', { device: 'webgpu' }),
       await code('/relu.wafer', { threads: 0 }), await code('/relu.wafer', { thread: 1 }), await code('/relu.wafer', null),
       await code('http://['), await code('/broken.wafer'), await code(gone), await code(used), await code('/script'), await code(new Blob([])), await code('/relu.wafer', { signal: aborted.signal })];`,
   );
@@ -358,6 +359,8 @@ test('api/what cannot be loaded', async () => {
     'NOT_FOUND',
     'ARGUMENT',
     'NO_DEVICE',
+    'ARGUMENT',
+    'ARGUMENT',
     'ARGUMENT',
     'ARGUMENT',
     'ARGUMENT',
@@ -615,7 +618,7 @@ const out: Record<string, Tensor> = await model.run({ x: tensor([1, 2], [1, 2]),
 console.log(out.y?.data.length, model.inputs[0]?.shape, (await model.explain()).thread.why);
 await model.dispose().catch((e) => e instanceof WaferError && e.code === 'DISPOSED');
 // @ts-expect-error
-await load('x', { device: 'cuda' });
+await load('x', { backend: 'cuda' });
 // @ts-expect-error
 await model.run({ x: 'text' });
 `;

@@ -56,8 +56,8 @@ test.each([2, symbol('N')])('engine/a file in pieces computes as one that was th
   for (let i = 0; i < 20; i++) {
     const engine = await Engine.open(arriving(piecesOf(file, next)), binaries());
     expect(engine.description.info.bytes).toBe(file.length);
-    expect(engine.run(inputs)).toEqual(wanted);
-    expect(engine.run(inputs)).toEqual(wanted);
+    expect(await engine.run(inputs)).toEqual(wanted);
+    expect(await engine.run(inputs)).toEqual(wanted);
   }
 });
 
@@ -75,7 +75,7 @@ test('engine/plans wait for the elements that they need', async () => {
     expect(isOpen).toBe(false);
   }
   pieces.close();
-  expect((await opening).run(inputs).y!.shape).toEqual([2, 24]);
+  expect((await (await opening).run(inputs)).y!.shape).toEqual([2, 24]);
 });
 
 test('engine/what became resident is let go where all is planned', async () => {

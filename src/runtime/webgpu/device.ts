@@ -6,6 +6,7 @@ import { WaferError } from '../../core/errors';
 import type { GpuDispatch, GpuTraits } from '../../ops/define';
 import { type Flags, specialise } from './specialise';
 import { LIBRARY, SHADERS } from './texts.gen';
+import { COMPUTE_STAGE } from './usage';
 
 export interface GpuOptions {
   /** The page's own device; otherwise one is asked for, and asked for again when it is lost. */
@@ -29,6 +30,9 @@ export const pipelineKey = ({ shader, flags = {} }: Pick<GpuDispatch, 'shader' |
 /** The text that a dispatch's shader is compiled from. */
 export const shaderText = ({ shader, flags }: Pick<GpuDispatch, 'shader' | 'flags'>): string =>
   specialise(shader, SHADERS, LIBRARY, flags as Flags | undefined);
+
+/** Whether there is WebGPU in this thread; a GPU behind it there need not be. */
+export const hasWebgpu = (): boolean => typeof navigator === 'object' && 'gpu' in navigator && !!navigator.gpu;
 
 export class GpuDevice {
   private readonly pipelines = new Map<string, Promise<GPUComputePipeline>>();
@@ -58,14 +62,13 @@ export class GpuDevice {
   /** Throws NO_DEVICE where there is no WebGPU, no adapter, or none that gives a device. */
   static async create({ device, featureLevel }: GpuOptions = {}): Promise<GpuDevice> {
     if (device) return GpuDevice.of(device, device.adapterInfo, false);
-    const gpu = typeof navigator === 'object' ? (navigator as { gpu?: GPU }).gpu : undefined;
-    if (!gpu)
+    if (!hasWebgpu())
       throw new WaferError('NO_DEVICE', 'this browser has no WebGPU, or not on this page', {
         hint: "WebGPU needs a current browser and a secure page (https: or localhost); use backend: 'auto' or 'wasm'",
       });
     const levels = featureLevel ? [featureLevel] : (['core', 'compatibility'] as const);
     for (const level of levels) {
-      const adapter = await gpu.requestAdapter({ featureLevel: level } as GPURequestAdapterOptions);
+      const adapter = await navigator.gpu.requestAdapter({ featureLevel: level } as GPURequestAdapterOptions);
       if (!adapter) continue;
       const requiredFeatures = FEATURES.filter((name) => adapter.features.has(name));
       const requiredLimits = Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]]));
@@ -93,9 +96,15 @@ export class GpuDevice {
   /** The pipeline of a dispatch. Rejects when the shader does not compile here. */
   pipeline(dispatch: GpuDispatch): Promise<GPUComputePipeline> {
     const key = pipelineKey(dispatch);
+    return this.pipelineOnce(key, () => this.compiled(dispatch, key));
+  }
+
+  /** The pipeline of this key, which `make` compiles the first time. */
+  pipelineOnce(key: string, make: () => Promise<GPUComputePipeline>): Promise<GPUComputePipeline> {
     let pipeline = this.pipelines.get(key);
     if (!pipeline) {
-      pipeline = this.compiled(dispatch, key);
+      pipeline = make();
+      // Whoever needs it hears of it; nobody may have come so far.
       pipeline.catch(() => {});
       this.pipelines.set(key, pipeline);
     }
@@ -129,7 +138,7 @@ export class GpuDevice {
         ...reads.map(() => 'read-only-storage' as const),
         ...writes.map(() => 'storage' as const),
       ];
-      const entries = types.map((type, binding) => ({ binding, visibility: GPUShaderStage.COMPUTE, buffer: { type } }));
+      const entries = types.map((type, binding) => ({ binding, visibility: COMPUTE_STAGE, buffer: { type } }));
       layout = this.device.createBindGroupLayout({ entries });
       this.layouts.set(key, layout);
     }

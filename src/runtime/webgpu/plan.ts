@@ -9,7 +9,7 @@ import type { TypedArray } from '../../core/dtype';
 import { invariant, located, WaferError } from '../../core/errors';
 import type { StaticType } from '../../core/shape';
 import { type Graph, type Node, nodeText } from '../../graph/ir';
-import type { Block, GpuDispatch, GpuTraits, Operand } from '../../ops/define';
+import type { Block, Float, GpuDispatch, GpuTraits, Operand } from '../../ops/define';
 import { align, assignOffsets, type Buffer } from '../arena';
 import { bytesOf, Values } from '../values';
 
@@ -178,7 +178,12 @@ export class GpuPlanner {
         to.apart.add(from);
         from.apart.add(to);
       }
-    return { dispatch, reads: reads!, writes: writes!, uniforms: uniformsOf(dispatch), groups: groupsOf(dispatch) };
+    const { threads, uniforms, shader } = dispatch;
+    return {
+      ...{ dispatch, reads: reads!, writes: writes! },
+      uniforms: uniformsOf(threads, uniforms),
+      groups: groupsOf(threads, shader),
+    };
   }
 
   /** Constants that shaders read as they are become resident when first named. */
@@ -211,7 +216,8 @@ export class GpuPlanner {
   }
 }
 
-function uniformsOf({ threads, uniforms }: GpuDispatch): Uint32Array<ArrayBuffer> {
+/** The uniform block of these numbers. */
+export function uniformsOf(threads: number, uniforms: readonly (number | Float)[]): Uint32Array<ArrayBuffer> {
   const block = new Uint32Array(1 + uniforms.length);
   const floats = new Float32Array(block.buffer);
   [threads, ...uniforms].forEach((x, i) => {
@@ -221,8 +227,8 @@ function uniformsOf({ threads, uniforms }: GpuDispatch): Uint32Array<ArrayBuffer
   return block;
 }
 
-/** A row of workgroups, or several where there are more than fit. */
-function groupsOf({ threads, shader }: GpuDispatch): [number, number] {
+/** A row of workgroups, or several where there are more than fit. Throws MEMORY. */
+export function groupsOf(threads: number, shader: string): [number, number] {
   const groups = Math.ceil(threads / WORKGROUP);
   const y = Math.ceil(groups / MOST_GROUPS);
   if (y > MOST_GROUPS || threads > 2 ** 32 - 2 ** 23)

@@ -3,14 +3,29 @@
  * the inputs, submits one list of commands and maps the outputs. A device that is lost is asked for again, everything is made
  * anew from the graph, and the runs that it was lost in are repeated.
  */
-import { DTYPES } from '../../core/dtype';
-import { invariant, WaferError } from '../../core/errors';
-import { elements, type StaticShape } from '../../core/shape';
-import { type Graph, nodeText } from '../../graph/ir';
+import { DTYPES, type DType } from '../../core/dtype';
+import { invariant, located, WaferError } from '../../core/errors';
+import { checkShape, elements, type StaticShape } from '../../core/shape';
+import { type Graph, nodeText, type Value } from '../../graph/ir';
+import { align } from '../arena';
 import { bindShapes } from '../bind';
-import { checkInputs, keyOf, type TensorData, type TensorInput } from '../session';
+import { type ImageRequest, imageShape } from '../image';
+import type { Picture } from '../pixels';
+import {
+  checkNames,
+  checkTensor,
+  type Explanation,
+  keyOf,
+  type MemoryUse,
+  type NodeProfile,
+  type TensorData,
+  type TensorInput,
+} from '../session';
+import { bytesOf } from '../values';
 import { type GpuDevice, pipelineKey } from './device';
+import { PictureReader } from './pictures';
 import { type GpuCall, type GpuConstant, type GpuPlace, type GpuPlan, GpuPlanner, type GpuSlot, OFFSET } from './plan';
+import { BUFFER, MAP_READ } from './usage';
 
 /** How many plans are kept. */
 const PLANS = 8;
@@ -18,6 +33,20 @@ const PLANS = 8;
 const CHUNK = 2 ** 25;
 /** How often a run is tried again on a new device. */
 const TRIES = 3;
+
+/** Elements that are on the GPU already, in a buffer of the same device; it needs the usage COPY_SRC. */
+export interface GpuTensor {
+  readonly buffer: GPUBuffer;
+  readonly shape: StaticShape;
+}
+
+/** An output that stays on the GPU, in a buffer that is the caller's from now on. */
+export interface GpuTensorData extends GpuTensor {
+  readonly dtype: DType;
+}
+
+export type GpuInput = TensorInput | ImageRequest<Picture> | GpuTensor;
+export type GpuInputs = Readonly<Record<string, GpuInput>>;
 
 interface Step {
   readonly pipeline: GPUComputePipeline;
@@ -36,6 +65,8 @@ interface Bound {
   readonly stagingBytes: number;
   /** Those that no run uses now. */
   readonly staging: GPUBuffer[];
+  /** What reads pictures, by the input's name. */
+  readonly readers: Map<string, PictureReader>;
 }
 
 export class GpuSession {
@@ -60,20 +91,13 @@ export class GpuSession {
    * Computes all outputs. Rejects with ARGUMENT, DTYPE and SHAPE for inputs that the model does not take, MEMORY, DISPOSED, and
    * NO_DEVICE when the device was lost and none is to be had any more.
    */
-  async run(inputs: Readonly<Record<string, TensorInput>>): Promise<Record<string, TensorData>> {
-    checkInputs(this.graph, inputs);
-    const shapes = this.graph.inputs.map(({ name }) => inputs[name]!.shape);
-    for (let tries = 1; ; tries++) {
-      const { gpu } = this;
-      try {
-        const bound = await this.bound(shapes);
-        return await this.submitted(bound, inputs);
-      } catch (error) {
-        this.alive();
-        if (!(await lostBy(gpu, error)) || tries === TRIES) throw error;
-        await this.recover(gpu);
-      }
-    }
+  run(inputs: GpuInputs): Promise<Record<string, TensorData>> {
+    return this.tried(inputs, (bound, own) => this.readBack(bound, own));
+  }
+
+  /** As `run`, with outputs that stay on the GPU. */
+  runToBuffers(inputs: GpuInputs): Promise<Record<string, GpuTensorData>> {
+    return this.tried(inputs, (bound, own) => this.gpu.checked(() => this.submitToBuffers(bound, own)));
   }
 
   /** Makes all that a run with these shapes needs. Rejects as `run` does. */
@@ -81,23 +105,49 @@ export class GpuSession {
     await this.bound(this.graph.inputs.map(({ name }) => shapes[name]!));
   }
 
-  /** Bytes in buffers. */
-  memory(): { total: number; resident: number; arena: number; plans: number } {
+  /**
+   * Times each node over `runs` runs after one that is not counted: by timestamps on the GPU where it has them, else by the time until
+   * its work is done. Rejects as `run` does.
+   */
+  async profile(inputs: GpuInputs, { runs = 5 }: { runs?: number } = {}): Promise<NodeProfile[]> {
+    if (!Number.isSafeInteger(runs) || runs < 1)
+      throw new WaferError('ARGUMENT', `runs must be a positive integer, got ${JSON.stringify(runs)}`);
+    await this.run(inputs);
+    const bound = await this.bound(this.shapesOf(inputs));
+    const timed = bound.plan.nodes.filter((n) => n.calls.length > 0);
+    const best = timed.map(() => Number.POSITIVE_INFINITY);
+    for (let run = 0; run < runs; run++) {
+      const times = await this.timed(bound, timed.map((n) => n.calls.length)); // biome-ignore format: one thing
+      times.forEach((ms, i) => {
+        best[i] = Math.min(best[i]!, ms);
+      });
+    }
+    return timed.map(({ node, calls }, i) => ({
+      node: nodeText(node),
+      kernels: calls.map((c) => pipelineKey(c.dispatch)),
+      ms: best[i]!,
+    }));
+  }
+
+  memory(): MemoryUse {
     this.alive();
     const resident = this.constants.reduce((sum, { size }) => sum + size, 0);
     const arena = this.latest?.plan.pools.reduce((sum, bytes) => sum + bytes, 0) ?? 0;
     return { total: resident + arena, resident, arena, plans: this.plans.size };
   }
 
-  explain(): { device: string; why: string; nodes: { node: string; kernels: string[] }[] } {
+  explain(): Explanation {
     this.alive();
     const planned = this.latest?.plan.nodes.filter((n) => n.calls.length > 0) ?? [];
     const nodes = planned.map(({ node, calls }) => ({
       node: nodeText(node),
       kernels: calls.map((c) => pipelineKey(c.dispatch)),
     }));
-    const lost = this.losses.length ? `; recovered from ${this.losses.length} lost devices (${this.losses.at(-1)})` : '';
-    return { device: this.gpu.name, why: `WebGPU on ${this.gpu.name}${lost}`, nodes };
+    const { name, traits } = this.gpu;
+    const dot = traits.packedDot ? 'packed' : 'unpacked';
+    const lost = this.losses.length ? `recovered from the loss of ${this.losses.length} devices (${this.losses.at(-1)})` : '';
+    const threads = { count: 1, used: 1, why: 'the GPU computes' };
+    return { device: 'webgpu', build: name, dot, why: lost, threads, nodes };
   }
 
   dispose(): void {
@@ -106,8 +156,40 @@ export class GpuSession {
     this.gpu.dispose();
   }
 
+  /** Does what needs a device, and again on another one when that is lost underway. */
+  private async tried<T>(inputs: GpuInputs, work: (bound: Bound, inputs: GpuInputs) => Promise<T>): Promise<T> {
+    this.alive();
+    const shapes = this.shapesOf(inputs);
+    // The caller may change its arrays as soon as it has called.
+    const own = copied(inputs);
+    for (let tries = 1; ; tries++) {
+      const { gpu } = this;
+      try {
+        const bound = await this.bound(shapes);
+        await this.readers(bound, own);
+        return await work(bound, own);
+      } catch (error) {
+        this.alive();
+        if (!(await lostBy(gpu, error)) || tries === TRIES) throw error;
+        await this.recover(gpu);
+      }
+    }
+  }
+
   private alive(): void {
     if (this.disposed) throw new WaferError('DISPOSED', 'the model was used after dispose()');
+  }
+
+  /** Shapes of the inputs, which are checked, in the graph's order. */
+  private shapesOf(inputs: GpuInputs): StaticShape[] {
+    checkNames(this.graph, inputs);
+    return this.graph.inputs.map((value): StaticShape => {
+      const given = inputs[value.name]!;
+      if ('processing' in given) return imageShape(given);
+      if ('buffer' in given) checkBuffer(value, given);
+      else checkTensor(value, given);
+      return given.shape;
+    });
   }
 
   /** The plan for input shapes in order of the graph's inputs, from the kept ones or made now. */
@@ -153,7 +235,7 @@ export class GpuSession {
       stagingBytes += place ? place.bytes : 0;
       return offset;
     });
-    return { plan, ...buffers, steps, offsets, stagingBytes, staging: [] };
+    return { plan, ...buffers, steps, offsets, stagingBytes, staging: [], readers: new Map() };
   }
 
   /** Throws MEMORY for what this device cannot hold in one buffer or bind at once. */
@@ -183,7 +265,7 @@ export class GpuSession {
       if (!chunk || chunk.used + bytes > chunk.data.length) {
         chunk?.buffer.unmap();
         const size = Math.max(bytes, Math.min(CHUNK, left));
-        const buffer = this.gpu.device.createBuffer({ size, usage: GPUBufferUsage.STORAGE, mappedAtCreation: true });
+        const buffer = this.gpu.device.createBuffer({ size, usage: BUFFER.STORAGE, mappedAtCreation: true });
         this.constants.push(buffer);
         chunk = { data: new Uint8Array(buffer.getMappedRange()), buffer, used: 0 };
       }
@@ -198,7 +280,7 @@ export class GpuSession {
   /** The uniform blocks of all calls, one after the other. */
   private uniforms(calls: readonly GpuCall[]): GPUBuffer {
     const size = Math.max(1, calls.length) * OFFSET;
-    const buffer = this.gpu.device.createBuffer({ size, usage: GPUBufferUsage.UNIFORM, mappedAtCreation: true });
+    const buffer = this.gpu.device.createBuffer({ size, usage: BUFFER.UNIFORM, mappedAtCreation: true });
     const words = new Uint32Array(buffer.getMappedRange());
     calls.forEach(({ uniforms, dispatch }, i) => {
       invariant(4 * uniforms.length <= OFFSET, () => `${dispatch.shader} has ${uniforms.length} uniforms`);
@@ -230,32 +312,50 @@ export class GpuSession {
     );
   }
 
-  private async submitted(bound: Bound, inputs: Readonly<Record<string, TensorInput>>): Promise<Record<string, TensorData>> {
-    const { gpu } = this;
-    const { plan, pools, steps, offsets, stagingBytes } = bound;
-    for (const { name, place } of plan.inputs) this.write(pools, place!, inputs[name]!.data);
-    const commands = gpu.device.createCommandEncoder();
+  /** Makes what reads the pictures among the inputs, where it is not there. */
+  private async readers({ plan, pools, readers }: Bound, inputs: GpuInputs): Promise<void> {
+    for (const { name, place } of plan.inputs)
+      if ('processing' in inputs[name]! && !readers.has(name)) {
+        invariant(place && 'pool' in place, () => 'an input has no place in a pool');
+        const { pool, offset, bytes } = place;
+        readers.set(name, await PictureReader.create(this.gpu, { buffer: pools[pool]!, offset, bytes }));
+      }
+  }
+
+  /** Writes the inputs and encodes all dispatches; nothing is submitted yet. */
+  private encoded(bound: Bound, inputs: GpuInputs): GPUCommandEncoder {
+    const { plan, pools, steps, readers } = bound;
+    const commands = this.gpu.device.createCommandEncoder();
+    for (const { name, place } of plan.inputs) {
+      const given = inputs[name]!;
+      if ('processing' in given) continue;
+      if ('buffer' in given) this.copy(commands, given.buffer, pools, place!);
+      else this.write(pools, place!, given.data);
+    }
     const pass = commands.beginComputePass();
-    for (const { pipeline, group, groups } of steps) {
-      pass.setPipeline(pipeline);
-      pass.setBindGroup(0, group);
-      pass.dispatchWorkgroups(...groups);
+    for (const { name } of plan.inputs) {
+      const given = inputs[name]!;
+      if ('processing' in given) readers.get(name)!.encode(pass, given);
     }
+    for (const step of steps) dispatch(pass, step);
     pass.end();
-    if (stagingBytes === 0) {
-      gpu.device.queue.submit([commands.finish()]);
-      return resultsOf(plan.outputs, () => new ArrayBuffer(0));
-    }
-    const staging =
-      bound.staging.pop() ??
-      gpu.device.createBuffer({ size: stagingBytes, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+    return commands;
+  }
+
+  private async readBack(bound: Bound, inputs: GpuInputs): Promise<Record<string, TensorData>> {
+    const { gpu } = this;
+    const { plan, pools, offsets, stagingBytes } = bound;
+    const commands = this.encoded(bound, inputs);
+    const size = Math.max(4, stagingBytes);
+    const usage = BUFFER.MAP_READ | BUFFER.COPY_DST;
+    const staging = bound.staging.pop() ?? gpu.device.createBuffer({ size, usage });
     plan.outputs.forEach(({ place }, i) => {
       if (!place) return;
       invariant('pool' in place, () => 'an output lies among the constants');
       commands.copyBufferToBuffer(pools[place.pool]!, place.offset, staging, offsets[i]!, place.bytes);
     });
     gpu.device.queue.submit([commands.finish()]);
-    await staging.mapAsync(GPUMapMode.READ);
+    await staging.mapAsync(MAP_READ);
     gpu.takeError();
     const mapped = staging.getMappedRange();
     const results = resultsOf(plan.outputs, (i, bytes) => mapped.slice(offsets[i]!, offsets[i]! + bytes));
@@ -264,16 +364,63 @@ export class GpuSession {
     return results;
   }
 
-  /** A buffer is written by whole words. */
-  private write(pools: readonly GPUBuffer[], place: GpuPlace, { buffer, byteOffset, byteLength }: ArrayBufferView): void {
+  private submitToBuffers(bound: Bound, inputs: GpuInputs): Record<string, GpuTensorData> {
+    const { device } = this.gpu;
+    const commands = this.encoded(bound, inputs);
+    const usage = BUFFER.STORAGE | BUFFER.COPY_SRC | BUFFER.COPY_DST;
+    const outputs = bound.plan.outputs.map(({ name, type, place, data }): [string, GpuTensorData] => {
+      const buffer = device.createBuffer({ size: place?.bytes ?? aligned(data!.byteLength), usage });
+      if (data) this.writeAll(buffer, 0, data);
+      else {
+        invariant(place && 'pool' in place, () => 'an output lies among the constants');
+        commands.copyBufferToBuffer(bound.pools[place.pool]!, place.offset, buffer, 0, place.bytes);
+      }
+      return [name, { buffer, shape: type.shape, dtype: type.dtype }];
+    });
+    device.queue.submit([commands.finish()]);
+    return Object.fromEntries(outputs);
+  }
+
+  /** Milliseconds of groups of steps, `counts` of them each, in order. */
+  private async timed({ steps }: Bound, counts: readonly number[]): Promise<number[]> {
+    const { device } = this.gpu;
+    let at = 0;
+    const groups = counts.map((count) => steps.slice(at, (at += count)));
+    const clock = device.features.has('timestamp-query') ? new Timestamps(device, groups.length) : undefined;
+    const times: number[] = [];
+    for (const [i, group] of groups.entries()) {
+      const commands = device.createCommandEncoder();
+      const pass = commands.beginComputePass(clock?.around(i));
+      for (const step of group) dispatch(pass, step);
+      pass.end();
+      const start = performance.now();
+      device.queue.submit([commands.finish()]);
+      if (clock) continue;
+      await device.queue.onSubmittedWorkDone();
+      times.push(performance.now() - start);
+    }
+    return clock ? clock.read() : times;
+  }
+
+  private write(pools: readonly GPUBuffer[], place: GpuPlace, data: ArrayBufferView): void {
     invariant('pool' in place, () => 'an input lies among the constants');
+    this.writeAll(pools[place.pool]!, place.offset, data);
+  }
+
+  /** A buffer is written by whole words. */
+  private writeAll(target: GPUBuffer, offset: number, { buffer, byteOffset, byteLength }: ArrayBufferView): void {
     const { queue } = this.gpu.device;
     const whole = byteLength & ~3;
-    if (whole) queue.writeBuffer(pools[place.pool]!, place.offset, buffer as ArrayBuffer, byteOffset, whole);
+    if (whole) queue.writeBuffer(target, offset, buffer as ArrayBuffer, byteOffset, whole);
     if (whole === byteLength) return;
     const last = new Uint8Array(4);
     last.set(new Uint8Array(buffer, byteOffset + whole, byteLength - whole));
-    queue.writeBuffer(pools[place.pool]!, place.offset + whole, last);
+    queue.writeBuffer(target, offset + whole, last);
+  }
+
+  private copy(commands: GPUCommandEncoder, from: GPUBuffer, pools: readonly GPUBuffer[], place: GpuPlace): void {
+    invariant('pool' in place, () => 'an input lies among the constants');
+    commands.copyBufferToBuffer(from, 0, pools[place.pool]!, place.offset, place.bytes);
   }
 
   /** Once for all runs that the loss of `lost` has ended. */
@@ -301,12 +448,73 @@ export class GpuSession {
   }
 }
 
-const ACTIVATIONS = 0x80 | 0x8 | 0x4; // STORAGE, COPY_DST, COPY_SRC: the names are not there where there is no WebGPU
+const ACTIVATIONS = BUFFER.STORAGE | BUFFER.COPY_DST | BUFFER.COPY_SRC;
 
-const aligned = (bytes: number): number => Math.ceil(bytes / OFFSET) * OFFSET;
+const aligned = (bytes: number): number => align(bytes, OFFSET);
 
-function release({ pools, uniforms, staging }: Bound): void {
+function release({ pools, uniforms, staging, readers }: Bound): void {
   for (const buffer of [...pools, uniforms, ...staging]) buffer.destroy();
+  for (const reader of readers.values()) reader.dispose();
+}
+
+function dispatch(pass: GPUComputePassEncoder, { pipeline, group, groups }: Step): void {
+  pass.setPipeline(pipeline);
+  pass.setBindGroup(0, group);
+  pass.dispatchWorkgroups(...groups);
+}
+
+const copied = (inputs: GpuInputs): GpuInputs =>
+  Object.fromEntries(
+    Object.entries(inputs).map(([name, x]) => [
+      name,
+      'data' in x && ArrayBuffer.isView(x.data) ? { ...x, data: x.data.slice() } : x,
+    ]),
+  );
+
+/** Throws SHAPE and ARGUMENT for a buffer that cannot hold this input. */
+function checkBuffer({ name, type }: Value, { buffer, shape }: GpuTensor): void {
+  located({ node: `input "${name}"` }, () => checkShape(shape));
+  const bytes = align(bytesOf({ ...type, shape }), 4);
+  if (!(buffer.size >= bytes))
+    throw new WaferError('SHAPE', `input "${name}" is in a buffer of ${buffer.size} bytes, its shape needs ${bytes}`);
+  if (!(buffer.usage & BUFFER.COPY_SRC))
+    throw new WaferError('ARGUMENT', `the buffer of input "${name}" may not be copied from`, {
+      hint: 'make it with usage COPY_SRC',
+    });
+}
+
+/** Times of `count` passes on the GPU itself. */
+class Timestamps {
+  private readonly queries: GPUQuerySet;
+
+  constructor(
+    private readonly device: GPUDevice,
+    private readonly count: number,
+  ) {
+    this.queries = device.createQuerySet({ type: 'timestamp', count: 2 * count });
+  }
+
+  /** For the pass of this number. */
+  around(i: number): GPUComputePassDescriptor {
+    const { queries: querySet } = this;
+    return { timestampWrites: { querySet, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 } };
+  }
+
+  /** Milliseconds of each pass, once all are done. */
+  async read(): Promise<number[]> {
+    const { device, queries, count } = this;
+    const size = 16 * count;
+    const resolved = device.createBuffer({ size, usage: BUFFER.QUERY_RESOLVE | BUFFER.COPY_SRC });
+    const staging = device.createBuffer({ size, usage: BUFFER.MAP_READ | BUFFER.COPY_DST });
+    const commands = device.createCommandEncoder();
+    commands.resolveQuerySet(queries, 0, 2 * count, resolved, 0);
+    commands.copyBufferToBuffer(resolved, 0, staging, 0, size);
+    device.queue.submit([commands.finish()]);
+    await staging.mapAsync(MAP_READ);
+    const ticks = new BigUint64Array(staging.getMappedRange().slice(0));
+    for (const owned of [queries, resolved, staging]) owned.destroy();
+    return Array.from({ length: count }, (_, i) => Number(ticks[2 * i + 1]! - ticks[2 * i]!) / 1e6);
+  }
 }
 
 /** Outputs whose bytes are what `bytesOf` gives; constants have their own. */

@@ -5,6 +5,7 @@
  */
 import type { EngineInput, EngineInputs } from '../engine';
 import { isPixels } from '../image';
+import type { Picture } from '../pixels';
 
 /** Arrays of fewer bytes are posted as they are. */
 const LEAST_BYTES = 2 ** 14;
@@ -28,7 +29,8 @@ export class Loans {
     if (typeof x !== 'object' || x === null) return x;
     if (ArrayBuffer.isView(x)) return this.array(x, lent);
     if (isPixels(x)) return { data: this.array(x.data, lent), width: x.width, height: x.height };
-    return ArrayBuffer.isView(x.data) ? { ...x, data: this.array(x.data, lent) } : x;
+    if ('image' in x) return { ...x, image: this.input(x.image, lent) as Picture };
+    return 'data' in x && ArrayBuffer.isView(x.data) ? { ...x, data: this.array(x.data, lent) } : x;
   }
 
   private array<T extends ArrayBufferView>(data: T, lent: ArrayBuffer[]): T {

@@ -37,4 +37,5 @@ export type Hello = { hello: true };
 /** The name of a Web Lock that is held for as long as the worker lives. */
 export type Held = { lock: string };
 
-export type Answer = { id: number; lent: ArrayBuffer[] } & ({ result: unknown } | { failure: Failure });
+/** `readsPictures`: see Engine. */
+export type Answer = { id: number; lent: ArrayBuffer[]; readsPictures: boolean } & ({ result: unknown } | { failure: Failure });

@@ -1,6 +1,8 @@
 /** The page's side of a worker: starts it and calls the engine in it. A worker that dies fails every call, now and later. */
 import { WaferError } from '../../core/errors';
-import type { Description, EngineInputs, EngineOptions, ProfileOptions } from '../engine';
+import type { Description, EngineInput, EngineInputs, EngineOptions, ProfileOptions } from '../engine';
+import { isPixels } from '../image';
+import { type Drawable, isDrawable, type Picture, pixelsOf, sizeOfDrawable } from '../pixels';
 import type { Explanation, MemoryUse, NodeProfile, TensorData } from '../session';
 import type { Binaries } from '../wasm/device';
 import { Loans } from './loans';
@@ -16,6 +18,8 @@ export class RemoteEngine {
   private readonly loans = new Loans();
   private calls = 0;
   private dead: WaferError | undefined;
+  /** As the engine had it when it last answered. */
+  private readsPictures = false;
 
   /** Settles when the file is open; its bytes are what `send` was given. Rejects as `Engine.open` does. */
   readonly opened: Promise<Description>;
@@ -65,11 +69,19 @@ export class RemoteEngine {
 
   run(inputs: EngineInputs): Promise<Record<string, TensorData>> {
     const lent: ArrayBuffer[] = [];
-    return this.call('run', [this.loans.copied(inputs, lent)], lent);
+    return this.sent(this.loans.copied(inputs, lent), (sent, given) => this.call('run', [sent], lent, given));
+  }
+
+  runToBuffers(_: EngineInputs): Promise<never> {
+    return Promise.reject(
+      new WaferError('ARGUMENT', 'outputs cannot stay on the GPU where the model runs in a worker', {
+        hint: "load it with { backend: 'webgpu', device, worker: false }",
+      }),
+    );
   }
 
   profile(inputs: EngineInputs, options: ProfileOptions = {}): Promise<NodeProfile[]> {
-    return this.call('profile', [inputs, options]);
+    return this.sent(inputs, (sent, given) => this.call('profile', [sent, options], [], given));
   }
 
   explain(): Promise<Explanation> {
@@ -85,13 +97,52 @@ export class RemoteEngine {
     this.die('the model was used after dispose()');
   }
 
-  private call<M extends Method>(method: M, args: Methods[M]['args'], lent: ArrayBuffer[] = []): Promise<Methods[M]['result']> {
+  /**
+   * Calls `send` with inputs that can be posted: what only the page can read becomes a bitmap, which a GPU reads without a copy by the
+   * processor, or pixels where WASM computes. At once where that takes no waiting, so that the page may change its arrays then.
+   */
+  private sent<T>(inputs: EngineInputs, send: (sent: EngineInputs, given: Transferable[]) => Promise<T>): Promise<T> {
+    const sent: Record<string, EngineInput> = {};
+    const given: Transferable[] = [];
+    const waiting: Promise<void>[] = [];
+    const put = (x: Picture, place: (portable: Picture) => void): void => {
+      if (!isPixels(x) && this.readsPictures) {
+        const made = bitmapOf(x).then((copy) => {
+          given.push(copy);
+          place(copy);
+        });
+        waiting.push(made);
+      } else {
+        const pixels = pixelsOf(x);
+        if (!isPixels(x)) given.push(pixels.data.buffer as ArrayBuffer);
+        place(pixels);
+      }
+    };
+    try {
+      for (const [name, x] of Object.entries(inputs)) {
+        sent[name] = x;
+        if (typeof x !== 'object' || x === null) continue;
+        if ('image' in x) put(x.image, (image) => void (sent[name] = { ...x, image }));
+        else if (isDrawable(x)) put(x, (portable) => void (sent[name] = portable));
+      }
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return waiting.length ? Promise.all(waiting).then(() => send(sent, given)) : send(sent, given);
+  }
+
+  private call<M extends Method>(
+    method: M,
+    args: Methods[M]['args'],
+    lent: ArrayBuffer[] = [],
+    given: Transferable[] = [],
+  ): Promise<Methods[M]['result']> {
     return new Promise((resolve, reject) => {
       if (this.dead) return reject(this.dead);
       const id = this.calls++;
       this.pending.set(id, { resolve, reject });
       try {
-        this.worker.postMessage({ id, method, args, lent }, lent);
+        this.worker.postMessage({ id, method, args, lent }, [...lent, ...given]);
       } catch (error) {
         this.pending.delete(id);
         reject(new WaferError('ARGUMENT', `the inputs cannot be sent to the worker: ${error}`));
@@ -115,6 +166,7 @@ export class RemoteEngine {
     const pending = this.pending.get(answer.id);
     this.pending.delete(answer.id);
     this.loans.takeBack(answer.lent);
+    this.readsPictures = answer.readsPictures;
     if ('result' in answer) pending?.resolve(answer.result as never);
     else pending?.reject(errorOf(answer.failure));
   }
@@ -124,6 +176,19 @@ export class RemoteEngine {
     this.worker.terminate();
     for (const { reject } of this.pending.values()) reject(this.dead);
     this.pending.clear();
+  }
+}
+
+/** A copy that can be handed over. Rejects with ARGUMENT for a picture that is empty or may not be read. */
+async function bitmapOf(x: Drawable): Promise<ImageBitmap | VideoFrame> {
+  sizeOfDrawable(x);
+  try {
+    if (typeof VideoFrame === 'function' && x instanceof VideoFrame) return x.clone();
+    return await createImageBitmap(x, { premultiplyAlpha: 'none', colorSpaceConversion: 'none' });
+  } catch (error) {
+    throw new WaferError('ARGUMENT', `the picture cannot be read (${error})`, {
+      hint: 'pictures from another origin need crossorigin="anonymous" and the server’s consent',
+    });
   }
 }
 

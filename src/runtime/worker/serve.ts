@@ -53,22 +53,35 @@ function serveEngine(scope: Scope, own?: () => Binaries): void {
     return (engine[method] as (...given: unknown[]) => unknown)(...args);
   }
 
+  const reply = ({ id, lent }: Call) => ({ id, lent, readsPictures: engine?.readsPictures ?? false });
+
   // Calls are chained, so that a run does not start while the model is still being opened.
   let last: Promise<void> = Promise.resolve();
   scope.onmessage = ({ data: call }) => {
     if ('chunk' in call) return call.chunk ? chunks.push(call.chunk) : chunks.close();
     last = last
       .then(() => answer(call))
+      .finally(() => closePictures(call))
       .then(
         (result) => {
           const own = call.method === 'run' ? buffersOf(result as Methods['run']['result']) : [];
-          scope.postMessage({ id: call.id, result, lent: call.lent }, [...own, ...call.lent]);
+          scope.postMessage({ ...reply(call), result }, [...own, ...call.lent]);
         },
-        (error) => scope.postMessage({ id: call.id, failure: failureOf(error), lent: call.lent }, call.lent),
+        (error) => scope.postMessage({ ...reply(call), failure: failureOf(error) }, call.lent),
       );
   };
   scope.postMessage({ hello: true }, []);
   void holdLock().then((lock) => lock && scope.postMessage({ lock }, []));
+}
+
+/** Lets go of the pictures that a call was handed over. */
+function closePictures({ method, args }: Call): void {
+  if (method !== 'run' && method !== 'profile') return;
+  const [inputs] = args as Methods['run']['args'];
+  for (const x of Object.values(inputs)) {
+    const picture: unknown = typeof x === 'object' && x && 'image' in x ? x.image : x;
+    if (picture instanceof ImageBitmap || (typeof VideoFrame === 'function' && picture instanceof VideoFrame)) picture.close();
+  }
 }
 
 const buffersOf = (outputs: Methods['run']['result']): Transferable[] => [

@@ -1,0 +1,237 @@
+/**
+ * What computes a model: WASM, a GPU, or with `auto` WASM at once and the GPU from the moment on when it was measured to be
+ * faster. A whole graph runs on one of them, never parts of it on each.
+ */
+import { WaferError } from '../core/errors';
+import { checkGolden, F32_TOLERANCE } from '../format/golden';
+import type { Golden } from '../format/model';
+import type { Graph } from '../graph/ir';
+import { goldenSample, namedOutputs } from './golden';
+import { imageTensor } from './image';
+import { pixelsOf } from './pixels';
+import type { Explanation, MemoryUse, NodeProfile, Session, TensorData, TensorInput } from './session';
+import type { GpuInputs, GpuSession, GpuTensorData } from './webgpu/session';
+
+export type BackendName = 'wasm' | 'webgpu';
+
+export interface BackendOptions {
+  readonly graph: Graph;
+  readonly goldens: readonly Golden[];
+  /** Whether golden runs are checked on the GPU before its answers are used. */
+  readonly isVerified: boolean;
+  /** Makes a session on WASM. */
+  wasm(): Promise<Session>;
+  /** Makes a session on a GPU, ready for its first run. Rejects with NO_DEVICE. */
+  webgpu(): Promise<GpuSession>;
+  /** Called once the graph's constants are not needed again: the GPU was found to be slower or not there. */
+  release(): void;
+}
+
+/** How long nobody may have asked for a run before the GPU is tried, and after how many answers it is tried all the same. */
+const IDLE_MS = 300;
+const ANSWERS = 8;
+/** Runs that the GPU is timed for, after as many that are not counted. */
+const TIMED = 3;
+/** Faults of a GPU for which `auto` stays with WASM, or goes back to it. */
+const FAULTS: readonly string[] = ['NO_DEVICE', 'MEMORY', 'MISMATCH', 'UNSUPPORTED'];
+
+export class Backends {
+  private used: BackendName;
+  private why: string;
+  /** Least milliseconds of a run on WASM, and how many there were since the shapes last changed. */
+  private times = { shapes: '', least: Number.POSITIVE_INFINITY, count: 0 };
+  private running = 0;
+  private lastDone = 0;
+  private isDisposed = false;
+  private trial: Promise<void> | undefined;
+  private readonly isAuto: boolean;
+
+  private constructor(
+    private readonly options: BackendOptions,
+    private wasm: Session | undefined,
+    private gpu: GpuSession | undefined,
+    /** Undefined where the GPU is to be tried. */
+    why: string | undefined,
+  ) {
+    this.used = gpu ? 'webgpu' : 'wasm';
+    this.isAuto = why === undefined;
+    this.why = why ?? 'WASM answers first; the GPU has not been tried yet';
+  }
+
+  /** `why` there is no choice; undefined where the GPU is to be tried. */
+  static wasm(options: BackendOptions, session: Session, why: string | undefined): Backends {
+    return new Backends(options, session, undefined, why);
+  }
+
+  /** Rejects with MISMATCH when the GPU computes golden runs wrongly. */
+  static async webgpu(options: BackendOptions): Promise<Backends> {
+    return new Backends(options, undefined, await verified(options), 'webgpu was asked for');
+  }
+
+  /** Whether pictures may stay what they are: a GPU reads them without a copy by the processor. */
+  get readsPictures(): boolean {
+    return this.used === 'webgpu';
+  }
+
+  async run(inputs: GpuInputs): Promise<Record<string, TensorData>> {
+    if (this.used === 'webgpu') return this.runOnGpu(inputs);
+    return this.runOnWasm(inputs);
+  }
+
+  async runToBuffers(inputs: GpuInputs): Promise<Record<string, GpuTensorData>> {
+    const { gpu } = this;
+    if (this.used === 'webgpu' && gpu) return gpu.runToBuffers(inputs);
+    throw new WaferError('ARGUMENT', 'outputs can stay on the GPU only where it computes, which it does not here', {
+      hint: "load the model with { backend: 'webgpu', worker: false }",
+    });
+  }
+
+  async profile(inputs: GpuInputs, options: { runs?: number }): Promise<NodeProfile[]> {
+    return this.used === 'webgpu' ? this.gpu!.profile(inputs, options) : this.wasm!.profile(tensorsOf(inputs), options);
+  }
+
+  explain(): Explanation {
+    const explanation = (this.used === 'webgpu' ? this.gpu! : this.wasm!).explain();
+    return { ...explanation, why: [this.why, explanation.why].filter((text) => text).join('; ') };
+  }
+
+  memory(): MemoryUse {
+    const [one, two] = [this.used === 'webgpu' ? this.gpu! : this.wasm!, this.used === 'webgpu' ? this.wasm : this.gpu];
+    const memory = one.memory();
+    return { ...memory, total: memory.total + (two?.memory().total ?? 0) };
+  }
+
+  dispose(): void {
+    this.isDisposed = true;
+    this.wasm?.dispose();
+    this.gpu?.dispose();
+  }
+
+  private async runOnGpu(inputs: GpuInputs): Promise<Record<string, TensorData>> {
+    try {
+      return await this.gpu!.run(inputs);
+    } catch (error) {
+      if (!(error instanceof WaferError) || this.isDisposed) throw error;
+      const isGone = error.code === 'NO_DEVICE' || (this.isAuto && FAULTS.includes(error.code));
+      if (!isGone) throw error;
+      this.wasm ??= await this.options.wasm();
+      this.leaveGpu(`the GPU failed (${error.message})`);
+      return this.runOnWasm(inputs);
+    }
+  }
+
+  private runOnWasm(inputs: GpuInputs): Record<string, TensorData> {
+    const tensors = tensorsOf(inputs);
+    const start = performance.now();
+    this.running++;
+    try {
+      const outputs = this.wasm!.run(tensors);
+      this.clock(tensors, performance.now() - start);
+      return outputs;
+    } finally {
+      this.running--;
+      this.lastDone = performance.now();
+      if (this.isAuto && this.gpu === undefined) this.trial ??= this.tryGpu(tensors);
+    }
+  }
+
+  private clock(tensors: Readonly<Record<string, TensorInput>>, ms: number): void {
+    const shapes = Object.values(tensors)
+      .map(({ shape }) => shape.join())
+      .join(';');
+    if (this.times.shapes !== shapes) this.times = { shapes, least: Number.POSITIVE_INFINITY, count: 0 };
+    this.times.least = Math.min(this.times.least, ms);
+    this.times.count++;
+  }
+
+  /** Measures the GPU on inputs of these shapes, once there is time for it, and takes it when it is faster. */
+  private async tryGpu(tensors: Readonly<Record<string, TensorInput>>): Promise<void> {
+    const shapes = Object.entries(tensors).map(([name, { shape, data }]) => [name, { shape, data: data.slice() }] as const);
+    let gpu: GpuSession | undefined;
+    try {
+      await this.quiet();
+      gpu = await verified(this.options);
+      const sample = Object.fromEntries(shapes);
+      const ms = await least(TIMED, () => gpu!.run(sample));
+      await this.quiet();
+      // What was timed first may have run before the kernels were optimised.
+      for (let i = 0; i < TIMED; i++) {
+        const start = performance.now();
+        this.wasm!.run(sample);
+        this.clock(sample, performance.now() - start);
+      }
+      if (this.isDisposed) return gpu.dispose();
+      const figures = `a run took ${shown(ms)} on the GPU and ${shown(this.times.least)} on WASM`;
+      if (ms < this.times.least) {
+        this.gpu = gpu;
+        this.used = 'webgpu';
+        this.why = figures;
+      } else {
+        this.why = figures;
+        gpu.dispose();
+        this.options.release();
+      }
+    } catch (error) {
+      gpu?.dispose();
+      this.options.release();
+      if (!this.isDisposed) this.why = `the GPU cannot be used (${error instanceof Error ? error.message : error})`;
+    }
+  }
+
+  /** Resolves when nobody has asked for a run for a while, or often enough. */
+  private async quiet(): Promise<void> {
+    const from = this.times.count;
+    const isQuiet = () => this.running === 0 && performance.now() - this.lastDone >= IDLE_MS;
+    while (!isQuiet() && this.times.count - from < ANSWERS) await new Promise((resolve) => setTimeout(resolve, IDLE_MS / 4));
+  }
+
+  private leaveGpu(why: string): void {
+    this.gpu?.dispose();
+    this.gpu = undefined;
+    this.used = 'wasm';
+    this.why = why;
+    // It is not tried again.
+    this.trial = Promise.resolve();
+  }
+}
+
+const shown = (ms: number): string => `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
+
+async function least(runs: number, run: () => Promise<unknown>): Promise<number> {
+  let ms = Number.POSITIVE_INFINITY;
+  for (let i = -runs; i < runs; i++) {
+    const start = performance.now();
+    await run();
+    if (i >= 0) ms = Math.min(ms, performance.now() - start);
+  }
+  return ms;
+}
+
+/** A session on a GPU that computes the file's golden runs as the packer did. Rejects with MISMATCH where it does not. */
+async function verified({ webgpu, goldens, isVerified, graph }: BackendOptions): Promise<GpuSession> {
+  const session = await webgpu();
+  try {
+    if (isVerified)
+      for (const golden of goldens)
+        checkGolden(golden, namedOutputs(await session.run(goldenSample(graph, golden))), F32_TOLERANCE);
+    return session;
+  } catch (error) {
+    session.dispose();
+    throw error;
+  }
+}
+
+/** Inputs as WASM takes them. Throws ARGUMENT for what only a GPU can read. */
+function tensorsOf(inputs: GpuInputs): Record<string, TensorInput> {
+  return Object.fromEntries(
+    Object.entries(inputs).map(([name, given]): [string, TensorInput] => {
+      if (typeof given === 'object' && given !== null && 'processing' in given)
+        return [name, imageTensor({ ...given, image: pixelsOf(given.image) })];
+      if (typeof given === 'object' && given !== null && 'buffer' in given)
+        throw new WaferError('ARGUMENT', `input "${name}" is a GPU's buffer, but WASM computes here`, {
+          hint: "load the model with { backend: 'webgpu', worker: false }",
+        });
+      return [name, given];
+    }),
+  );
+}

@@ -1,0 +1,104 @@
+/** Pictures into inputs on the GPU: copied to a texture there, and sampled by a shader that writes the input's own buffer. */
+import { WaferError } from '../../core/errors';
+import { f32 } from '../../ops/define';
+import { homographyOf, type ImageRequest, isPixels, type Pixels, planesOf } from '../image';
+import { type Drawable, sizeOfDrawable } from '../pixels';
+import { type GpuDevice, shaderText } from './device';
+import { groupsOf, OFFSET, uniformsOf } from './plan';
+import { BUFFER, COMPUTE_STAGE, TEXTURE } from './usage';
+
+/** Where an input lies. */
+export interface PictureTarget {
+  readonly buffer: GPUBuffer;
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+/** Codes of shaders/picture.wgsl. */
+const CHANNELS = { rgb: 0, bgr: 1, gray: 2 } as const;
+
+/** Makes one input of pictures, one after the other. What it needs on the GPU it makes at the first, and keeps. */
+export class PictureReader {
+  private texture: GPUTexture | undefined;
+  private readonly uniforms: GPUBuffer;
+
+  private constructor(
+    private readonly gpu: GpuDevice,
+    private readonly pipeline: GPUComputePipeline,
+    private readonly target: PictureTarget,
+  ) {
+    this.uniforms = gpu.device.createBuffer({ size: OFFSET, usage: BUFFER.UNIFORM | BUFFER.COPY_DST });
+  }
+
+  static async create(gpu: GpuDevice, target: PictureTarget): Promise<PictureReader> {
+    return new PictureReader(gpu, await gpu.pipelineOnce('picture', () => pipelineOf(gpu)), target);
+  }
+
+  /** Adds the dispatch to a pass; the picture is read now. Throws ARGUMENT for one that is empty or may not be read. */
+  encode(pass: GPUComputePassEncoder, request: ImageRequest<Pixels | Drawable>): void {
+    const { device } = this.gpu;
+    const { image, height, width, processing, columns = width } = request;
+    const { layout, channels, mean, scale } = processing;
+    const size = isPixels(image) ? image : sizeOfDrawable(image);
+    const planes = planesOf(processing);
+    const strides = layout === 'nhwc' ? [planes, 1] : [1, height * width];
+    const three = (list: readonly number[], otherwise: number) => [0, 1, 2].map((k) => f32(list[k] ?? otherwise));
+    const numbers = [width, columns, height, ...strides, CHANNELS[channels], ...homographyOf(size, request).map(f32)];
+    const threads = height * width;
+    device.queue.writeBuffer(this.uniforms, 0, uniformsOf(threads, [...numbers, ...three(mean, 0), ...three(scale, 1)]));
+    const texture = this.textureOf(size);
+    try {
+      if (isPixels(image))
+        device.queue.writeTexture({ texture }, image.data as Uint8Array<ArrayBuffer>, { bytesPerRow: 4 * size.width }, [
+          size.width,
+          size.height,
+        ]);
+      else
+        device.queue.copyExternalImageToTexture({ source: image as ImageBitmap }, { texture, premultipliedAlpha: false }, [
+          size.width,
+          size.height,
+        ]);
+    } catch (error) {
+      throw new WaferError('ARGUMENT', `the picture cannot be read (${error})`, {
+        hint: 'pictures from another origin need crossorigin="anonymous" and the server’s consent',
+      });
+    }
+    const { buffer, offset, bytes } = this.target;
+    const resources = [{ buffer: this.uniforms }, { buffer, offset, size: bytes }, texture.createView()];
+    const entries = resources.map((resource, binding) => ({ binding, resource }));
+    pass.setPipeline(this.pipeline);
+    pass.setBindGroup(0, device.createBindGroup({ layout: this.pipeline.getBindGroupLayout(0), entries }));
+    pass.dispatchWorkgroups(...groupsOf(threads, 'picture'));
+  }
+
+  private textureOf({ width, height }: { width: number; height: number }): GPUTexture {
+    const { texture } = this;
+    if (texture?.width === width && texture.height === height) return texture;
+    const most = this.gpu.device.limits.maxTextureDimension2D;
+    if (Math.max(width, height) > most)
+      throw new WaferError('MEMORY', `a picture of ${width} x ${height} is more than this GPU's ${most} pixels a side`, {
+        hint: 'draw it smaller first',
+      });
+    texture?.destroy();
+    const usage = TEXTURE.TEXTURE_BINDING | TEXTURE.COPY_DST | TEXTURE.RENDER_ATTACHMENT;
+    this.texture = this.gpu.device.createTexture({ size: [width, height], format: 'rgba8unorm', usage });
+    return this.texture;
+  }
+
+  dispose(): void {
+    this.texture?.destroy();
+    this.uniforms.destroy();
+  }
+}
+
+function pipelineOf({ device }: GpuDevice): Promise<GPUComputePipeline> {
+  const visibility = COMPUTE_STAGE;
+  const entries = [
+    { binding: 0, visibility, buffer: { type: 'uniform' as const } },
+    { binding: 1, visibility, buffer: { type: 'storage' as const } },
+    { binding: 2, visibility, texture: {} },
+  ];
+  const layout = device.createPipelineLayout({ bindGroupLayouts: [device.createBindGroupLayout({ entries })] });
+  const module = device.createShaderModule({ label: 'picture', code: shaderText({ shader: 'picture' }) });
+  return device.createComputePipelineAsync({ label: 'picture', layout, compute: { module, entryPoint: 'main' } });
+}
