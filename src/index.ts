@@ -12,4 +12,4 @@ export type { Input, Model, RunOptions, Thread } from './runtime/model';
 export type { Picture } from './runtime/pixels';
 export type { Explanation, MemoryUse, NodeProfile } from './runtime/session';
 export { type Tensor, tensor } from './runtime/tensor';
-export type { GpuTensor, GpuTensorData } from './runtime/webgpu/session';
+export type { GpuTensor, GpuTensorData } from './runtime/webgpu/runner';

@@ -10,7 +10,8 @@ import { goldenSample, namedOutputs } from './golden';
 import { imageTensor } from './image';
 import { pixelsOf } from './pixels';
 import type { Explanation, MemoryUse, NodeProfile, Session, TensorData, TensorInput } from './session';
-import type { GpuInputs, GpuSession, GpuTensorData } from './webgpu/session';
+import type { GpuInputs, GpuTensorData } from './webgpu/runner';
+import type { GpuSession } from './webgpu/session';
 
 export type BackendName = 'wasm' | 'webgpu';
 

@@ -19,7 +19,8 @@ import { type Explanation, type MemoryUse, type NodeProfile, Session, type Tenso
 import { type Binaries, WasmDevice } from './wasm/device';
 import { type Spawn, threadLimit } from './wasm/pool';
 import { GpuDevice, hasWebgpu } from './webgpu/device';
-import { type GpuInputs, GpuSession, type GpuTensor, type GpuTensorData } from './webgpu/session';
+import type { GpuInputs, GpuTensor, GpuTensorData } from './webgpu/runner';
+import { GpuSession } from './webgpu/session';
 
 /** An input or output as the model declares it. Free dimensions are text: `"N"`, `"8*W"`. */
 export interface TensorSpec {

@@ -5,7 +5,7 @@ import { isPixels } from './image';
 import { isDrawable } from './pixels';
 import type { Explanation, MemoryUse, NodeProfile } from './session';
 import type { Tensor } from './tensor';
-import type { GpuTensorData } from './webgpu/session';
+import type { GpuTensorData } from './webgpu/runner';
 import type { RemoteEngine } from './worker/remote';
 
 /** Where a model runs, and why there. */

@@ -1,8 +1,8 @@
 /** Pictures into inputs on the GPU: copied to a texture there, and sampled by a shader that writes the input's own buffer. */
 import { WaferError } from '../../core/errors';
 import { f32 } from '../../ops/define';
-import { homographyOf, type ImageRequest, isPixels, type Pixels, planesOf } from '../image';
-import { type Drawable, sizeOfDrawable } from '../pixels';
+import { homographyOf, type ImageRequest, isPixels, planesOf } from '../image';
+import { type Picture, pixelsOf, sizeOfDrawable } from '../pixels';
 import { type GpuDevice, shaderText } from './device';
 import { groupsOf, OFFSET, uniformsOf } from './plan';
 import { BUFFER, COMPUTE_STAGE, TEXTURE } from './usage';
@@ -35,7 +35,7 @@ export class PictureReader {
   }
 
   /** Adds the dispatch to a pass; the picture is read now. Throws ARGUMENT for one that is empty or may not be read. */
-  encode(pass: GPUComputePassEncoder, request: ImageRequest<Pixels | Drawable>): void {
+  encode(pass: GPUComputePassEncoder, request: ImageRequest<Picture>): void {
     const { device } = this.gpu;
     const { image, height, width, processing, columns = width } = request;
     const { layout, channels, mean, scale } = processing;
@@ -47,28 +47,30 @@ export class PictureReader {
     const threads = height * width;
     device.queue.writeBuffer(this.uniforms, 0, uniformsOf(threads, [...numbers, ...three(mean, 0), ...three(scale, 1)]));
     const texture = this.textureOf(size);
-    try {
-      if (isPixels(image))
-        device.queue.writeTexture({ texture }, image.data as Uint8Array<ArrayBuffer>, { bytesPerRow: 4 * size.width }, [
-          size.width,
-          size.height,
-        ]);
-      else
-        device.queue.copyExternalImageToTexture({ source: image as ImageBitmap }, { texture, premultipliedAlpha: false }, [
-          size.width,
-          size.height,
-        ]);
-    } catch (error) {
-      throw new WaferError('ARGUMENT', `the picture cannot be read (${error})`, {
-        hint: 'pictures from another origin need crossorigin="anonymous" and the server’s consent',
-      });
-    }
+    this.copy(image, texture);
     const { buffer, offset, bytes } = this.target;
     const resources = [{ buffer: this.uniforms }, { buffer, offset, size: bytes }, texture.createView()];
     const entries = resources.map((resource, binding) => ({ binding, resource }));
     pass.setPipeline(this.pipeline);
     pass.setBindGroup(0, device.createBindGroup({ layout: this.pipeline.getBindGroupLayout(0), entries }));
     pass.dispatchWorkgroups(...groupsOf(threads, 'picture'));
+  }
+
+  private copy(image: Picture, texture: GPUTexture): void {
+    const { queue } = this.gpu.device;
+    const { width, height } = texture;
+    if (!isPixels(image))
+      try {
+        queue.copyExternalImageToTexture({ source: image as ImageBitmap }, { texture, premultipliedAlpha: false }, [
+          width,
+          height,
+        ]);
+        return;
+      } catch {
+        // Some adapters cannot take some kinds, as video frames. What nobody may read is told of below.
+      }
+    const { data } = pixelsOf(image);
+    queue.writeTexture({ texture }, data as Uint8Array<ArrayBuffer>, { bytesPerRow: 4 * width }, [width, height]);
   }
 
   private textureOf({ width, height }: { width: number; height: number }): GPUTexture {

@@ -1,108 +1,53 @@
 /**
- * A session on a GPU. All that a run needs is made when its shapes are first seen: buffers, bind groups, pipelines. A run writes
- * the inputs, submits one list of commands and maps the outputs. A device that is lost is asked for again, everything is made
- * anew from the graph, and the runs that it was lost in are repeated.
+ * A session on a GPU. A device that is lost is asked for again, everything is made anew from the graph, and the runs that it was lost in
+ * are repeated.
  */
-import { DTYPES, type DType } from '../../core/dtype';
-import { invariant, located, WaferError } from '../../core/errors';
-import { checkShape, elements, type StaticShape } from '../../core/shape';
+import { located, WaferError } from '../../core/errors';
+import { checkShape, type StaticShape } from '../../core/shape';
 import { type Graph, nodeText, type Value } from '../../graph/ir';
 import { align } from '../arena';
-import { bindShapes } from '../bind';
-import { type ImageRequest, imageShape } from '../image';
-import type { Picture } from '../pixels';
-import {
-  checkNames,
-  checkTensor,
-  type Explanation,
-  keyOf,
-  type MemoryUse,
-  type NodeProfile,
-  type TensorData,
-  type TensorInput,
-} from '../session';
+import { imageShape } from '../image';
+import { checkNames, checkTensor, type Explanation, type MemoryUse, type NodeProfile, type TensorData } from '../session';
 import { bytesOf } from '../values';
 import { type GpuDevice, pipelineKey } from './device';
-import { PictureReader } from './pictures';
-import { type GpuCall, type GpuConstant, type GpuPlace, type GpuPlan, GpuPlanner, type GpuSlot, OFFSET } from './plan';
-import { BUFFER, MAP_READ } from './usage';
+import { type Bound, type GpuInputs, GpuRunner, type GpuTensor, type GpuTensorData } from './runner';
+import { BUFFER } from './usage';
 
-/** How many plans are kept. */
-const PLANS = 8;
-/** Constants are gathered in buffers of this many bytes; a larger one has its own. */
-const CHUNK = 2 ** 25;
 /** How often a run is tried again on a new device. */
-const TRIES = 3;
-
-/** Elements that are on the GPU already, in a buffer of the same device; it needs the usage COPY_SRC. */
-export interface GpuTensor {
-  readonly buffer: GPUBuffer;
-  readonly shape: StaticShape;
-}
-
-/** An output that stays on the GPU, in a buffer that is the caller's from now on. */
-export interface GpuTensorData extends GpuTensor {
-  readonly dtype: DType;
-}
-
-export type GpuInput = TensorInput | ImageRequest<Picture> | GpuTensor;
-export type GpuInputs = Readonly<Record<string, GpuInput>>;
-
-interface Step {
-  readonly pipeline: GPUComputePipeline;
-  readonly group: GPUBindGroup;
-  readonly groups: readonly [number, number];
-}
-
-/** A plan with buffers. */
-interface Bound {
-  readonly plan: GpuPlan;
-  readonly pools: readonly GPUBuffer[];
-  readonly uniforms: GPUBuffer;
-  readonly steps: readonly Step[];
-  /** Where each output goes in a staging buffer, and how long that is. */
-  readonly offsets: readonly number[];
-  readonly stagingBytes: number;
-  /** Those that no run uses now. */
-  readonly staging: GPUBuffer[];
-  /** What reads pictures, by the input's name. */
-  readonly readers: Map<string, PictureReader>;
-}
+const TRIES = 5;
 
 export class GpuSession {
-  private readonly residents = new Map<string, number>();
-  private resident = new Map<string, { buffer: GPUBuffer; offset: number }>();
-  private constants: GPUBuffer[] = [];
-  private plans = new Map<string, Promise<Bound>>();
-  private latest: Bound | undefined;
-  private disposed = false;
+  private runner: GpuRunner;
+  private isDisposed = false;
   private recovering: Promise<void> | undefined;
-  /** How often a device was lost, and why the last one was. */
-  private losses: string[] = [];
+  /** Why devices were lost. */
+  private readonly losses: string[] = [];
 
   constructor(
     readonly graph: Graph,
-    private gpu: GpuDevice,
+    gpu: GpuDevice,
     /** Asks for another device when this one is lost. */
     private readonly again: () => Promise<GpuDevice>,
-  ) {}
+  ) {
+    this.runner = new GpuRunner(graph, gpu);
+  }
 
   /**
    * Computes all outputs. Rejects with ARGUMENT, DTYPE and SHAPE for inputs that the model does not take, MEMORY, DISPOSED, and
    * NO_DEVICE when the device was lost and none is to be had any more.
    */
   run(inputs: GpuInputs): Promise<Record<string, TensorData>> {
-    return this.tried(inputs, (bound, own) => this.readBack(bound, own));
+    return this.tried(inputs, (runner, bound, own) => runner.readBack(bound, own));
   }
 
   /** As `run`, with outputs that stay on the GPU. */
   runToBuffers(inputs: GpuInputs): Promise<Record<string, GpuTensorData>> {
-    return this.tried(inputs, (bound, own) => this.gpu.checked(() => this.submitToBuffers(bound, own)));
+    return this.tried(inputs, (runner, bound, own) => runner.gpu.checked(() => runner.submitToBuffers(bound, own)));
   }
 
   /** Makes all that a run with these shapes needs. Rejects as `run` does. */
   async prepare(shapes: Readonly<Record<string, StaticShape>>): Promise<void> {
-    await this.bound(this.graph.inputs.map(({ name }) => shapes[name]!));
+    await this.runner.bound(this.graph.inputs.map(({ name }) => shapes[name]!));
   }
 
   /**
@@ -113,11 +58,15 @@ export class GpuSession {
     if (!Number.isSafeInteger(runs) || runs < 1)
       throw new WaferError('ARGUMENT', `runs must be a positive integer, got ${JSON.stringify(runs)}`);
     await this.run(inputs);
-    const bound = await this.bound(this.shapesOf(inputs));
+    const { runner } = this;
+    const bound = await runner.bound(this.shapesOf(inputs));
     const timed = bound.plan.nodes.filter((n) => n.calls.length > 0);
     const best = timed.map(() => Number.POSITIVE_INFINITY);
     for (let run = 0; run < runs; run++) {
-      const times = await this.timed(bound, timed.map((n) => n.calls.length)); // biome-ignore format: one thing
+      const times = await runner.timed(
+        bound,
+        timed.map((n) => n.calls.length),
+      );
       times.forEach((ms, i) => {
         best[i] = Math.min(best[i]!, ms);
       });
@@ -131,19 +80,18 @@ export class GpuSession {
 
   memory(): MemoryUse {
     this.alive();
-    const resident = this.constants.reduce((sum, { size }) => sum + size, 0);
-    const arena = this.latest?.plan.pools.reduce((sum, bytes) => sum + bytes, 0) ?? 0;
-    return { total: resident + arena, resident, arena, plans: this.plans.size };
+    const { resident, arena, plans } = this.runner.memory();
+    return { total: resident + arena, resident, arena, plans };
   }
 
   explain(): Explanation {
     this.alive();
-    const planned = this.latest?.plan.nodes.filter((n) => n.calls.length > 0) ?? [];
+    const planned = this.runner.latest?.plan.nodes.filter((n) => n.calls.length > 0) ?? [];
     const nodes = planned.map(({ node, calls }) => ({
       node: nodeText(node),
       kernels: calls.map((c) => pipelineKey(c.dispatch)),
     }));
-    const { name, traits } = this.gpu;
+    const { name, traits } = this.runner.gpu;
     const dot = traits.packedDot ? 'packed' : 'unpacked';
     const lost = this.losses.length ? `recovered from the loss of ${this.losses.length} devices (${this.losses.at(-1)})` : '';
     const threads = { count: 1, used: 1, why: 'the GPU computes' };
@@ -151,33 +99,38 @@ export class GpuSession {
   }
 
   dispose(): void {
-    this.disposed = true;
-    this.forget();
-    this.gpu.dispose();
+    this.isDisposed = true;
+    this.runner.dispose();
+    this.runner.gpu.dispose();
   }
 
   /** Does what needs a device, and again on another one when that is lost underway. */
-  private async tried<T>(inputs: GpuInputs, work: (bound: Bound, inputs: GpuInputs) => Promise<T>): Promise<T> {
+  private async tried<T>(
+    inputs: GpuInputs,
+    work: (runner: GpuRunner, bound: Bound, inputs: GpuInputs) => Promise<T>,
+  ): Promise<T> {
     this.alive();
     const shapes = this.shapesOf(inputs);
     // The caller may change its arrays as soon as it has called.
     const own = copied(inputs);
     for (let tries = 1; ; tries++) {
-      const { gpu } = this;
+      await this.recovering;
+      this.alive();
+      const { runner } = this;
       try {
-        const bound = await this.bound(shapes);
-        await this.readers(bound, own);
-        return await work(bound, own);
+        const bound = await runner.bound(shapes);
+        await runner.readers(bound, own);
+        return await work(runner, bound, own);
       } catch (error) {
         this.alive();
-        if (!(await lostBy(gpu, error)) || tries === TRIES) throw error;
-        await this.recover(gpu);
+        if (!(await lostBy(runner.gpu, error)) || tries === TRIES) throw error;
+        await this.recover(runner);
       }
     }
   }
 
   private alive(): void {
-    if (this.disposed) throw new WaferError('DISPOSED', 'the model was used after dispose()');
+    if (this.isDisposed) throw new WaferError('DISPOSED', 'the model was used after dispose()');
   }
 
   /** Shapes of the inputs, which are checked, in the graph's order. */
@@ -192,275 +145,20 @@ export class GpuSession {
     });
   }
 
-  /** The plan for input shapes in order of the graph's inputs, from the kept ones or made now. */
-  private async bound(shapes: readonly StaticShape[]): Promise<Bound> {
-    this.alive();
-    if (this.recovering) await this.recovering;
-    const key = keyOf(shapes);
-    let bound = this.plans.get(key);
-    this.plans.delete(key);
-    bound ??= this.bind(shapes);
-    this.plans.set(key, bound);
-    if (this.plans.size > PLANS) {
-      const [oldest, unused] = this.plans.entries().next().value!;
-      this.plans.delete(oldest);
-      void unused.then(release, () => {});
-    }
-    try {
-      return (this.latest = await bound);
-    } catch (error) {
-      if (this.plans.get(key) === bound) this.plans.delete(key);
-      throw error;
-    }
-  }
-
-  private async bind(shapes: readonly StaticShape[]): Promise<Bound> {
-    const { graph, gpu } = this;
-    const bindings = bindShapes(graph.inputs.map(({ name, type }, i) => ({ name, declared: type.shape, given: shapes[i]! })));
-    const planner = new GpuPlanner(graph, bindings, gpu.traits, this.residents);
-    const added = graph.nodes.flatMap((node) => planner.add(node));
-    const plan = planner.finish();
-    const calls = plan.nodes.flatMap((n) => n.calls);
-    this.checkLimits(plan, calls);
-    const pipelines = Promise.all(calls.map(({ dispatch }) => gpu.pipeline(dispatch)));
-    const buffers = await gpu.checked(() => {
-      this.upload(added);
-      const pools = plan.pools.map((size) => gpu.device.createBuffer({ size, usage: ACTIVATIONS }));
-      return { pools, uniforms: this.uniforms(calls) };
-    });
-    const steps = await this.steps(calls, buffers, await pipelines);
-    let stagingBytes = 0;
-    const offsets = plan.outputs.map(({ place }) => {
-      const offset = stagingBytes;
-      stagingBytes += place ? place.bytes : 0;
-      return offset;
-    });
-    return { plan, ...buffers, steps, offsets, stagingBytes, staging: [], readers: new Map() };
-  }
-
-  /** Throws MEMORY for what this device cannot hold in one buffer or bind at once. */
-  private checkLimits({ pools }: GpuPlan, calls: readonly GpuCall[]): void {
-    const { maxBufferSize, maxStorageBufferBindingSize } = this.gpu.device.limits;
-    const places = calls.flatMap(({ reads, writes }) => [...reads, ...writes]);
-    const check = (bytes: number, most: number, what: string) => {
-      if (bytes > most)
-        throw new WaferError(
-          'MEMORY',
-          `${what} of ${(bytes / 2 ** 20).toFixed(1)} MiB is more than this GPU's ${most / 2 ** 20} MiB`,
-          {
-            hint: "use smaller inputs, or backend: 'wasm'",
-          },
-        );
-    };
-    for (const bytes of pools) check(bytes, maxBufferSize, 'memory for activations');
-    for (const { bytes } of places) check(bytes, maxStorageBufferBindingSize, 'a tensor');
-  }
-
-  /** Puts constants into buffers that are written as they are made. */
-  private upload(constants: readonly GpuConstant[]): void {
-    let chunk: { data: Uint8Array; buffer: GPUBuffer; used: number } | undefined;
-    let left = constants.reduce((sum, { key }) => sum + aligned(this.residents.get(key)!), 0);
-    for (const { key, data } of constants) {
-      const bytes = aligned(this.residents.get(key)!);
-      if (!chunk || chunk.used + bytes > chunk.data.length) {
-        chunk?.buffer.unmap();
-        const size = Math.max(bytes, Math.min(CHUNK, left));
-        const buffer = this.gpu.device.createBuffer({ size, usage: BUFFER.STORAGE, mappedAtCreation: true });
-        this.constants.push(buffer);
-        chunk = { data: new Uint8Array(buffer.getMappedRange()), buffer, used: 0 };
-      }
-      chunk.data.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), chunk.used);
-      this.resident.set(key, { buffer: chunk.buffer, offset: chunk.used });
-      chunk.used += bytes;
-      left -= bytes;
-    }
-    chunk?.buffer.unmap();
-  }
-
-  /** The uniform blocks of all calls, one after the other. */
-  private uniforms(calls: readonly GpuCall[]): GPUBuffer {
-    const size = Math.max(1, calls.length) * OFFSET;
-    const buffer = this.gpu.device.createBuffer({ size, usage: BUFFER.UNIFORM, mappedAtCreation: true });
-    const words = new Uint32Array(buffer.getMappedRange());
-    calls.forEach(({ uniforms, dispatch }, i) => {
-      invariant(4 * uniforms.length <= OFFSET, () => `${dispatch.shader} has ${uniforms.length} uniforms`);
-      words.set(uniforms, (i * OFFSET) / 4);
-    });
-    buffer.unmap();
-    return buffer;
-  }
-
-  private steps(
-    calls: readonly GpuCall[],
-    { pools, uniforms }: Pick<Bound, 'pools' | 'uniforms'>,
-    pipelines: readonly GPUComputePipeline[],
-  ): Promise<Step[]> {
-    const { gpu } = this;
-    const binding = (place: GpuPlace): GPUBufferBinding => {
-      const { bytes } = place;
-      if ('resident' in place) return { ...this.resident.get(place.resident)!, size: bytes };
-      return { buffer: pools[place.pool]!, offset: place.offset, size: bytes };
-    };
-    return gpu.checked(() =>
-      calls.map(({ dispatch, reads, writes, groups }, i) => {
-        const block = { buffer: uniforms, offset: i * OFFSET, size: OFFSET };
-        const resources = [block, ...reads.map(binding), ...writes.map(binding)];
-        const entries = resources.map((resource, at) => ({ binding: at, resource }));
-        const group = gpu.device.createBindGroup({ layout: gpu.layout(dispatch), entries });
-        return { pipeline: pipelines[i]!, group, groups };
-      }),
-    );
-  }
-
-  /** Makes what reads the pictures among the inputs, where it is not there. */
-  private async readers({ plan, pools, readers }: Bound, inputs: GpuInputs): Promise<void> {
-    for (const { name, place } of plan.inputs)
-      if ('processing' in inputs[name]! && !readers.has(name)) {
-        invariant(place && 'pool' in place, () => 'an input has no place in a pool');
-        const { pool, offset, bytes } = place;
-        readers.set(name, await PictureReader.create(this.gpu, { buffer: pools[pool]!, offset, bytes }));
-      }
-  }
-
-  /** Writes the inputs and encodes all dispatches; nothing is submitted yet. */
-  private encoded(bound: Bound, inputs: GpuInputs): GPUCommandEncoder {
-    const { plan, pools, steps, readers } = bound;
-    const commands = this.gpu.device.createCommandEncoder();
-    for (const { name, place } of plan.inputs) {
-      const given = inputs[name]!;
-      if ('processing' in given) continue;
-      if ('buffer' in given) this.copy(commands, given.buffer, pools, place!);
-      else this.write(pools, place!, given.data);
-    }
-    const pass = commands.beginComputePass();
-    for (const { name } of plan.inputs) {
-      const given = inputs[name]!;
-      if ('processing' in given) readers.get(name)!.encode(pass, given);
-    }
-    for (const step of steps) dispatch(pass, step);
-    pass.end();
-    return commands;
-  }
-
-  private async readBack(bound: Bound, inputs: GpuInputs): Promise<Record<string, TensorData>> {
-    const { gpu } = this;
-    const { plan, pools, offsets, stagingBytes } = bound;
-    const commands = this.encoded(bound, inputs);
-    const size = Math.max(4, stagingBytes);
-    const usage = BUFFER.MAP_READ | BUFFER.COPY_DST;
-    const staging = bound.staging.pop() ?? gpu.device.createBuffer({ size, usage });
-    plan.outputs.forEach(({ place }, i) => {
-      if (!place) return;
-      invariant('pool' in place, () => 'an output lies among the constants');
-      commands.copyBufferToBuffer(pools[place.pool]!, place.offset, staging, offsets[i]!, place.bytes);
-    });
-    gpu.device.queue.submit([commands.finish()]);
-    await staging.mapAsync(MAP_READ);
-    gpu.takeError();
-    const mapped = staging.getMappedRange();
-    const results = resultsOf(plan.outputs, (i, bytes) => mapped.slice(offsets[i]!, offsets[i]! + bytes));
-    staging.unmap();
-    bound.staging.push(staging);
-    return results;
-  }
-
-  private submitToBuffers(bound: Bound, inputs: GpuInputs): Record<string, GpuTensorData> {
-    const { device } = this.gpu;
-    const commands = this.encoded(bound, inputs);
-    const usage = BUFFER.STORAGE | BUFFER.COPY_SRC | BUFFER.COPY_DST;
-    const outputs = bound.plan.outputs.map(({ name, type, place, data }): [string, GpuTensorData] => {
-      const buffer = device.createBuffer({ size: place?.bytes ?? aligned(data!.byteLength), usage });
-      if (data) this.writeAll(buffer, 0, data);
-      else {
-        invariant(place && 'pool' in place, () => 'an output lies among the constants');
-        commands.copyBufferToBuffer(bound.pools[place.pool]!, place.offset, buffer, 0, place.bytes);
-      }
-      return [name, { buffer, shape: type.shape, dtype: type.dtype }];
-    });
-    device.queue.submit([commands.finish()]);
-    return Object.fromEntries(outputs);
-  }
-
-  /** Milliseconds of groups of steps, `counts` of them each, in order. */
-  private async timed({ steps }: Bound, counts: readonly number[]): Promise<number[]> {
-    const { device } = this.gpu;
-    let at = 0;
-    const groups = counts.map((count) => steps.slice(at, (at += count)));
-    const clock = device.features.has('timestamp-query') ? new Timestamps(device, groups.length) : undefined;
-    const times: number[] = [];
-    for (const [i, group] of groups.entries()) {
-      const commands = device.createCommandEncoder();
-      const pass = commands.beginComputePass(clock?.around(i));
-      for (const step of group) dispatch(pass, step);
-      pass.end();
-      const start = performance.now();
-      device.queue.submit([commands.finish()]);
-      if (clock) continue;
-      await device.queue.onSubmittedWorkDone();
-      times.push(performance.now() - start);
-    }
-    return clock ? clock.read() : times;
-  }
-
-  private write(pools: readonly GPUBuffer[], place: GpuPlace, data: ArrayBufferView): void {
-    invariant('pool' in place, () => 'an input lies among the constants');
-    this.writeAll(pools[place.pool]!, place.offset, data);
-  }
-
-  /** A buffer is written by whole words. */
-  private writeAll(target: GPUBuffer, offset: number, { buffer, byteOffset, byteLength }: ArrayBufferView): void {
-    const { queue } = this.gpu.device;
-    const whole = byteLength & ~3;
-    if (whole) queue.writeBuffer(target, offset, buffer as ArrayBuffer, byteOffset, whole);
-    if (whole === byteLength) return;
-    const last = new Uint8Array(4);
-    last.set(new Uint8Array(buffer, byteOffset + whole, byteLength - whole));
-    queue.writeBuffer(target, offset + whole, last);
-  }
-
-  private copy(commands: GPUCommandEncoder, from: GPUBuffer, pools: readonly GPUBuffer[], place: GpuPlace): void {
-    invariant('pool' in place, () => 'an input lies among the constants');
-    commands.copyBufferToBuffer(from, 0, pools[place.pool]!, place.offset, place.bytes);
-  }
-
-  /** Once for all runs that the loss of `lost` has ended. */
-  private recover(lost: GpuDevice): Promise<void> {
-    if (this.gpu !== lost) return this.recovering ?? Promise.resolve();
+  /** Once for all runs that the loss of this runner's device has ended. */
+  private recover(lost: GpuRunner): Promise<void> {
+    if (this.runner !== lost) return Promise.resolve();
     this.recovering ??= (async () => {
-      this.losses.push(lost.lost ?? 'unknown');
-      this.forget();
-      this.gpu = await this.again();
+      this.losses.push(lost.gpu.lost ?? 'unknown');
+      lost.dispose();
+      const gpu = await this.again();
+      this.runner = new GpuRunner(this.graph, gpu);
+      if (this.isDisposed) this.dispose();
     })().finally(() => {
       this.recovering = undefined;
     });
     return this.recovering;
   }
-
-  /** Lets go of all that belongs to the device. */
-  private forget(): void {
-    for (const bound of this.plans.values()) void bound.then(release, () => {});
-    for (const buffer of this.constants) buffer.destroy();
-    this.plans = new Map();
-    this.constants = [];
-    this.resident.clear();
-    this.residents.clear();
-    this.latest = undefined;
-  }
-}
-
-const ACTIVATIONS = BUFFER.STORAGE | BUFFER.COPY_DST | BUFFER.COPY_SRC;
-
-const aligned = (bytes: number): number => align(bytes, OFFSET);
-
-function release({ pools, uniforms, staging, readers }: Bound): void {
-  for (const buffer of [...pools, uniforms, ...staging]) buffer.destroy();
-  for (const reader of readers.values()) reader.dispose();
-}
-
-function dispatch(pass: GPUComputePassEncoder, { pipeline, group, groups }: Step): void {
-  pass.setPipeline(pipeline);
-  pass.setBindGroup(0, group);
-  pass.dispatchWorkgroups(...groups);
 }
 
 const copied = (inputs: GpuInputs): GpuInputs =>
@@ -481,51 +179,6 @@ function checkBuffer({ name, type }: Value, { buffer, shape }: GpuTensor): void 
     throw new WaferError('ARGUMENT', `the buffer of input "${name}" may not be copied from`, {
       hint: 'make it with usage COPY_SRC',
     });
-}
-
-/** Times of `count` passes on the GPU itself. */
-class Timestamps {
-  private readonly queries: GPUQuerySet;
-
-  constructor(
-    private readonly device: GPUDevice,
-    private readonly count: number,
-  ) {
-    this.queries = device.createQuerySet({ type: 'timestamp', count: 2 * count });
-  }
-
-  /** For the pass of this number. */
-  around(i: number): GPUComputePassDescriptor {
-    const { queries: querySet } = this;
-    return { timestampWrites: { querySet, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 } };
-  }
-
-  /** Milliseconds of each pass, once all are done. */
-  async read(): Promise<number[]> {
-    const { device, queries, count } = this;
-    const size = 16 * count;
-    const resolved = device.createBuffer({ size, usage: BUFFER.QUERY_RESOLVE | BUFFER.COPY_SRC });
-    const staging = device.createBuffer({ size, usage: BUFFER.MAP_READ | BUFFER.COPY_DST });
-    const commands = device.createCommandEncoder();
-    commands.resolveQuerySet(queries, 0, 2 * count, resolved, 0);
-    commands.copyBufferToBuffer(resolved, 0, staging, 0, size);
-    device.queue.submit([commands.finish()]);
-    await staging.mapAsync(MAP_READ);
-    const ticks = new BigUint64Array(staging.getMappedRange().slice(0));
-    for (const owned of [queries, resolved, staging]) owned.destroy();
-    return Array.from({ length: count }, (_, i) => Number(ticks[2 * i + 1]! - ticks[2 * i]!) / 1e6);
-  }
-}
-
-/** Outputs whose bytes are what `bytesOf` gives; constants have their own. */
-function resultsOf(outputs: readonly GpuSlot[], bytesOf: (i: number, bytes: number) => ArrayBuffer): Record<string, TensorData> {
-  return Object.fromEntries(
-    outputs.map(({ name, type, data }, i) => {
-      const { array, bytes } = DTYPES[type.dtype];
-      const own = data?.slice() ?? new array(bytesOf(i, elements(type.shape) * bytes));
-      return [name, { data: own, shape: type.shape, dtype: type.dtype }];
-    }),
-  );
 }
 
 /** Whether `error` came of the device's loss, which may be told a little later. */

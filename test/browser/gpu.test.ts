@@ -1,0 +1,370 @@
+/**
+ * The GPU as a page has it, on software adapters: backends, pictures, buffers, lost devices, memory. What operators compute there is in
+ * ops.test.ts.
+ */
+import type { Browser } from 'puppeteer-core';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { gpuFlags, launchBrowser } from '../../scripts/browser';
+import { symbol } from '../../src/core/dim';
+import { makeGolden } from '../../src/format/golden';
+import type { WaferModel } from '../../src/format/model';
+import { writeWafer } from '../../src/format/writer';
+import { Builder } from '../../src/graph/ir';
+import { step } from '../../src/ops/steps';
+import { runGolden } from '../../src/runtime/golden';
+import { Session } from '../../src/runtime/session';
+import { modelOf } from '../format/models';
+import { openSecurePage } from '../support/page';
+import { baseDevice } from '../support/wasm';
+
+/** y = relu(2x + 1), z = -y, over N rows of 4, with a golden run of 3 rows; `off` is added to what is expected of y. */
+async function rows(off = 0): Promise<Uint8Array> {
+  const builder = new Builder();
+  const x = builder.input('x', { dtype: 'f32', shape: [symbol('N'), 4] });
+  const y = builder.node('unary', 'y', [x], { steps: [step('affine', 2, 1), step('relu')] });
+  const z = builder.node('unary', 'z', [y], { steps: [step('neg')] });
+  const graph = builder.finish([y, z].map((value) => ({ name: value.name, value })));
+  const bindings = new Map([['N', 3]]);
+  const outputs = runGolden(new Session(graph, await baseDevice()), { seed: 1, bindings });
+  outputs[0]!.data[5]! += off;
+  return writeWafer({ ...modelOf(graph), goldens: [makeGolden(1, bindings, outputs)] });
+}
+
+/** y = the picture as it is read, in either layout. */
+function seeing(layout: 'nhwc' | 'nchw', channels: 'rgb' | 'bgr' | 'gray'): Uint8Array {
+  const builder = new Builder();
+  const planes = channels === 'gray' ? 1 : 3;
+  const sides = [symbol('H'), symbol('W')];
+  const shape = layout === 'nhwc' ? [1, ...sides, planes] : [1, planes, ...sides];
+  const x = builder.input('x', { dtype: 'f32', shape });
+  const y = builder.node('unary', 'y', [x], { steps: [step('affine', 1, 0.5)] });
+  const model: WaferModel = modelOf(builder.finish([{ name: 'y', value: y }]));
+  const [mean, scale] = [[100, 110, 120].slice(0, planes), [0.01, 0.02, 0.03].slice(0, planes)];
+  const images = [{ input: 'x', layout, channels, mean, scale }];
+  return writeWafer({ ...model, images });
+}
+
+const models = {
+  rows: await rows(),
+  wrong: await rows(0.5),
+  nhwc: seeing('nhwc', 'rgb'),
+  nchw: seeing('nchw', 'bgr'),
+  gray: seeing('nchw', 'gray'),
+};
+
+/** What all pages know: the models, the devices that were asked for, what buffers live, and what y must be. */
+const PRELUDE = `
+  const decode = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  const models = Object.fromEntries(Object.entries(${JSON.stringify(
+    Object.fromEntries(Object.entries(models).map(([name, file]) => [name, Buffer.from(file).toString('base64')])),
+  )}).map(([name, text]) => [name, decode(text)]));
+  const devices = [];
+  const alive = new Set();
+  const { requestDevice } = GPUAdapter.prototype;
+  GPUAdapter.prototype.requestDevice = async function (...args) {
+    const device = await requestDevice.apply(this, args);
+    devices.push(device);
+    return device;
+  };
+  const { createBuffer } = GPUDevice.prototype;
+  GPUDevice.prototype.createBuffer = function (descriptor) {
+    const buffer = createBuffer.call(this, descriptor);
+    alive.add(buffer);
+    const { destroy } = buffer;
+    buffer.destroy = () => { alive.delete(buffer); destroy.call(buffer); };
+    return buffer;
+  };
+  const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+  const x = (n, from = -3) => ({ data: Float32Array.from({ length: 4 * n }, (_, i) => from + i / 2), shape: [n, 4] });
+  const isRight = ({ y, z }, { data }) => data.every((v, i) => y.data[i] === Math.max(0, 2 * v + 1) && z.data[i] === -y.data[i]);
+`;
+
+let browser: Browser;
+beforeAll(async () => {
+  browser = await launchBrowser({ args: gpuFlags('core') });
+});
+afterAll(() => browser?.close());
+
+/** What the body, an async function's source, returns on a page that has the bundle and PRELUDE. */
+async function on<T>(body: string, where: Browser = browser): Promise<T> {
+  const page = await openSecurePage(where);
+  try {
+    await page.addScriptTag({ path: 'dist/wafer.min.js' });
+    return (await page.evaluate(`(async () => { ${PRELUDE} ${body} })()`)) as T;
+  } finally {
+    await page.close();
+  }
+}
+
+test.each([true, false])('gpu/computes in a worker: %s', async (worker) => {
+  const got = await on(
+    `const model = await wafer.load(models.rows, { backend: 'webgpu', worker: ${worker} });
+    const inputs = [x(0), x(5), x(1), x(5, 2)];
+    const outputs = await Promise.all(inputs.map((x) => model.run({ x })));
+    const { device, build, why, thread, nodes } = await model.explain();
+    const profile = await model.profile({ x: inputs[0] }, { runs: 2 });
+    const { total } = await model.memory();
+    await model.dispose();
+    const code = await model.run({ x: inputs[0] }).catch((e) => e.code);
+    return { right: outputs.map((y, i) => isRight(y, inputs[i])), device, build, why, thread: thread.kind, nodes,
+      timed: profile.every(({ ms }) => ms >= 0) && profile.length, total, code };`,
+  );
+  expect(got).toMatchObject({
+    right: [true, true, true, true],
+    device: 'webgpu',
+    build: expect.stringContaining('swiftshader'),
+    why: 'webgpu was asked for',
+    thread: worker ? 'worker' : 'main',
+    nodes: [{ kernels: ['unary ACT=affine,relu'] }, { kernels: ['unary ACT=neg'] }],
+    timed: 2,
+    code: 'DISPOSED',
+  });
+  expect(got).toHaveProperty('total', expect.any(Number));
+});
+
+test('gpu/inputs are the page’s own again once run was called', async () => {
+  const got = await on(
+    `const model = await wafer.load(models.rows, { backend: 'webgpu', worker: false });
+    const input = x(4);
+    const wanted = { ...input, data: input.data.slice() };
+    const run = model.run({ x: input });
+    input.data.fill(7);
+    return isRight(await run, wanted);`,
+  );
+  expect(got).toBe(true);
+});
+
+test('gpu/auto answers from WASM and says what it measured', async () => {
+  const got = await on<{ first: string; right: boolean; later: string; device: string }>(
+    `const model = await wafer.load(models.rows);
+    const input = x(4);
+    const first = await model.explain();
+    const right = [isRight(await model.run({ x: input }), input)];
+    let later = first;
+    for (let i = 0; i < 200 && later.why === first.why; i++) {
+      await sleep(50);
+      later = await model.explain();
+    }
+    right.push(isRight(await model.run({ x: input }), input));
+    return { first: first.device, right: right.every(Boolean), later: later.why, device: later.device };`,
+  );
+  // Some microseconds of work: a GPU cannot be faster.
+  expect(got).toMatchObject({
+    first: 'wasm',
+    right: true,
+    later: expect.stringMatching(/took .* on the GPU and .* on WASM/),
+    device: 'wasm',
+  });
+});
+
+test('gpu/auto takes the GPU where it is faster, and goes back when that is lost for good', async () => {
+  const got = await on(
+    `// A page on which WASM is slow.
+    const { instantiate } = WebAssembly;
+    WebAssembly.instantiate = async (...args) => {
+      const { exports } = await instantiate(...args);
+      const slow = (...rest) => {
+        for (const end = performance.now() + 40; performance.now() < end; );
+        exports.f32_steps(...rest);
+      };
+      return { exports: { ...exports, f32_steps: slow } };
+    };
+    const model = await wafer.load(models.rows, { worker: false });
+    const input = x(5);
+    const right = [isRight(await model.run({ x: input }), input)];
+    const devicesBefore = devices.length;
+    let device = 'wasm';
+    for (let i = 0; i < 200 && device === 'wasm'; i++) {
+      await sleep(50);
+      ({ device } = await model.explain());
+    }
+    const { why } = await model.explain();
+    right.push(isRight(await model.run({ x: input }), input));
+    devices[0].destroy();
+    right.push(isRight(await model.run({ x: input }), input));
+    GPU.prototype.requestAdapter = async () => null;
+    devices[1].destroy();
+    right.push(isRight(await model.run({ x: input }), input));
+    const last = await model.explain();
+    return { right, devicesBefore, device, why, last: last.device };`,
+  );
+  expect(got).toMatchObject({
+    ...{ right: [true, true, true, true], devicesBefore: 0, device: 'webgpu', last: 'wasm' },
+    why: expect.stringMatching(/took .* on the GPU and .* on WASM/),
+  });
+});
+
+test('gpu/a driver that computes wrong numbers is found out', async () => {
+  const got = await on(
+    `const refused = await wafer.load(models.wrong, { backend: 'webgpu' }).catch((e) => e.code);
+    const trusted = await wafer.load(models.wrong, { backend: 'webgpu', verify: 'off' }).then(() => 'loaded');
+    const model = await wafer.load(models.wrong);
+    const input = x(2);
+    const right = isRight(await model.run({ x: input }), input);
+    let why = '';
+    for (let i = 0; i < 200 && !why.includes('cannot be used'); i++) {
+      await sleep(50);
+      ({ why } = await model.explain());
+    }
+    return { refused, trusted, right, why };`,
+  );
+  expect(got).toMatchObject({
+    ...{ refused: 'MISMATCH', trusted: 'loaded', right: true },
+    why: expect.stringMatching(/the GPU cannot be used .*golden/),
+  });
+});
+
+test('gpu/devices that are lost at any moment cost no answer', async () => {
+  const got = await on<{ wrong: number; lost: number; why: string }>(
+    `const model = await wafer.load(models.rows, { backend: 'webgpu', worker: false });
+    let [wrong, state] = [0, 12345];
+    const random = () => (state = (Math.imul(state, 1103515245) + 12345) >>> 0) / 2 ** 32;
+    for (let i = 0; i < 20; i++) {
+      const device = devices.at(-1);
+      const inputs = [x(3 + i), x(9), x(1, i)];
+      setTimeout(() => device.destroy(), random() * 12);
+      const outputs = await Promise.all(inputs.map((x) => model.run({ x })));
+      await sleep(random() * 5);
+      outputs.forEach((y, k) => { wrong += isRight(y, inputs[k]) ? 0 : 1; });
+      if (random() < 0.5) await device.lost;
+    }
+    const { why } = await model.explain();
+    return { wrong, lost: devices.length - 1, why };`,
+  );
+  expect(got.wrong).toBe(0);
+  expect(got.lost).toBeGreaterThan(9);
+  expect(got.why).toContain('recovered from the loss of');
+});
+
+test('gpu/when no other device is to be had, WASM answers and says so', async () => {
+  const got = await on(
+    `const model = await wafer.load(models.rows, { backend: 'webgpu', worker: false });
+    const input = x(3);
+    await model.run({ x: input });
+    GPU.prototype.requestAdapter = async () => null;
+    devices[0].destroy();
+    const right = isRight(await model.run({ x: input }), input);
+    const { device, why } = await model.explain();
+    return { right, device, why };`,
+  );
+  expect(got).toMatchObject({ right: true, device: 'wasm', why: expect.stringContaining('the GPU failed') });
+});
+
+test('gpu/runs leave nothing behind, and dispose frees all', async () => {
+  const got = await on<{ after: number[]; total: number[]; heap: number[]; left: number; lost: string }>(
+    `const model = await wafer.load(models.rows, { backend: 'webgpu', worker: false });
+    const [after, total] = [[], []];
+    for (let i = 0; i < 2000; i++) {
+      const input = x(1 + (i % 6));
+      if (!isRight(await model.run({ x: input }), input)) throw new Error('wrong');
+      if (i % 500 === 499) { after.push(alive.size); total.push((await model.memory()).total); }
+    }
+    // More shapes than plans are kept.
+    for (let n = 1; n < 30; n++) await model.run({ x: x(n) });
+    after.push(alive.size);
+    await model.dispose();
+    const { reason } = await devices[0].lost;
+    return { after, total, left: alive.size, lost: reason };`,
+  );
+  expect(new Set(got.after.slice(0, 4)).size).toBe(1);
+  expect(new Set(got.total).size).toBe(1);
+  expect(got.after[4]).toBeLessThan(2 * got.after[0]!);
+  expect(got).toMatchObject({ left: 0, lost: 'destroyed' });
+});
+
+test('gpu/buffers in and out', async () => {
+  const got = await on(
+    `const adapter = await navigator.gpu.requestAdapter();
+    const device = await adapter.requestDevice();
+    const model = await wafer.load(models.rows, { backend: 'webgpu', device });
+    const input = x(3);
+    const { STORAGE, COPY_SRC, COPY_DST, MAP_READ } = GPUBufferUsage;
+    const buffer = device.createBuffer({ size: 48, usage: STORAGE | COPY_SRC | COPY_DST });
+    device.queue.writeBuffer(buffer, 0, input.data);
+    const fromBuffer = await model.run({ x: { buffer, shape: [3, 4] } });
+    const { y } = await model.run({ x: { buffer, shape: [3, 4] } }, { outputs: 'buffers' });
+    const staging = device.createBuffer({ size: 48, usage: MAP_READ | COPY_DST });
+    const commands = device.createCommandEncoder();
+    commands.copyBufferToBuffer(y.buffer, 0, staging, 0, 48);
+    device.queue.submit([commands.finish()]);
+    await staging.mapAsync(1);
+    const data = [...new Float32Array(staging.getMappedRange())];
+    const code = (...args) => model.run(...args).then(() => 'ran', (e) => e.code);
+    const blind = device.createBuffer({ size: 48, usage: STORAGE });
+    const codes = [await code({ x: { buffer, shape: [4, 4] } }), await code({ x: { buffer: blind, shape: [3, 4] } }),
+      await code({ x: input }, { outputs: 'nowhere' })];
+    const other = await wafer.load(models.rows, { backend: 'wasm', worker: false });
+    codes.push(await other.run({ x: { buffer, shape: [3, 4] } }).catch((e) => e.code));
+    codes.push(await other.run({ x: input }, { outputs: 'buffers' }).catch((e) => e.code));
+    const away = await wafer.load(models.rows, { backend: 'webgpu' });
+    codes.push(await away.run({ x: input }, { outputs: 'buffers' }).catch((e) => e.code));
+    codes.push(await wafer.load(models.rows, { device, worker: true }).catch((e) => e.code));
+    await model.dispose();
+    const isKept = await Promise.race([device.lost.then(() => false), sleep(50).then(() => true)]);
+    return { right: isRight(fromBuffer, input), data, shape: y.shape, dtype: y.dtype, codes, isKept };`,
+  );
+  const data = Array.from({ length: 12 }, (_, i) => Math.max(0, 2 * (-3 + i / 2) + 1));
+  const codes = ['SHAPE', 'ARGUMENT', 'ARGUMENT', 'ARGUMENT', 'ARGUMENT', 'ARGUMENT', 'ARGUMENT'];
+  expect(got).toEqual({ right: true, data, shape: [3, 4], dtype: 'f32', codes, isKept: true });
+});
+
+test.each(['nhwc', 'nchw', 'gray'])('gpu/pictures of every kind, %s', async (name) => {
+  const got = await on<Record<string, number>>(
+    `const canvas = new OffscreenCanvas(40, 30);
+    const context = canvas.getContext('2d');
+    const gradient = context.createLinearGradient(0, 0, 40, 30);
+    gradient.addColorStop(0, 'rgb(250, 20, 40)');
+    gradient.addColorStop(1, 'rgb(10, 200, 120)');
+    context.fillStyle = gradient;
+    context.fillRect(0, 0, 40, 30);
+    context.fillStyle = 'blue';
+    context.fillRect(5, 7, 11, 9);
+    const element = document.createElement('img');
+    element.src = URL.createObjectURL(await canvas.convertToBlob());
+    await element.decode();
+    const pictures = { canvas, element, pixels: context.getImageData(0, 0, 40, 30), bitmap: await createImageBitmap(canvas),
+      frame: new VideoFrame(canvas, { timestamp: 0 }) };
+    const quad = [[4, 2], [36, 6], [38, 27], [1, 22]];
+    const framings = [{}, { height: 17, width: 64 }, { height: 20, width: 50, columns: 33, quad }];
+    const reference = await wafer.load(models.${name}, { backend: 'wasm', worker: false });
+    const worst = {};
+    for (const worker of [true, false]) {
+      const model = await wafer.load(models.${name}, { backend: 'webgpu', worker });
+      for (const [kind, image] of Object.entries(pictures))
+        for (const framing of framings) {
+          const given = Object.keys(framing).length ? { image, ...framing } : image;
+          const [want, got] = await Promise.all([reference.run({ x: given }), model.run({ x: given })]);
+          if (want.y.shape.join() !== got.y.shape.join()) return { shape: NaN };
+          const off = want.y.data.reduce((most, v, i) => Math.max(most, Math.abs(v - got.y.data[i])), 0);
+          worst[kind] = Math.max(worst[kind] ?? 0, off);
+        }
+    }
+    return worst;`,
+  );
+  expect(Object.keys(got)).toHaveLength(5);
+  // A hundredth of a level at a scale of 0.03.
+  for (const kind of Object.keys(got)) expect({ [kind]: got[kind]! < 3e-3 }).toEqual({ [kind]: true });
+});
+
+test('gpu/compatibility mode', async () => {
+  const other = await launchBrowser({ args: gpuFlags('compatibility') });
+  try {
+    const got = await on(
+      `const { requestAdapter } = GPU.prototype;
+      GPU.prototype.requestAdapter = async function (options) {
+        return options.featureLevel === 'compatibility' ? requestAdapter.call(this, options) : null;
+      };
+      const model = await wafer.load(models.rows, { backend: 'webgpu', worker: false });
+      const input = x(5);
+      const right = isRight(await model.run({ x: input }), input);
+      const seeing = await wafer.load(models.nhwc, { backend: 'webgpu', worker: false });
+      const image = { data: new Uint8ClampedArray(64).fill(100), width: 4, height: 4 };
+      const { y } = await seeing.run({ x: image });
+      return { right, build: (await model.explain()).build, y: [...y.data.slice(0, 3)] };`,
+      other,
+    );
+    expect(got).toMatchObject({ right: true, build: expect.stringContaining('compatibility') });
+  } finally {
+    await other.close();
+  }
+});
