@@ -102,7 +102,7 @@ test.each([true, false])('gpu/computes in a worker: %s', async (worker) => {
     const inputs = [x(0), x(5), x(1), x(5, 2)];
     const outputs = await Promise.all(inputs.map((x) => model.run({ x })));
     const { device, build, why, thread, nodes } = await model.explain();
-    const profile = await model.profile({ x: inputs[0] }, { runs: 2 });
+    const profile = await model.profile({ x: inputs[1] }, { runs: 2 });
     const { total } = await model.memory();
     await model.dispose();
     const code = await model.run({ x: inputs[0] }).catch((e) => e.code);
