@@ -22,6 +22,7 @@ import {
   type Ref,
 } from './define';
 import { align, GRAIN, gemmDispatches } from './gemm';
+import { implicitGemm } from './implicitGemm';
 import { channelsFirst, channelsLast } from './layout';
 import { CODED_TABLES, CODES_BYTES, codedCases } from './levels';
 import {
@@ -85,7 +86,15 @@ export const op = defineOp({
     if (single && group === 1) return gemmDispatches(node);
     return group > 1 && depth === 1 && o === x!.type.shape[3] ? depthwiseDispatches(node) : windowDispatches(node);
   },
+  webgpu(node) {
+    const [x, w] = node.inputs;
+    const [y] = node.outputs;
+    if (x!.type.dtype === 'i8') throw new WaferError('UNSUPPORTED', 'no shader multiplies i8 yet');
+    const window = { ...node.attrs, kernel: w!.type.shape.slice(1, 3) };
+    return implicitGemm(node, { x: x!.type.shape, y: y!.type.shape, window, group: node.attrs.group });
+  },
 });
+
 /** Numbers that every kernel over windows takes, and how its work is cut into blocks. */
 function geometryOf({ inputs: [x, w], outputs: [y], attrs }: Lowering<ConvAttrs>) {
   const [n, h, width, c] = x!.type.shape as [number, number, number, number];
