@@ -102,3 +102,56 @@ function tiledBias(data: ArrayLike<number> | undefined, tiles: number, tiling: T
   }
   return packed;
 }
+
+/** Most taps that an invocation of the depthwise shader holds in registers: software spills to a cache that is near. */
+const TAPS = { software: 25, hardware: 9 };
+/** Outputs of a column at most, where threads are few and where there have to be many. */
+const RUN = { software: 16, hardware: 4 };
+
+/** A depthwise convolution of f32, of images `x` [N,H,W,C] with one filter [KH,KW] a channel. Throws UNSUPPORTED. */
+export function depthwise(
+  { inputs, outputs, attrs, gpu, constant }: GpuLowering<ProductAttrs>,
+  { kernel: [kh, kw], ...rest }: Window,
+): GpuDispatch[] {
+  const [x, w, bias, , residual] = inputs;
+  const [y] = outputs;
+  const [images, oh, ow, c] = y!.type.shape as [number, number, number, number];
+  const data = constantOf('w', w!);
+  const traits = gpu.isSoftware ? 'software' : 'hardware';
+  const taps = kh! * kw!;
+  const V4 = c % 4 === 0;
+  const unit = V4 ? 4 : 1;
+  const isRunning = taps <= TAPS[traits];
+  const [stride, dilation] = [rest.strides[0]!, rest.dilations[0]!];
+  const common = isRunning ? gcd(stride, dilation) : stride;
+  const step = isRunning ? dilation / common : 1;
+  const run = isRunning ? Math.min(RUN[traits], Math.ceil(oh / step)) : 1;
+  const columns = Math.ceil(oh / (step * run)) * step;
+  const weights = constant('w', () => {
+    const packed = new Float32Array(c * taps);
+    for (let channel = 0; channel < c; channel++)
+      for (let tap = 0; tap < taps; tap++)
+        packed[(channel - (channel % unit)) * taps + tap * unit + (channel % unit)] = data[channel * taps + tap]!;
+    return packed;
+  });
+  const biases = bias ?? constant('bias', () => new Float32Array(c));
+  const { ACT, uniforms } = shaderClamps(attrs.act);
+  return [
+    {
+      shader: 'depthwise',
+      flags: { ...(isRunning ? { KH: kh!, KW: kw! } : { KH: 0, KW: 0 }), V4, ACT },
+      reads: [x!, weights, biases, residual ?? biases],
+      writes: [y!],
+      threads: (c / unit) * ow * columns * images,
+      uniforms: [
+        ...windowUniforms(x!.type.shape, y!.type.shape, { kernel: [kh!, kw!], ...rest }),
+        ...[c / unit, step, stride / common, run, columns, residual ? 1 : 0],
+        ...uniforms,
+      ],
+    },
+  ];
+}
+
+function gcd(a: number, b: number): number {
+  return b === 0 ? a : gcd(b, a % b);
+}
