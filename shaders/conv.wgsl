@@ -43,14 +43,6 @@ struct Weights {
 @group(0) @binding(2) var<storage, read> weights: array<Weights>;
 // By tile.
 @group(0) @binding(3) var<storage, read> bias: array<vec4f>;
-#if VY
-@group(0) @binding(4) var<storage, read> residual: array<vec4f>;
-@group(0) @binding(5) var<storage, read_write> y: array<vec4f>;
-#else
-@group(0) @binding(4) var<storage, read> residual: array<f32>;
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;
-#end
-
 #include epilogue
 
 @compute @workgroup_size(64)

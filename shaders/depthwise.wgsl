@@ -24,9 +24,7 @@ struct P {
 }
 
 #include thread
-#if ACT
-#include steps
-#end
+#include clamps
 
 #if V4
 alias V = vec4f;
@@ -50,17 +48,11 @@ alias Weights = V;
 fn put(sum: V, at: u32) {
   var v = sum;
   if (p.adds != 0u) { v += residual[at]; }
-  v = min(max(v, V(p.low)), V(p.high));
   #if V4
-  #for i,f ACT
-  v = $f(v, p.a$i, p.b$i);
-  #end
+  y[at] = activated(v);
   #else
-  #for i,f ACT
-  v = $f(vec4f(v), p.a$i, p.b$i).x;
+  y[at] = activated(vec4f(v)).x;
   #end
-  #end
-  y[at] = v;
 }
 
 @compute @workgroup_size(64)

@@ -1,18 +1,15 @@
-// What becomes of the sums of a product: bias, residual, clamps, and with ACT the rest of an activation program. VY says that
-// every group has a multiple of 4 outputs; otherwise elements are written one by one. `bias`, `residual` and `y` are the
-// shader's own.
+// What becomes of the sums of a product: bias, residual and activation. VY says that every group has a multiple of 4 outputs;
+// otherwise elements are written one by one.
 
-#if ACT
-#include steps
+#include clamps
+
+#if VY
+@group(0) @binding(4) var<storage, read> residual: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> y: array<vec4f>;
+#else
+@group(0) @binding(4) var<storage, read> residual: array<f32>;
+@group(0) @binding(5) var<storage, read_write> y: array<f32>;
 #end
-
-fn activated(sum: vec4f) -> vec4f {
-  var v = min(max(sum, vec4f(p.low)), vec4f(p.high));
-  #for i,f ACT
-  v = $f(v, p.a$i, p.b$i);
-  #end
-  return v;
-}
 
 // Makes outputs of 4 sums, those of which the first `count` are there, and writes them to y from element `at` on.
 fn put(sum: vec4f, at: u32, count: u32) {

@@ -8,15 +8,15 @@ import { constantOf, type ProductAttrs, splitClamp } from './product';
 import { shaderSteps } from './steps';
 import { type Window, windowUniforms } from './window';
 
-/** Flag and uniforms that shaders/lib/epilogue.wgsl takes: clamps that come first in a program, and what is left of it. */
+/** Flag and uniforms that shaders/lib/clamps.wgsl takes: clamps that come first in a program, and what is left of it. */
 export function shaderClamps(act: readonly Step[]): { ACT: string[]; uniforms: Float[] } {
   const { low, high, rest } = splitClamp(act);
   const { ACT, constants } = shaderSteps(rest);
   return { ACT, uniforms: [f32(low), f32(high), ...constants] };
 }
 
-/** Windows and fours of outputs of an invocation: as many as registers hold, but one window where there is hardly a second. */
-function tileOf(rows: number, isSoftware: boolean): [TM: number, TN: number] {
+/** Rows and fours of outputs of an invocation: as many as registers hold, but one row where there is hardly a second. */
+export function tileOf(rows: number, isSoftware: boolean): [TM: number, TN: number] {
   if (rows <= 2) return [1, isSoftware ? 2 : 1];
   return isSoftware ? [8, 2] : [4, 2];
 }
