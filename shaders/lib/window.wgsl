@@ -15,3 +15,13 @@ fn pixelAt(window: vec3u, ky: u32, kx: u32) -> u32 {
   let x = window.z + kx * p.dilationW;
   return select(OUTSIDE, (window.x + y) * p.w + x, y < p.h && x < p.w);
 }
+
+// The window after `window`.
+fn nextWindow(window: vec3u) -> vec3u {
+  let y = window.y + p.strideH;
+  let x = window.z + p.strideW;
+  let ends = x + p.left == p.ow * p.strideW;
+  let last = ends && y + p.top == p.oh * p.strideH;
+  let down = select(select(window.y, y, ends), 0u - p.top, last);
+  return vec3u(window.x + select(0u, p.h, last), down, select(x, 0u - p.left, ends));
+}

@@ -15,16 +15,20 @@ import {
   type Dispatch,
   defineOffline,
   defineOp,
+  f32,
   fillAttrs,
+  type GpuDispatch,
+  type GpuLowering,
   int,
   ints,
   type Lowering,
   steps,
 } from './define';
 import { align } from './gemm';
+import { shaderClamps, tileOf } from './implicitGemm';
 import { clampArguments, constantOf, costOf, expectType } from './product';
 import { evaluateSteps, step } from './steps';
-import { extentOf, windowCounts } from './window';
+import { extentOf, windowCounts, windowUniforms } from './window';
 
 const binaryConvAttrs = {
   act: steps(),
@@ -72,6 +76,7 @@ export const op = defineOp({
     return [{ dtype: 'f32', shape: y }];
   },
   wasm: (node) => (elements(node.outputs[0]!.type.shape) === 0 ? [] : dispatches(node)),
+  webgpu: (node) => gpuDispatches(node),
 });
 
 /**
@@ -153,6 +158,82 @@ function dispatches(node: Lowering<BinaryConvAttrs>): Dispatch[] {
       rows: n * oh,
     },
   ];
+}
+
+/** Bits of a word. */
+const WORD = 32;
+
+/** Signs as bits, and their products with bits; a dense layer is an image of one row with windows of one pixel. */
+function gpuDispatches({ inputs, outputs, attrs, gpu, intermediate, constant }: GpuLowering<BinaryConvAttrs>): GpuDispatch[] {
+  const [x, w, bias, multiplier, residual] = inputs;
+  const [y] = outputs;
+  const { scaled, border } = attrs;
+  const weights = constantOf('w', w!);
+  const o = w!.type.shape[0]!;
+  const c = w!.type.shape.at(-1)!;
+  const dense = w!.type.shape.length === 2;
+  const pixels = elements(x!.type.shape.slice(0, -1));
+  const rows = elements(y!.type.shape.slice(0, -1));
+  const [image, windows] = dense
+    ? [
+        [1, 1, pixels, c],
+        [1, 1, rows, o],
+      ]
+    : [x!.type.shape, y!.type.shape];
+  const kernel = dense ? [1, 1] : w!.type.shape.slice(1, 3);
+  const words = Math.ceil(c / WORD);
+  const [TM, TN] = tileOf(rows, gpu.isSoftware);
+  const width = 4 * TN;
+  const tiles = Math.ceil(o / width);
+  const packed = constant(`w ${TN}`, () => {
+    checkSigns(weights);
+    return tiledSigns(weights, c, o, width);
+  });
+  const parameters = constant(`outputs ${TN}`, () => {
+    const fours = new Float32Array(2 * tiles * width);
+    const [multipliers, biases] = [constantOf('multiplier', multiplier!), bias && constantOf('bias', bias)];
+    for (let i = 0; i < o; i++) {
+      const at = 8 * (i >> 2) + (i & 3);
+      fours[at] = multipliers[i]!;
+      fours[at + 4] = biases?.[i] ?? 0;
+    }
+    return fours;
+  });
+  const signs = intermediate(4 * (scaled ? 2 : 1) * pixels * words);
+  const { ACT, uniforms } = shaderClamps(attrs.act);
+  const ones = 2 ** WORD - 1;
+  const last = ones >>> (WORD * words - c);
+  return [
+    { shader: 'signs', flags: { SCALED: scaled }, reads: [x!], writes: [signs], threads: pixels * words, uniforms: [c, words] },
+    {
+      shader: 'binaryConv',
+      flags: { TM, TN, SCALED: scaled, VY: o % 4 === 0, ACT },
+      reads: [signs, packed, parameters, residual ?? parameters],
+      writes: [y!],
+      threads: tiles * Math.ceil(rows / TM),
+      uniforms: [
+        ...windowUniforms(image, windows, { ...attrs, kernel }),
+        ...[rows, c, words, last, o, tiles],
+        ...[border === 1 ? ones : 0, border ? ones : 0, border ? c : 0, f32(1 / (kernel[0]! * kernel[1]! * c))],
+        residual ? 1 : 0,
+        ...uniforms,
+      ],
+    },
+  ];
+}
+
+/** Weights [o][tap][c] of -1 and 1 as [tile][tap][word][output], 1 in a bit for 1. */
+function tiledSigns(weights: ArrayLike<number>, c: number, o: number, width: number): Int32Array {
+  const taps = weights.length / (o * c);
+  const words = Math.ceil(c / WORD);
+  const packed = new Int32Array(Math.ceil(o / width) * width * taps * words);
+  for (let at = 0, output = 0; output < o; output++) {
+    const tile = Math.floor(output / width) * taps;
+    for (let tap = 0; tap < taps; tap++)
+      for (let i = 0; i < c; i++, at++)
+        if (weights[at]! > 0) packed[((tile + tap) * words + (i >> 5)) * width + (output % width)]! |= 1 << (i & 31);
+  }
+  return packed;
 }
 
 /** Throws VALUE unless each weight is -1 or 1. */

@@ -22,6 +22,7 @@ import {
   type Ref,
 } from './define';
 import { align, GRAIN, gemmDispatches } from './gemm';
+import { depthwise, implicitGemm } from './implicitGemm';
 import { channelsFirst, channelsLast } from './layout';
 import { CODED_TABLES, CODES_BYTES, codedCases } from './levels';
 import {
@@ -85,7 +86,18 @@ export const op = defineOp({
     if (single && group === 1) return gemmDispatches(node);
     return group > 1 && depth === 1 && o === x!.type.shape[3] ? depthwiseDispatches(node) : windowDispatches(node);
   },
+  webgpu(node) {
+    const [x, w] = node.inputs;
+    const [y] = node.outputs;
+    if (x!.type.dtype === 'i8') throw new WaferError('UNSUPPORTED', 'no shader multiplies i8 yet');
+    const { group, ...attrs } = node.attrs;
+    const window = { ...attrs, kernel: w!.type.shape.slice(1, 3) };
+    const [o, , , depth] = w!.type.shape;
+    if (group > 1 && depth === 1 && o === x!.type.shape[3]) return depthwise(node, window);
+    return implicitGemm(node, { x: x!.type.shape, y: y!.type.shape, window, group });
+  },
 });
+
 /** Numbers that every kernel over windows takes, and how its work is cut into blocks. */
 function geometryOf({ inputs: [x, w], outputs: [y], attrs }: Lowering<ConvAttrs>) {
   const [n, h, width, c] = x!.type.shape as [number, number, number, number];
@@ -527,6 +539,8 @@ function casesOf(): Case<ConvAttrs>[] {
     { x: [1, 8, 8, 12], w: [12, 5, 1, 1], attrs: { pads: [2, 0, 2, 0], group: 12 } },
     { x: [1, 6, 6, 8], w: [8, 1, 1, 1], attrs: { group: 8 } },
     { x: [1, 3, 300, 40], w: [40, 3, 3, 1], attrs: { pads: [1, 1, 1, 1], group: 40 } },
+    { x: [1, 39, 5, 8], w: [8, 3, 3, 1], attrs: { pads: [3, 1, 3, 1], strides: [2, 1], dilations: [3, 2], group: 8 } },
+    { x: [2, 21, 4, 4], w: [4, 3, 2, 1], attrs: { pads: [2, 1, 2, 0], strides: [4, 3], dilations: [6, 1], group: 4 } },
     { x: [0, 6, 6, 8], w: [8, 3, 3, 8], attrs: { pads: [1, 1, 1, 1] } },
   ];
   const list: Case<ConvAttrs>[] = [];

@@ -18,6 +18,7 @@ import {
   type OnnxNode,
   type Ref,
 } from './define';
+import { implicitGemm } from './implicitGemm';
 import { CODED_TABLES, CODES_BYTES, codedCases } from './levels';
 import {
   biasPanels,
@@ -39,6 +40,7 @@ import {
 import { SPARSE_ROWS, sparseCases } from './sparsity';
 import { step } from './steps';
 import { weightsOf } from './weights';
+import type { Window } from './window';
 
 export const op = defineOp({
   name: 'gemm',
@@ -52,7 +54,21 @@ export const op = defineOp({
     return [productType(inputs, attrs, [...x!.shape.slice(0, -1), w!.shape[0]!])];
   },
   wasm: (node) => gemmDispatches(node),
+  webgpu(node) {
+    const [x, w] = node.inputs;
+    const rows = elements(x!.type.shape.slice(0, -1));
+    if (x!.type.dtype === 'i8') throw new WaferError('UNSUPPORTED', 'no shader multiplies i8 yet');
+    return implicitGemm(node, {
+      x: [1, 1, rows, x!.type.shape.at(-1)!],
+      y: [1, 1, rows, w!.type.shape[0]!],
+      window: PIXEL,
+      group: 1,
+    });
+  },
 });
+
+/** A window of one pixel. */
+const PIXEL: Window = { kernel: [1, 1], strides: [1, 1], dilations: [1, 1], pads: [0, 0, 0, 0] };
 
 /** Rows of the left operand that a product is worth reading all weights for: two or more of each tile. */
 export const GRAIN = 24;

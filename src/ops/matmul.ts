@@ -4,6 +4,7 @@ import { WaferError } from '../core/errors';
 import { broadcast, elements, type StaticShape, shapeText, stridesOf } from '../core/shape';
 import { bool, type Case, defineOffline, defineOp, type Step, steps } from './define';
 import { blockRows } from './gemm';
+import { shaderClamps, tileOf } from './implicitGemm';
 import { position, tabulate } from './indices';
 import { blockBytes, clampArguments, costOf } from './product';
 import { evaluateSteps, step } from './steps';
@@ -38,6 +39,26 @@ export const op = defineOp({
     const right = transB ? [1, k] : [n, 1];
     const args = [a!, b!, y!, m, k, n, ...right, d1, d2, ...batch.strides.flat(), ...clampArguments(node), block, scratch];
     return [{ kernel: 'f32_matmul', args, rows: elements(y!.type.shape.slice(0, -1)) }];
+  },
+  webgpu({ inputs: [a, b], outputs: [y], attrs: { transB, act }, gpu }) {
+    const { shape } = y!.type;
+    const [m, n] = shape.slice(-2) as [number, number];
+    const k = a!.type.shape.at(-1)!;
+    const { sizes, strides } = mergeBatch(shape.slice(0, -2), [a!.type.shape, b!.type.shape]);
+    const [TM, TN] = tileOf(m, gpu.isSoftware);
+    const V = [n, k].every((size) => size > 0 && size % 4 === 0);
+    const [down, across] = [Math.ceil(m / TM), Math.ceil(n / (4 * TN))];
+    const { ACT, uniforms } = shaderClamps(act);
+    return [
+      {
+        shader: 'matmul',
+        flags: { TM, TN, V, TRANS: V && transB, ACT },
+        reads: [a!, b!],
+        writes: [y!],
+        threads: elements(sizes) * down * across,
+        uniforms: [m, n, k, down, across, ...sizes.slice(1), ...strides.flat(), ...(transB ? [1, k] : [n, 1]), ...uniforms],
+      },
+    ];
   },
 });
 
@@ -79,6 +100,7 @@ const CASES: readonly (readonly [number[], number[], boolean?])[] = [
   ],
   [[4, 8], [8, 8], true],
   [[1, 40], [9, 40], true],
+  [[2, 1, 12], [2, 20, 12], true],
   [
     [3, 13, 24],
     [3, 24, 40],
