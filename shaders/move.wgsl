@@ -27,12 +27,13 @@ struct P {
 #include thread
 
 #if WIDE
-@group(0) @binding(1) var<storage, read> x: array<vec4u>;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4u>;
+alias Element = vec4u;
 #else
-@group(0) @binding(1) var<storage, read> x: array<u32>;
-@group(0) @binding(2) var<storage, read_write> y: array<u32>;
+alias Element = u32;
 #end
+
+@group(0) @binding(1) var<storage, read> x: array<Element>;
+@group(0) @binding(2) var<storage, read_write> y: array<Element>;
 
 #if BYTES
 // An invocation owns a word of y. Axes are in order, the first the outermost: what is left of a byte's address after them is 0 in the box.

@@ -38,6 +38,16 @@ const LINE = 64;
 /** Elements that an invocation of the shader moves. */
 const MOVES = 4;
 
+/** Bytes of the elements that shaders move, the most first, and the flags that say so. */
+const UNITS = [
+  { unit: 16, flags: { WIDE: true } },
+  { unit: 4, flags: {} },
+  { unit: 1, flags: { BYTES: true } },
+] as const;
+
+/** The largest elements that all these numbers of bytes are whole numbers of. */
+export const unitOf = (...bytes: readonly number[]) => UNITS.find(({ unit }) => bytes.every((n) => n % unit === 0))!;
+
 /** y[to + i·to.strides] = x[from + i·from.strides] for every index i of the box, by elements of `bytes` bytes. */
 export function copyBox(x: Argument, from: View, y: Argument, to: View, size: readonly number[], bytes: number): Dispatch[] {
   return boxesOf(from, to, size, bytes, RANK).map((box) => copyAxes(x, y, box, bytes));
@@ -85,16 +95,15 @@ export function moveBox(x: Memory, from: View, y: Memory, to: View, size: readon
 function moveAxes(x: Memory, y: Memory, { xo, yo, axes }: Box, bytes: number): GpuDispatch {
   const { last, contiguous, across } = layoutOf(axes, bytes);
   const before = axes.slice(0, -1);
-  const addresses = [xo, yo, ...before.flatMap(({ s, t }) => [s, t])];
-  const fits = (unit: number) => [...addresses, last.n * bytes].every((address) => address % unit === 0);
-  const unit = (contiguous && [16, 4].find(fits)) || bytes;
+  const ends = contiguous ? [last.n * bytes] : [bytes];
+  const { unit, flags } = unitOf(xo, yo, ...before.flatMap(({ s, t }) => [s, t]), ...ends);
   const none = { n: 1, s: 0, t: unit };
   const numbers = (list: readonly Axis[]) =>
     Array.from({ length: RANK }, (_, i) => list[i] ?? none).flatMap(({ n, s, t }) => [n, s / unit, t / unit]);
   if (unit === 1) {
     const end = axes.reduce((at, { n, t }) => at + (n - 1) * t, yo);
     const threads = (end >>> 2) - (yo >>> 2) + 1;
-    return { shader: 'move', flags: { BYTES: true }, reads: [x], writes: [y], threads, uniforms: [xo, yo, ...numbers(axes)] };
+    return { shader: 'move', flags, reads: [x], writes: [y], threads, uniforms: [xo, yo, ...numbers(axes)] };
   }
   const inner = contiguous ? { n: (last.n * bytes) / unit, s: unit, t: unit } : last;
   const lanes = Math.ceil(inner.n / MOVES);
@@ -104,7 +113,7 @@ function moveAxes(x: Memory, y: Memory, { xo, yo, axes }: Box, bytes: number): G
   const list = [first, { n: lanes, s: 0, t: 0 }, ...before.filter((axis) => axis !== first)];
   return {
     shader: 'move',
-    ...(unit === 16 && { flags: { WIDE: true } }),
+    flags,
     reads: [x],
     writes: [y],
     threads: list.reduce((threads, { n }) => threads * n, 1),
