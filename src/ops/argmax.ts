@@ -1,8 +1,11 @@
 /** ArgMax: the index of the largest element along an axis, the first of equals. */
 import { WaferError } from '../core/errors';
 import { elements, normalizeAxis, typeText } from '../core/shape';
-import { bool, defineOffline, defineOp, int } from './define';
+import { type Block, bool, defineOffline, defineOp, type GpuDispatch, int, type Operand } from './define';
 import { position, tabulate } from './indices';
+
+/** Lines of so many elements are searched in parts by the shader. */
+const LONG = 256;
 
 export const op = defineOp({
   name: 'argmax',
@@ -24,6 +27,23 @@ export const op = defineOp({
     const { shape, dtype } = x!.type;
     const inner = elements(shape.slice(axis + 1));
     return [{ kernel: `${dtype as 'f32' | 'i8'}_argmax`, args: [x!, y!, shape[axis]!, inner], rows: elements(y!.type.shape) }];
+  },
+  webgpu({ inputs: [x], outputs: [y], attrs: { axis }, intermediate }) {
+    const { shape, dtype } = x!.type;
+    const n = shape[axis]!;
+    const rows = elements(y!.type.shape);
+    const flags = { BYTES: dtype === 'i8' };
+    /** The largest of each part of `count` elements of a line, which are those that are `found`, or all. */
+    const among = (found: Operand | Block | undefined, count: number, span: number, y: Operand | Block): GpuDispatch => {
+      const parts = Math.ceil(count / span);
+      const uniforms = [n, elements(shape.slice(axis + 1)), count, parts, span, found ? 1 : 0];
+      return { shader: 'argmax', flags, reads: [x!, found ?? x!], writes: [y], threads: rows * parts, uniforms };
+    };
+    if (n < LONG) return [among(undefined, n, n, y!)];
+    const span = Math.ceil(Math.sqrt(n));
+    const parts = Math.ceil(n / span);
+    const found = intermediate(4 * rows * parts);
+    return [among(undefined, n, span, found), among(found, parts, parts, y!)];
   },
 });
 
@@ -56,6 +76,8 @@ export const offline = defineOffline(op, {
     { inputs: [[2, 5, 3, 4]], attrs: { axis: 1 } },
     { inputs: [{ shape: [2, 3, 40], dtype: 'i8', quant }], attrs: { axis: 2 } },
     { inputs: [{ shape: [2, 3, 4], dtype: 'i8', quant }], attrs: { axis: 0, keepdims: false } },
+    { inputs: [[3, 1003]], attrs: { axis: 1 } },
+    { inputs: [{ shape: [2, 300, 5], dtype: 'i8', quant }], attrs: { axis: 1 } },
     { inputs: [[0, 4]], attrs: { axis: 1 } },
     { inputs: [{ shape: [2, 5], range: [-9, -8] }], attrs: { axis: 1 } },
   ],

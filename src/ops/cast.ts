@@ -2,7 +2,7 @@
  * Cast between plain types, as ONNX does it: floats are cut towards zero (out of range they saturate, NaN becomes 0),
  * i32 to u8 keeps the low byte, anything but 0 is true. Quantised tensors are converted by quantize and dequantize.
  */
-import { DTYPES, type DType } from '../core/dtype';
+import { DTYPES, type DType, sizeOf } from '../core/dtype';
 import { WaferError } from '../core/errors';
 import { elements } from '../core/shape';
 import { type Case, defineOffline, defineOp, type Emit, type OnnxNode, type Operand, oneOf, type Ref } from './define';
@@ -25,7 +25,23 @@ export const op = defineOp({
     const code = ({ type }: Operand) => DTYPES[type.dtype].code;
     return [{ kernel: 'cast', args: [x!, y!, n, code(x!), code(y!)], rows: Math.ceil(n / BLOCK) }];
   },
+  webgpu({ inputs: [x], outputs: [y], attrs: { to } }) {
+    const n = elements(x!.type.shape);
+    const { dtype } = x!.type;
+    const CONVERT = (dtype === 'f32' ? OF_FLOATS : OF_INTEGERS)[to];
+    const flags = { CONVERT, FROM_BYTES: sizeOf(dtype) === 1, TO_BYTES: sizeOf(to) === 1 };
+    return [{ shader: 'cast', flags, reads: [x!], writes: [y!], threads: Math.ceil(n / 4), uniforms: [n] }];
+  },
 });
+
+/** The shader's functions on the bits of elements. */
+const OF_FLOATS: Readonly<Record<Target, readonly string[]>> = {
+  f32: [],
+  i32: ['truncated'],
+  u8: ['truncated', 'saturated'],
+  bool: ['unsigned', 'truth'],
+};
+const OF_INTEGERS: Readonly<Record<Target, readonly string[]>> = { f32: ['converted'], i32: [], u8: [], bool: ['truth'] };
 
 export const offline = defineOffline(op, {
   onnx: {

@@ -2,9 +2,9 @@
 import { isStatic, sum } from '../core/dim';
 import { sizeOf } from '../core/dtype';
 import { WaferError } from '../core/errors';
-import { normalizeAxis, shapeText, stridesOf, typeText } from '../core/shape';
-import { copyBox } from './box';
-import { defineOffline, defineOp, int } from './define';
+import { normalizeAxis, shapeText, typeText } from '../core/shape';
+import { copyBox, moveBox, type View, whole } from './box';
+import { defineOffline, defineOp, int, type Operand } from './define';
 import { position, tabulate } from './indices';
 
 export const op = defineOp({
@@ -33,17 +33,22 @@ export const op = defineOp({
     shape[axis] = sum(inputs.map((x) => x.shape[axis]!));
     return [{ ...first, shape }];
   },
-  wasm({ inputs, outputs: [y], attrs: { axis } }) {
-    const strides = stridesOf(y!.type.shape);
-    let start = 0;
-    return inputs.flatMap((x) => {
-      const { shape, dtype } = x!.type;
-      const to = { offset: start * strides[axis]!, strides };
-      start += shape[axis]!;
-      return copyBox(x!, { offset: 0, strides: stridesOf(shape) }, y!, to, shape, sizeOf(dtype));
-    });
-  },
+  wasm: ({ inputs, outputs: [y], attrs: { axis } }) =>
+    parts(inputs, y!, axis).flatMap(({ x, to }) => copyBox(x, whole(x), y!, to, x.type.shape, sizeOf(x.type.dtype))),
+  webgpu: ({ inputs, outputs: [y], attrs: { axis } }) =>
+    parts(inputs, y!, axis).flatMap(({ x, to }) => moveBox(x, whole(x), y!, to, x.type.shape, sizeOf(x.type.dtype))),
 });
+
+/** The inputs, and where in y each goes. */
+function parts(inputs: readonly (Operand | undefined)[], y: Operand, axis: number): { x: Operand; to: View }[] {
+  const { strides } = whole(y);
+  let start = 0;
+  return inputs.map((x) => {
+    const to = { offset: start * strides[axis]!, strides };
+    start += x!.type.shape[axis]!;
+    return { x: x!, to };
+  });
+}
 
 const quant = { scale: 0.02, zero: 11 };
 

@@ -26,6 +26,14 @@ export const op = defineOp({
     const args = [x!, y!, shape[axis]!, inner, exclusive ? 1 : 0, reverse ? 1 : 0];
     return [{ kernel: `${dtype as 'f32' | 'i32'}_cumsum`, args, rows: elements(shape.slice(0, axis)) * inner }];
   },
+  webgpu({ inputs: [x], outputs: [y], attrs: { axis, exclusive, reverse } }) {
+    const { shape, dtype } = x!.type;
+    const n = shape[axis]!;
+    const inner = elements(shape.slice(axis + 1));
+    const uniforms = [n, inner, ...(reverse ? [(n - 1) * inner, -inner] : [0, inner]), exclusive ? 1 : 0];
+    const threads = n === 0 ? 0 : elements(shape.slice(0, axis)) * inner;
+    return [{ shader: 'cumsum', flags: { INTEGERS: dtype === 'i32' }, reads: [x!], writes: [y!], threads, uniforms }];
+  },
 });
 
 export const offline = defineOffline(op, {

@@ -19,6 +19,14 @@ export const op = defineOp({
     const { scale, zero } = x!.type.quant!;
     return [{ kernel: 'i8_dequantize', args: [x!, y!, n, scale, zero + 128], rows: Math.ceil(n / BLOCK) }];
   },
+  webgpu({ inputs: [x], outputs: [y], constant }) {
+    const n = elements(x!.type.shape);
+    const { scale, zero } = x!.type.quant!;
+    // The products of JavaScript, for WGSL leaves open to which side it rounds its own.
+    const table = constant('table', () => Float32Array.from({ length: 256 }, (_, i) => (i - 128 - zero) * scale));
+    const flags = { WIDE: true };
+    return [{ shader: 'table', flags, reads: [x!, table], writes: [y!], threads: Math.ceil(n / 4), uniforms: [n] }];
+  },
 });
 
 export const offline = defineOffline(op, {

@@ -1,9 +1,8 @@
 /** Expand: axes of one element, and new leading axes, repeated. Tile is imported as this between reshapes. */
 import { type Dim, isStatic, multiply } from '../core/dim';
-import { sizeOf } from '../core/dtype';
 import { WaferError } from '../core/errors';
-import { broadcast, sameShape, shapeText, stridesOf } from '../core/shape';
-import { copyBox } from './box';
+import { broadcast, type StaticShape, sameShape, shapeText, stridesOf } from '../core/shape';
+import { copyView, moveView, type View } from './box';
 import { defineOffline, defineOp, dims, type Emit, type Ref } from './define';
 import { position, tabulate } from './indices';
 
@@ -20,17 +19,14 @@ export const op = defineOp({
       throw new WaferError('SHAPE', `cannot expand ${shapeText(x!.shape)} to ${shapeText(shape)}`);
     return [{ ...x!, shape }];
   },
-  wasm({ inputs: [x], outputs: [y] }) {
-    const shape = y!.type.shape;
-    const from = { offset: 0, strides: expandedStrides(x!.type.shape, shape.length) };
-    return copyBox(x!, from, y!, { offset: 0, strides: stridesOf(shape) }, shape, sizeOf(x!.type.dtype));
-  },
+  wasm: ({ inputs: [x], outputs: [y] }) => copyView(x!, expanded(x!.type.shape, y!.type.shape.length), y!),
+  webgpu: ({ inputs: [x], outputs: [y] }) => moveView(x!, expanded(x!.type.shape, y!.type.shape.length), y!),
 });
 
-/** Strides that walk a tensor of `shape` as one of `rank` axes into which it is broadcast. */
-function expandedStrides(shape: readonly number[], rank: number): number[] {
+/** A tensor of `shape` as one of `rank` axes into which it is broadcast. */
+function expanded(shape: StaticShape, rank: number): View {
   const strides = stridesOf(shape).map((stride, i) => (shape[i] === 1 ? 0 : stride));
-  return [...new Array<number>(rank - shape.length).fill(0), ...strides];
+  return { offset: 0, strides: [...new Array<number>(rank - shape.length).fill(0), ...strides] };
 }
 
 /** `x` broadcast to `shape`; itself when it has that shape already. */

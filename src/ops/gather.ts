@@ -6,6 +6,7 @@ import { add } from '../core/dim';
 import { sizeOf } from '../core/dtype';
 import { WaferError } from '../core/errors';
 import { elements, normalizeAxis, typeText } from '../core/shape';
+import { unitOf } from './box';
 import { defineOffline, defineOp, int } from './define';
 import { position, tabulate } from './indices';
 import { narrow } from './slice';
@@ -30,6 +31,14 @@ export const op = defineOp({
     const count = elements(indices!.type.shape);
     const rows = bytes === 0 ? 0 : elements(shape.slice(0, axis)) * count;
     return [{ kernel: 'x8_gather', args: [x!, indices!, y!, shape[axis]!, count, bytes], rows }];
+  },
+  webgpu({ inputs: [x, indices], outputs: [y], attrs: { axis } }) {
+    const { shape, dtype } = x!.type;
+    const bytes = elements(shape.slice(axis + 1)) * sizeOf(dtype);
+    const { unit, flags } = unitOf(bytes);
+    const threads = Math.ceil((elements(y!.type.shape) * sizeOf(dtype)) / Math.max(unit, 4));
+    const uniforms = [shape[axis]!, elements(indices!.type.shape), bytes / unit];
+    return [{ shader: 'gather', flags, reads: [x!, indices!], writes: [y!], threads, uniforms }];
   },
 });
 

@@ -6,9 +6,9 @@
 import { add, type Dim, isStatic } from '../core/dim';
 import { DTYPES, sizeOf } from '../core/dtype';
 import { WaferError } from '../core/errors';
-import { normalizeAxis, shapeText, stridesOf, type TensorType } from '../core/shape';
-import { copyBox } from './box';
-import { type Dispatch, defineOffline, defineOp, dims, type Emit, float, oneOf, type Ref } from './define';
+import { elements, normalizeAxis, shapeText, type TensorType } from '../core/shape';
+import { copyBox, moveBox, type View, whole } from './box';
+import { defineOffline, defineOp, dims, type Emit, float, type Operand, oneOf, type Ref } from './define';
 import { position, tabulate } from './indices';
 import { narrow } from './slice';
 
@@ -36,48 +36,69 @@ export const op = defineOp({
     });
     return [{ ...x!, shape: shape.map((d, i) => add(add(before[i]!, d), after[i]!)) }];
   },
-  wasm({ inputs: [x], outputs: [y], attrs: { before, after, mode, value }, constant }) {
-    const { shape, dtype } = x!.type;
-    const axes = shape.map((d, i) => segments(d, before[i] as number, after[i] as number, mode));
-    const strides = stridesOf(shape);
-    const to = stridesOf(y!.type.shape);
-    const bytes = sizeOf(dtype);
+  wasm({ inputs: [x], outputs: [y], attrs, constant }) {
+    const { mode, value } = attrs;
+    const bytes = sizeOf(x!.type.dtype);
     const filler = mode === 'constant' ? constant('value', () => stored(x!.type, value)) : undefined;
-    const dispatches: Dispatch[] = [];
-    const visit = (axis: number, chosen: readonly Segment[]): void => {
-      const inside = chosen.every((s) => !s.border);
-      // Behind a border of constants all other axes are borders too: take them whole.
-      if (axis === shape.length || (filler && !inside)) {
-        const rest = y!.type.shape.slice(axis).map((size) => ({ start: 0, size, first: 0, step: 0 }));
-        const box = [...chosen, ...rest];
-        const target = {
-          offset: dot(
-            box.map((s) => s.start),
-            to,
-          ),
-          strides: to,
-        };
-        const size = box.map((s) => s.size);
-        if (filler && !inside) {
-          dispatches.push(...copyBox(filler, { offset: 0, strides: to.map(() => 0) }, y!, target, size, bytes));
-        } else {
-          const from = {
-            offset: dot(
-              box.map((s) => s.first),
-              strides,
-            ),
-            strides: box.map((s, i) => s.step * strides[i]!),
-          };
-          dispatches.push(...copyBox(x!, from, y!, target, size, bytes));
-        }
-        return;
-      }
-      for (const segment of axes[axis]!) if (segment.size > 0) visit(axis + 1, [...chosen, segment]);
-    };
-    visit(0, []);
-    return dispatches;
+    const still = { offset: 0, strides: y!.type.shape.map(() => 0) };
+    return boxesOf(x!, y!, attrs).flatMap(({ from, to, size }) =>
+      from ? copyBox(x!, from, y!, to, size, bytes) : copyBox(filler!, still, y!, to, size, bytes),
+    );
+  },
+  webgpu({ inputs: [x], outputs: [y], attrs, constant }) {
+    const { mode, value } = attrs;
+    const { dtype, shape } = y!.type;
+    const bytes = sizeOf(dtype);
+    const copies = boxesOf(x!, y!, attrs).flatMap(({ from, to, size }) => (from ? moveBox(x!, from, y!, to, size, bytes) : []));
+    if (mode !== 'constant') return copies;
+    // All of y is filled, by words: fewer dispatches than boxes of its border.
+    const filler = constant('value', () => new DTYPES[dtype].array(4 / bytes).fill(level(x!.type, value)));
+    const words = Math.ceil((elements(shape) * bytes) / 4);
+    return [...moveBox(filler, { offset: 0, strides: [0] }, y!, { offset: 0, strides: [1] }, [words], 4), ...copies];
   },
 });
+
+/** A box of y and where it comes from in x; undefined where it is filled with the value. */
+interface Part {
+  readonly from: View | undefined;
+  readonly to: View;
+  readonly size: readonly number[];
+}
+
+interface Border {
+  before: readonly Dim[];
+  after: readonly Dim[];
+  mode: 'constant' | 'edge' | 'reflect';
+}
+
+function boxesOf(x: Operand, y: Operand, { before, after, mode }: Border): Part[] {
+  const { shape } = x.type;
+  const axes = shape.map((d, i) => segments(d, before[i] as number, after[i] as number, mode));
+  const { strides } = whole(x);
+  const target = whole(y).strides;
+  const filled = mode === 'constant';
+  const parts: Part[] = [];
+  const visit = (axis: number, chosen: readonly Segment[]): void => {
+    const inside = chosen.every((s) => !s.border);
+    // Behind a border of constants all other axes are borders too: take them whole.
+    if (axis === shape.length || (filled && !inside)) {
+      const rest = y.type.shape.slice(axis).map((size) => ({ start: 0, size, first: 0, step: 0 }));
+      const box = [...chosen, ...rest];
+      const at = (list: readonly number[], along: readonly number[]) => list.reduce((sum, v, i) => sum + v * along[i]!, 0);
+      const first = box.map((s) => s.first);
+      const start = box.map((s) => s.start);
+      parts.push({
+        from: filled && !inside ? undefined : { offset: at(first, strides), strides: box.map((s, i) => s.step * strides[i]!) },
+        to: { offset: at(start, target), strides: target },
+        size: box.map((s) => s.size),
+      });
+      return;
+    }
+    for (const segment of axes[axis]!) if (segment.size > 0) visit(axis + 1, [...chosen, segment]);
+  };
+  visit(0, []);
+  return parts;
+}
 
 /** Part of an output axis, and where it comes from on the input axis. */
 interface Segment {
@@ -88,7 +109,7 @@ interface Segment {
   readonly border?: boolean;
 }
 
-function segments(d: number, before: number, after: number, mode: 'constant' | 'edge' | 'reflect'): Segment[] {
+function segments(d: number, before: number, after: number, mode: Border['mode']): Segment[] {
   const step = mode === 'reflect' ? -1 : 0;
   return [
     { start: 0, size: before, first: mode === 'reflect' ? before : 0, step, border: true },
@@ -96,8 +117,6 @@ function segments(d: number, before: number, after: number, mode: 'constant' | '
     { start: before + d, size: after, first: mode === 'reflect' ? d - 2 : d - 1, step, border: true },
   ];
 }
-
-const dot = (a: readonly number[], b: readonly number[]): number => a.reduce((sum, v, i) => sum + v * b[i]!, 0);
 
 /** The element that stands for `value`. */
 function level({ dtype, quant }: TensorType, value: number): number {

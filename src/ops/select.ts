@@ -1,10 +1,10 @@
 /** Select: a where the condition holds, b elsewhere. Each operand has the output's shape or one element. */
 
 import { isStatic } from '../core/dim';
-import { DTYPES } from '../core/dtype';
+import { sizeOf } from '../core/dtype';
 import { WaferError } from '../core/errors';
 import { broadcast, elements, type Shape, sameShape, shapeText, typeText } from '../core/shape';
-import { defineOffline, defineOp, type Ref } from './define';
+import { defineOffline, defineOp, type Operand, type Ref } from './define';
 
 /** Elements in one row of the kernels. */
 const BLOCK = 1024;
@@ -27,12 +27,24 @@ export const op = defineOp({
   inplace: [1, 2],
   wasm({ inputs, outputs: [y] }) {
     const n = elements(y!.type.shape);
-    const advances = inputs.map((x) => (elements(x!.type.shape) === 1 ? 0 : 1));
-    const kernel = DTYPES[y!.type.dtype].bytes === 4 ? 'f32_select' : 'u8_select';
+    const advances = stepsOf(inputs);
+    const kernel = sizeOf(y!.type.dtype) === 4 ? 'f32_select' : 'u8_select';
     const [condition, a, b] = inputs;
     return [{ kernel, args: [condition!, a!, b!, y!, n, ...advances], rows: Math.ceil(n / BLOCK) }];
   },
+  webgpu({ inputs, outputs: [y] }) {
+    const n = elements(y!.type.shape);
+    const BYTES = sizeOf(y!.type.dtype) === 1;
+    const uniforms = [n, ...stepsOf(inputs)];
+    return [
+      { shader: 'select', flags: { BYTES }, reads: inputs as Operand[], writes: [y!], threads: Math.ceil(n / 4), uniforms },
+    ];
+  },
 });
+
+/** Whether each operand advances (1) or is one element (0). */
+const stepsOf = (inputs: readonly (Operand | undefined)[]): number[] =>
+  inputs.map((x) => (elements(x!.type.shape) === 1 ? 0 : 1));
 
 const isSingle = (shape: Shape): boolean => shape.every((d) => d === 1);
 

@@ -3,10 +3,9 @@
  * when a model is imported: starts count from the front and the extent is explicit, so nothing clamps at run time.
  */
 import { add, ceilDivide, type Dim, isStatic, multiply, sameDim, subtract } from '../core/dim';
-import { sizeOf } from '../core/dtype';
 import { WaferError } from '../core/errors';
-import { normalizeAxis, sameShape, shapeText, stridesOf } from '../core/shape';
-import { copyBox } from './box';
+import { normalizeAxis, type StaticShape, sameShape, shapeText, stridesOf } from '../core/shape';
+import { copyView, moveView, type View } from './box';
 import { defineOffline, defineOp, dims, type Emit, ints, type OnnxNode, type Ref } from './define';
 import { position, tabulate } from './indices';
 
@@ -34,14 +33,16 @@ export const op = defineOp({
     });
     return [{ ...x!, shape: size }];
   },
-  wasm({ inputs: [x], outputs: [y], attrs: { starts, steps } }) {
-    const strides = stridesOf(x!.type.shape);
-    const offset = (starts as readonly number[]).reduce((sum, start, i) => sum + start * strides[i]!, 0);
-    const from = { offset, strides: strides.map((stride, i) => stride * steps[i]!) };
-    const to = { offset: 0, strides: stridesOf(y!.type.shape) };
-    return copyBox(x!, from, y!, to, y!.type.shape, sizeOf(x!.type.dtype));
-  },
+  wasm: ({ inputs: [x], outputs: [y], attrs }) => copyView(x!, taken(x!.type.shape, attrs), y!),
+  webgpu: ({ inputs: [x], outputs: [y], attrs }) => moveView(x!, taken(x!.type.shape, attrs), y!),
 });
+
+/** The elements that are taken of a tensor of `shape`. */
+function taken(shape: StaticShape, { starts, steps }: { starts: readonly Dim[]; steps: readonly number[] }): View {
+  const strides = stridesOf(shape);
+  const offset = (starts as readonly number[]).reduce((sum, start, i) => sum + start * strides[i]!, 0);
+  return { offset, strides: strides.map((stride, i) => stride * steps[i]!) };
+}
 
 /** Indices start..start+size-1 of one axis. */
 export function narrow(emit: Emit, x: Ref, axis: number, start: Dim, size: Dim): Ref {

@@ -25,6 +25,10 @@ export const op = defineOp({
     const n = elements(x!.type.shape);
     return [{ kernel: 'i8_table', args: [x!, y!, n, table!], rows: Math.ceil(n / BLOCK) }];
   },
+  webgpu({ inputs: [x, table], outputs: [y] }) {
+    const n = elements(x!.type.shape);
+    return [{ shader: 'table', reads: [x!, table!], writes: [y!], threads: Math.ceil(n / 4), uniforms: [n] }];
+  },
 });
 
 export const offline = defineOffline(op, {

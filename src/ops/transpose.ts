@@ -1,10 +1,9 @@
 /** Transpose: axes in another order. Output axis i is input axis perm[i]. */
 import { type Dim, dimText, exactDivide, multiply } from '../core/dim';
-import { sizeOf } from '../core/dtype';
 import { WaferError } from '../core/errors';
-import { shapeText, stridesOf } from '../core/shape';
-import { copyBox } from './box';
-import { type Case, defineOffline, defineOp, type Emit, ints, type OnnxNode } from './define';
+import { shapeText } from '../core/shape';
+import { copyView, moveView, type View, whole } from './box';
+import { type Case, defineOffline, defineOp, type Emit, ints, type OnnxNode, type Operand } from './define';
 import { position, tabulate } from './indices';
 import { channelsFirst, channelsLast } from './layout';
 
@@ -21,13 +20,15 @@ export const op = defineOp({
       throw new WaferError('ARGUMENT', `perm [${perm}] is no permutation of the axes of rank ${rank}`);
     return [{ ...x!, shape: perm.map((axis) => x!.shape[axis]!) }];
   },
-  wasm({ inputs: [x], outputs: [y], attrs: { perm } }) {
-    const strides = stridesOf(x!.type.shape);
-    const from = { offset: 0, strides: perm.map((axis) => strides[axis]!) };
-    const to = { offset: 0, strides: stridesOf(y!.type.shape) };
-    return copyBox(x!, from, y!, to, y!.type.shape, sizeOf(x!.type.dtype));
-  },
+  wasm: ({ inputs: [x], outputs: [y], attrs: { perm } }) => copyView(x!, across(x!, perm), y!),
+  webgpu: ({ inputs: [x], outputs: [y], attrs: { perm } }) => moveView(x!, across(x!, perm), y!),
 });
+
+/** The tensor with its axes in the output's order. */
+function across(x: Operand, perm: readonly number[]): View {
+  const { strides } = whole(x);
+  return { offset: 0, strides: perm.map((axis) => strides[axis]!) };
+}
 
 const permuted = (
   shape: number[],
