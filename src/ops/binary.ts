@@ -3,7 +3,7 @@
  * materialised: the shapes are collapsed to a few dimensions with stride 0 where an operand repeats.
  */
 import { WaferError } from '../core/errors';
-import { broadcast, elements, type StaticShape, stridesOf, typeText } from '../core/shape';
+import { broadcast, elements, type StaticShape, type StaticType, stridesOf, typeText } from '../core/shape';
 import {
   type AttrsOf,
   type Case,
@@ -20,7 +20,7 @@ import {
   type Step,
   steps,
 } from './define';
-import { encodeSteps, evaluateSteps, step, stepCode } from './steps';
+import { encodeSteps, evaluateSteps, shaderSteps, step, stepCode } from './steps';
 
 /** Elements of the inner dimension in one row of the kernels. */
 const BLOCK = 1024;
@@ -95,9 +95,7 @@ export const op = defineOp({
   wasm({ inputs: [a, b], outputs: [y], attrs, constant }) {
     const { dtype } = a!.type;
     const code = FUNCTIONS[attrs.fn];
-    const { inner, outer, a: p, b: q } = collapse(y!.type.shape, a!.type.shape, b!.type.shape);
-    if (outer.length > 4)
-      throw new WaferError('UNSUPPORTED', `${typeText(a!.type)} and ${typeText(b!.type)} alternate over more than 5 dimensions`);
+    const { inner, outer, a: p, b: q } = collapsed(y!.type.shape, a!.type, b!.type);
     const rows = elements(outer) * Math.ceil(inner / BLOCK);
     const front = <T>(list: readonly number[], fill: T) => [...Array<T>(4 - list.length).fill(fill), ...list];
     const [, ...counts] = front(outer, 1);
@@ -112,6 +110,34 @@ export const op = defineOp({
     if (dtype === 'i32') return [{ kernel: 'i32_binary', args: [a!, b!, y!, code, ...geometry], rows }];
     const program = constant('program', () => encodeSteps(attrs.act));
     return [{ kernel: 'f32_binary', args: [a!, b!, y!, program, code, ...geometry], rows }];
+  },
+  webgpu({ inputs: [a, b], outputs: [y], attrs }) {
+    const { dtype, quant } = a!.type;
+    const INT8 = dtype === 'i8';
+    const [IN, OUT] = [dtype, y!.type.dtype].map((type) => [type === 'i8' || type === 'bool' ? 'u32' : type]);
+    const { inner, outer, a: p, b: q } = collapsed(y!.type.shape, a!.type, b!.type);
+    // A word is 4 bytes even where the last of them are no elements.
+    const whole = inner % 4 === 0 || (outer.length === 0 && IN![0] === 'u32');
+    const VEC = p.step === 1 && q.step === 1 && whole;
+    const fours = (count: number) => (VEC ? Math.ceil(count / 4) : count);
+    const n = elements(y!.type.shape);
+    const sizes = [fours(inner), ...outer.toReversed()];
+    const [inA, inB] = [p, q].map(({ step, strides }) => [step, ...strides.toReversed().map(fours)]);
+    const last = outer.length;
+    const geometry = [0, 1, 2, 3].flatMap((d) => (d < last ? [sizes[d]!, inA![d]!, inB![d]!] : [1, 0, 0]));
+    const { ACT, constants } = shaderSteps(attrs.act);
+    const levels = INT8 ? levelUniforms(attrs, quant!.zero, b!.type.quant!.zero) : [];
+    return [
+      {
+        shader: 'binary',
+        // The multiplier of b is negative in a difference.
+        flags: { IN: IN!, OUT: OUT!, FN: [INT8 && attrs.fn === 'sub' ? 'add' : attrs.fn], ACT, INT8, VEC },
+        reads: [a!, b!],
+        writes: [y!],
+        threads: Math.ceil(n / 4),
+        uniforms: [fours(n), last, ...geometry, inA![last]!, inB![last]!, ...levels, ...constants],
+      },
+    ];
   },
 });
 
@@ -146,11 +172,25 @@ function parametersOf(attrs: Integers, za: number, zb: number): Int32Array {
   return Int32Array.of(ma!, mb!, stored - 128 * (ma! + mb!), shift, low, high);
 }
 
+/** What the shader reads for levels. */
+function levelUniforms(attrs: Integers, za: number, zb: number): number[] {
+  const { multipliers, shift, range } = attrs;
+  return [za, zb, multipliers[0]!, multipliers[1] ?? 0, constantOf(attrs, za, zb), shift, ...range];
+}
+
 interface Side {
   /** Strides in elements over the outer dimensions, 0 where the operand repeats. */
   strides: number[];
   /** 1 when the operand advances along the inner dimension, 0 when it repeats. */
   step: 0 | 1;
+}
+
+/** As `collapse`, for as many dimensions as kernels and shaders follow. Throws UNSUPPORTED for more. */
+function collapsed(shape: StaticShape, a: StaticType, b: StaticType): ReturnType<typeof collapse> {
+  const geometry = collapse(shape, a.shape, b.shape);
+  if (geometry.outer.length > 4)
+    throw new WaferError('UNSUPPORTED', `${typeText(a)} and ${typeText(b)} alternate over more than 5 dimensions`);
+  return geometry;
 }
 
 /** The fewest dimensions over which both operands have constant strides. */
@@ -415,6 +455,14 @@ function casesOf(): Case<Attributes>[] {
       ],
       attrs: { fn: 'greater' },
     },
+    ...(['f32', 'i32', 'bool'] as const).map((dtype) => ({
+      name: `whole fours of ${dtype}`,
+      inputs: [
+        { shape: [2, 3, 8], dtype, range: [0, 1] as const },
+        { shape: [2, 1, 8], dtype, range: [0, 1] as const },
+      ],
+      attrs: { fn: dtype === 'bool' ? ('xor' as const) : ('less' as const) },
+    })),
     { name: 'activation', inputs: [[3, 1100], [1100]], attrs: { fn: 'add', act: [step('affine', 3, 0.5), step('hardSwish')] } },
     {
       name: 'i32 extremes',

@@ -165,7 +165,7 @@ export interface GpuLowering<A> {
   readonly gpu: GpuTraits;
   /** Memory that carries values from one of this node's dispatches to those after it. */
   intermediate(bytes: number): Block;
-  /** As `Lowering.constant`. */
+  /** As `Lowering.constant`; what depends on shapes has a key that names them. */
   constant(key: string, make: () => TypedArray): Block;
 }
 

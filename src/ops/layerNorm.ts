@@ -1,7 +1,8 @@
 /** Layer normalisation over the last axis: (x - mean) / sqrt(variance + epsilon) * gamma + beta. */
 import { WaferError } from '../core/errors';
 import { elements, normalizeAxis, sameShape, typeText } from '../core/shape';
-import { type Case, defineOffline, defineOp, float } from './define';
+import { type Case, defineOffline, defineOp, f32, float } from './define';
+import { partsOf } from './parts';
 
 export const op = defineOp({
   name: 'layerNorm',
@@ -20,6 +21,25 @@ export const op = defineOp({
     const { shape } = x!.type;
     const args = [x!, y!, shape.at(-1)!, gamma ?? 0, beta ?? 0, epsilon];
     return [{ kernel: 'f32_layerNorm', args, rows: elements(shape.slice(0, -1)) }];
+  },
+  webgpu({ inputs: [x, gamma, beta], outputs: [y], attrs: { epsilon }, intermediate }) {
+    const n = x!.type.shape.at(-1)!;
+    if (n === 0) return [];
+    const rows = elements(x!.type.shape.slice(0, -1));
+    const { parts, length } = partsOf(rows, n);
+    const threads = rows * parts;
+    const ofParts = intermediate(threads * 8);
+    const geometry = [n, parts, length];
+    return [
+      { shader: 'layerNorm', flags: { PARTS: true }, reads: [x!], writes: [ofParts], threads, uniforms: geometry },
+      {
+        shader: 'layerNorm',
+        reads: [x!, ofParts, gamma ?? x!, beta ?? x!],
+        writes: [y!],
+        threads,
+        uniforms: [...geometry, f32(epsilon), Number(!!gamma), Number(!!beta)],
+      },
+    ];
   },
 });
 

@@ -4,11 +4,11 @@
  */
 import { WaferError } from '../core/errors';
 import { elements, shapeText, typeText } from '../core/shape';
-import { bool, defineOffline, defineOp, type Emit, ints, type OnnxNode, oneOf, type Ref } from './define';
+import { bool, defineOffline, defineOp, type Emit, f32, ints, type OnnxNode, oneOf, type Ref } from './define';
 import { tabulate } from './indices';
 import { channelsFirst, channelsLast } from './layout';
 import { costOf } from './product';
-import { extentOf, windowCounts, windowOf } from './window';
+import { extentOf, windowCounts, windowOf, windowUniforms } from './window';
 
 export const op = defineOp({
   name: 'pool',
@@ -47,6 +47,26 @@ export const op = defineOp({
     const counted = attrs.countIncludePad ? [-top, -left, h + bottom, w + right] : [0, 0, h, w];
     if (dtype === 'f32') return [{ kernel: 'f32_averagePool', args: [...geometry, ...counted], rows }];
     return [{ kernel: 'i8_averagePool', args: [...geometry, ...counted, x!.type.quant!.zero + 128], rows }];
+  },
+  webgpu({ inputs: [x], outputs: [y], attrs }) {
+    const { fn } = attrs;
+    const [, h, w, c] = x!.type.shape as [number, number, number, number];
+    const [top, left, bottom, right] = attrs.pads as [number, number, number, number];
+    const INT8 = x!.type.dtype === 'i8';
+    const VEC = c % 4 === 0;
+    const results = elements(y!.type.shape);
+    const counted = attrs.countIncludePad ? [top, left, top + h + bottom, left + w + right] : [0, 0, h, w];
+    const outside = INT8 ? (fn === 'max' ? -128 : x!.type.quant!.zero) : f32(Number.NEGATIVE_INFINITY);
+    return [
+      {
+        shader: 'pool',
+        flags: { FN: [fn], INT8, VEC },
+        reads: [x!],
+        writes: [y!],
+        threads: Math.ceil(results / (VEC || INT8 ? 4 : 1)),
+        uniforms: [VEC ? c / 4 : c, ...windowUniforms(x!.type.shape, y!.type.shape, attrs), ...counted, outside],
+      },
+    ];
   },
 });
 

@@ -7,6 +7,7 @@ import { elements, normalizeAxis, type Quant, type Shape, type StaticShape, stri
 import {
   type Argument,
   type AttrsOf,
+  type Block,
   bool,
   type Case,
   type CaseInput,
@@ -15,13 +16,18 @@ import {
   defineOp,
   type Emit,
   type FromOnnx,
+  f32,
+  type GpuDispatch,
+  type GpuLowering,
   ints,
   type OnnxNode,
+  type Operand,
   oneOf,
   quant,
   type Ref,
 } from './define';
 import { channelsFirst, channelsLast } from './layout';
+import { partsOf } from './parts';
 
 /** Columns of a block in the kernels, which is their row when the reduced axes are not the last. */
 const COLUMNS = 16;
@@ -35,6 +41,8 @@ interface ReduceFunction {
   finish?: keyof typeof FINISH;
   /** Divides by the number of elements. */
   mean?: true;
+  /** Of no elements, where that is not 0. */
+  empty?: number;
   /** The functions of all runs but the last and of all but the first, where they are not the function itself. */
   first?: ReduceFn;
   rest?: ReduceFn;
@@ -45,14 +53,14 @@ type ReduceFn = 'mean' | 'sum' | 'max' | 'min' | 'prod' | 'l1' | 'l2' | 'sumSqua
 const FUNCTIONS: Readonly<Record<ReduceFn, ReduceFunction>> = {
   mean: { kernel: 'sum', mean: true },
   sum: { kernel: 'sum' },
-  max: { kernel: 'max' },
-  min: { kernel: 'min' },
-  prod: { kernel: 'prod' },
+  max: { kernel: 'max', empty: Number.NEGATIVE_INFINITY },
+  min: { kernel: 'min', empty: Number.POSITIVE_INFINITY },
+  prod: { kernel: 'prod', empty: 1 },
   l1: { kernel: 'sumAbs', rest: 'sum' },
   l2: { kernel: 'sumSquare', finish: 'root' },
   sumSquare: { kernel: 'sumSquare', rest: 'sum' },
   logSum: { kernel: 'sum', finish: 'log', first: 'sum' },
-  logSumExp: { kernel: 'logSumExp' },
+  logSumExp: { kernel: 'logSumExp', empty: Number.NEGATIVE_INFINITY },
 };
 
 /** Functions of quantised tensors, with the codes of `i8_reduce`. */
@@ -84,10 +92,7 @@ export const op = defineOp({
     const { shape } = x.type;
     const runs = runsOf(shape, node.attrs.axes);
     if (x.type.dtype === 'i8') {
-      if (runs.length > 1) throw new WaferError('UNSUPPORTED', `${fn} of a quantised tensor over axes that are not adjacent`);
-      const { outer, n, inner } = runs[0]!;
-      checkCount(fn, n);
-      if (n >= 2 ** 22) throw new WaferError('UNSUPPORTED', `${fn} of ${n} quantised elements`);
+      const { outer, n, inner } = onlyRun(fn, runs);
       const { zero, multiplier, constant, shift } = requantizedMean(x.type.quant!, node.attrs.quant);
       const args = [INTEGER[fn]!, x, y, n, inner, zero, multiplier, constant, shift];
       return [{ kernel: 'i8_reduce', args, rows: outer * Math.ceil(inner / COLUMNS) }];
@@ -104,7 +109,87 @@ export const op = defineOp({
       return { kernel: 'f32_reduce', args, rows: outer * (inner === 1 ? 1 : Math.ceil(inner / COLUMNS)) };
     });
   },
+  webgpu(node) {
+    const [x, y] = [node.inputs[0]!, node.outputs[0]!];
+    const { fn } = node.attrs;
+    const runs = runsOf(x.type.shape, node.attrs.axes);
+    if (x.type.dtype === 'i8') return levelShaders(node, onlyRun(fn, runs));
+    const count = elements(runs.map(({ n }) => n));
+    checkCount(fn, count);
+    const steps = runs.flatMap((run) => cut(run, run.outer * run.inner));
+    let source: Operand | Block = x;
+    return steps.map(({ outer, n, inner, parts, length }, i): GpuDispatch => {
+      const last = i === steps.length - 1;
+      const own: ReduceFunction = FUNCTIONS[fn];
+      const { kernel, mean, finish, empty } = FUNCTIONS[(!last && own.first) || (i > 0 && own.rest) || fn];
+      const threads = outer * parts * inner;
+      const destination = last ? y : node.intermediate(threads * 4);
+      const scale = last && mean ? 1 / count : 1;
+      const uniforms = [n, inner, parts, length, f32(empty ?? 0), f32(scale), FINISH[finish ?? 'none']];
+      const dispatch: GpuDispatch = {
+        shader: 'reduce',
+        flags: { FN: [kernel] },
+        reads: [source],
+        writes: [destination],
+        threads,
+        uniforms,
+      };
+      source = destination;
+      return dispatch;
+    });
+  },
 });
+
+interface Run {
+  outer: number;
+  n: number;
+  inner: number;
+}
+
+/** The only run of a reduction of levels. Throws UNSUPPORTED and SHAPE. */
+function onlyRun(fn: ReduceFn, runs: readonly Run[]): Run {
+  if (runs.length > 1) throw new WaferError('UNSUPPORTED', `${fn} of a quantised tensor over axes that are not adjacent`);
+  const { n } = runs[0]!;
+  checkCount(fn, n);
+  if (n >= 2 ** 22) throw new WaferError('UNSUPPORTED', `${fn} of ${n} quantised elements`);
+  return runs[0]!;
+}
+
+/** A run as one step of shaders, or as two, over parts and over what they give; `results` are computed at a time. */
+function cut({ outer, n, inner }: Run, results: number): (Run & { parts: number; length: number })[] {
+  const { parts, length } = partsOf(results, n);
+  const first = { outer, n, inner, parts, length };
+  return parts === 1 ? [first] : [first, { outer, n: parts, inner, parts: 1, length: parts }];
+}
+
+function levelShaders(
+  { inputs: [x], outputs: [y], attrs, intermediate }: GpuLowering<{ fn: ReduceFn; quant: Quant | null }>,
+  run: Run,
+): GpuDispatch[] {
+  const VEC = run.inner % 4 === 0;
+  const words = (count: number) => (VEC ? count / 4 : Math.ceil(count / 4));
+  const { kernel, empty } = FUNCTIONS[attrs.fn];
+  const { zero, multiplier, constant, shift } = requantizedMean(x!.type.quant!, attrs.quant);
+  const steps = cut(run, words(run.outer * run.inner));
+  let source: Operand | Block = x!;
+  return steps.map(({ outer, n, inner, parts, length }, i): GpuDispatch => {
+    const [FROM_PARTS, TO_PARTS] = [i > 0, i < steps.length - 1];
+    const results = outer * parts * inner;
+    const destination = TO_PARTS ? intermediate(results * 4) : y!;
+    const level = Math.min(127, Math.max(-128, empty ?? 0));
+    const columns = VEC ? inner / 4 : inner;
+    const dispatch: GpuDispatch = {
+      shader: 'reduceInt8',
+      flags: { FN: [kernel], VEC, FROM_PARTS, TO_PARTS },
+      reads: [source],
+      writes: [destination],
+      threads: TO_PARTS && !VEC ? results : words(results),
+      uniforms: [n, columns, parts, length, level, run.n, zero, multiplier, constant, shift],
+    };
+    source = destination;
+    return dispatch;
+  });
+}
 
 /**
  * A mean with 8 binary places, as byte * 256, becomes the output's byte: ((mean - zero) * multiplier + constant) >> shift.
@@ -136,7 +221,7 @@ function checkCount(fn: ReduceFn, n: number): void {
  * The reduction as steps [outer, n, inner] -> [outer, inner], one for each run of adjacent axes, from the last to the
  * first, so that every step sees dense memory. Axes of size 1 do not separate runs.
  */
-function runsOf(shape: StaticShape, axes: readonly number[]): { outer: number; n: number; inner: number }[] {
+function runsOf(shape: StaticShape, axes: readonly number[]): Run[] {
   const kept: { size: number; reduced: boolean }[] = [];
   shape.forEach((size, i) => {
     if (size === 1) return;
@@ -145,7 +230,7 @@ function runsOf(shape: StaticShape, axes: readonly number[]): { outer: number; n
     if (last?.reduced === reduced) last.size *= size;
     else kept.push({ size, reduced });
   });
-  const runs: { outer: number; n: number; inner: number }[] = [];
+  const runs: Run[] = [];
   let inner = 1;
   for (let i = kept.length - 1; i >= 0; i--) {
     const { size, reduced } = kept[i]!;
@@ -271,7 +356,11 @@ function casesOf(): Case<AttrsOf<typeof op.attrs>>[] {
     ).map(([shape, axes]) => ({ name: `${fn} ${shape} over ${axes}`, inputs: [{ shape, range }], attrs: { fn, axes } }));
   });
   list.push(
-    { name: 'long row', inputs: [[2, 4099]], attrs: { fn: 'mean', axes: [1] } },
+    ...(['mean', 'max', 'l1', 'l2', 'logSumExp'] as const).map((fn) => ({
+      name: `long row, ${fn}`,
+      inputs: [[2, 4099]],
+      attrs: { fn, axes: [1] },
+    })),
     { name: 'long columns', inputs: [[1, 40, 40, 19]], attrs: { fn: 'mean', axes: [1, 2] } },
     { name: 'dropped axes', inputs: [[2, 3, 4]], attrs: { fn: 'sum', axes: [0, 2], keepdims: false } },
     { name: 'no axes', inputs: [[2, 3]], attrs: { fn: 'l1', axes: [] } },
@@ -292,6 +381,7 @@ function casesOf(): Case<AttrsOf<typeof op.attrs>>[] {
       { name: `i8 ${fn} of few columns`, inputs: [quantised([2, 3, 5])], attrs: { fn, axes: [1] } },
       { name: `i8 ${fn} of rows`, inputs: [quantised([5, 37])], attrs: { fn, axes: [1] } },
       { name: `i8 ${fn} of many`, inputs: [quantised([1, 40, 40, 18])], attrs: { fn, axes: [1, 2] } },
+      { name: `i8 ${fn} of many, in words`, inputs: [quantised([2, 24, 24, 8])], attrs: { fn, axes: [1, 2] } },
       ...(fn === 'mean' ? requantizedCases(quantised) : []),
       { name: `i8 ${fn} of ties`, inputs: [quantised([2, 128], levels)], attrs: { fn, axes: [0] } },
     );

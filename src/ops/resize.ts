@@ -3,9 +3,9 @@
  * to 128ths on each axis, so every device computes the same integers.
  */
 import { type Dim, floorDivide, isStatic, multiply, sameDim } from '../core/dim';
-import { sizeOf } from '../core/dtype';
+import { type DType, sizeOf } from '../core/dtype';
 import { WaferError } from '../core/errors';
-import { normalizeAxis, type Shape, sameShape, shapeText, typeText } from '../core/shape';
+import { elements, normalizeAxis, type Shape, sameShape, shapeText, typeText } from '../core/shape';
 import {
   type Block,
   type Case,
@@ -28,6 +28,7 @@ const ROUNDINGS = ['floor', 'ceil', 'round_prefer_floor', 'round_prefer_ceil'] a
 const COORDINATES = ['half_pixel', 'asymmetric', 'align_corners', 'pytorch_half_pixel', 'tf_half_pixel_for_nn'] as const;
 
 type Coordinates = (typeof COORDINATES)[number];
+type Rounding = (typeof ROUNDINGS)[number];
 
 export const op = defineOp({
   name: 'resize',
@@ -75,7 +76,74 @@ export const op = defineOp({
     const kernel = x!.type.dtype === 'f32' ? 'f32_resizeLinear' : 'i8_resizeLinear';
     return [...tables, { kernel, args: [x!, y!, down, across, h, w, c, oh, ow], rows }];
   },
+  webgpu({ inputs: [x], outputs: [y], attrs, constant }) {
+    const { dtype, shape } = x!.type;
+    const [, h, w, c] = shape as [number, number, number, number];
+    const [, oh, ow] = y!.type.shape as [number, number, number];
+    const table = constant(`${[h, w]} to ${[oh, ow]}`, () => tableOf(attrs, dtype, [h, w], [oh, ow]));
+    const LINEAR = attrs.mode === 'linear';
+    const bytes = c * sizeOf(dtype);
+    // The nearest pixel is moved as words where it is some.
+    const INT8 = sizeOf(dtype) === 1 && (LINEAR || bytes % 4 !== 0);
+    const channels = INT8 ? c : bytes / 4;
+    const VEC = channels % 4 === 0;
+    const results = elements(y!.type.shape.slice(0, 3)) * channels;
+    return [
+      {
+        shader: 'resize',
+        flags: { LINEAR, INT8, VEC },
+        reads: [x!, table],
+        writes: [y!],
+        threads: Math.ceil(results / (INT8 || VEC ? 4 : 1)),
+        uniforms: [VEC ? channels / 4 : channels, h, w, oh, ow],
+      },
+    ];
+  },
 });
+
+const ROUND: Readonly<Record<Rounding, (at: number) => number>> = {
+  floor: Math.floor,
+  ceil: Math.ceil,
+  round_prefer_floor: (at) => Math.ceil(at - 0.5),
+  round_prefer_ceil: (at) => Math.floor(at + 0.5),
+};
+
+interface Sampling {
+  mode: 'nearest' | 'linear';
+  coordinates: Coordinates;
+  rounding: Rounding;
+  scales: readonly number[];
+}
+
+const in128ths = (weight: number): number => Math.floor(weight * 128 + 0.5);
+
+/**
+ * What shaders/resize.wgsl reads: for each row and then each column of the output the input's row or column, the one after it and
+ * the weight of that, of levels in 128ths.
+ */
+function tableOf(
+  { mode, coordinates, rounding, scales }: Sampling,
+  dtype: DType,
+  sizes: readonly number[],
+  outs: readonly number[],
+): Float32Array {
+  const table = new Float32Array(3 * (outs[0]! + outs[1]!));
+  const indices = new Uint32Array(table.buffer);
+  let entry = 0;
+  sizes.forEach((size, axis) => {
+    const out = outs[axis]!;
+    const [shift, numerator, denominator, origin] = coordinatesOf(coordinates, size, out, scales[axis]);
+    for (let o = 0; o < out; o++, entry += 3) {
+      const at = ((o + shift) * numerator) / denominator + origin;
+      const inside = Math.min(Math.max(mode === 'nearest' ? ROUND[rounding](at) : at, 0), size - 1);
+      const first = Math.floor(inside);
+      indices[entry] = first;
+      indices[entry + 1] = Math.min(first + 1, size - 1);
+      table[entry + 2] = dtype === 'i8' ? in128ths(inside - first) : inside - first;
+    }
+  });
+  return table;
+}
 
 /** shift, numerator, denominator and origin of input coordinate = ((o + shift) * numerator) / denominator + origin. */
 function coordinatesOf(mode: Coordinates, size: number, out: number, scale?: number): [number, number, number, number] {
@@ -98,7 +166,7 @@ function resized(
   n: OnnxNode,
   emit: Emit,
   { shape, scales }: Target,
-  attrs: { coordinates: Coordinates; rounding: (typeof ROUNDINGS)[number] },
+  attrs: { coordinates: Coordinates; rounding: Rounding },
 ): Ref {
   const x = n.input(0);
   const from = x.type.shape;
@@ -161,7 +229,7 @@ export const offline = defineOffline(op, {
       if (n.int('antialias', 0) !== 0) return n.unsupported('antialias');
       if (n.string('keep_aspect_ratio_policy', 'stretch') !== 'stretch') return n.unsupported('keeping the aspect ratio');
       const coordinates = n.string('coordinate_transformation_mode', 'half_pixel') as Coordinates;
-      const rounding = n.string('nearest_mode', 'round_prefer_floor') as (typeof ROUNDINGS)[number];
+      const rounding = n.string('nearest_mode', 'round_prefer_floor') as Rounding;
       if (!COORDINATES.includes(coordinates)) return n.unsupported(`coordinates ${coordinates}`);
       if (!ROUNDINGS.includes(rounding)) return n.unsupported(`rounding ${rounding}`);
       const axes = n.ints(
@@ -216,7 +284,6 @@ export const offline = defineOffline(op, {
       const blend = (wy: number, wx: number, one: number) =>
         (one - wy) * ((one - wx) * pixel(y0, x0) + wx * pixel(y0, x1)) + wy * ((one - wx) * pixel(y1, x0) + wx * pixel(y1, x1));
       if (x!.type.dtype === 'f32') return blend(ay - y0, ax - x0, 1);
-      const in128ths = (weight: number) => Math.floor(weight * 128 + 0.5);
       return Math.floor((blend(in128ths(ay - y0), in128ths(ax - x0), 128) + 2 ** 13) / 2 ** 14);
     };
     return [tabulate(y!.shape, element)];
@@ -234,6 +301,7 @@ export const offline = defineOffline(op, {
     ),
     image([2, 3, 4, 8], { size: [6, 8], coordinates: 'asymmetric', rounding: 'floor' }),
     image([2, 3, 4, 8], { size: [6, 8], coordinates: 'asymmetric', rounding: 'floor' }, 'i8'),
+    image([2, 3, 4, 3], { size: [5, 7] }, 'i8'),
     image([1, 3, 4, 5], { size: [6, 6], coordinates: 'asymmetric' }, 'i32'),
     image([1, 6, 6, 1], { size: [1, 1], mode: 'linear', coordinates: 'pytorch_half_pixel' }),
     image([1, 6, 6, 1], { size: [1, 1], mode: 'linear', coordinates: 'align_corners' }),

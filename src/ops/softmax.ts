@@ -2,6 +2,7 @@
 import { WaferError } from '../core/errors';
 import { elements, normalizeAxis } from '../core/shape';
 import { bool, defineOffline, defineOp, type Emit, type OnnxNode, type Ref } from './define';
+import { partsOf } from './parts';
 
 export const op = defineOp({
   name: 'softmax',
@@ -15,6 +16,19 @@ export const op = defineOp({
   wasm({ inputs: [x], outputs: [y], attrs: { log } }) {
     const { shape } = x!.type;
     return [{ kernel: 'f32_softmax', args: [x!, y!, shape.at(-1)!, Number(log)], rows: elements(shape.slice(0, -1)) }];
+  },
+  webgpu({ inputs: [x], outputs: [y], attrs: { log }, intermediate }) {
+    const n = x!.type.shape.at(-1)!;
+    if (n === 0) return [];
+    const rows = elements(x!.type.shape.slice(0, -1));
+    const { parts, length } = partsOf(rows, n);
+    const threads = rows * parts;
+    const ofParts = intermediate(threads * 8);
+    const uniforms = [n, parts, length, Number(log)];
+    return [
+      { shader: 'softmax', flags: { PARTS: true }, reads: [x!], writes: [ofParts], threads, uniforms },
+      { shader: 'softmax', reads: [x!, ofParts], writes: [y!], threads, uniforms },
+    ];
   },
 });
 
@@ -40,6 +54,7 @@ export const offline = defineOffline(op, {
   cases: [false, true].flatMap((log) => [
     ...[1, 2, 3, 4, 5, 7, 17, 1023].map((n) => ({ inputs: [{ shape: [3, n], range: [-8, 8] as const }], attrs: { log } })),
     { name: 'large values', inputs: [{ shape: [2, 5], range: [-1e4, 1e4] as const }], attrs: { log } },
+    { name: 'long rows', inputs: [{ shape: [2, 2051], range: [-8, 8] as const }], attrs: { log } },
     { name: 'one axis', inputs: [[9]], attrs: { log } },
     { name: 'no rows', inputs: [[0, 4]], attrs: { log } },
     { name: 'no columns', inputs: [[4, 0]], attrs: { log } },
