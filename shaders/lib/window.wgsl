@@ -15,3 +15,15 @@ fn pixelAt(window: vec3u, ky: u32, kx: u32) -> u32 {
   let x = window.z + kx * p.dilationW;
   return select(OUTSIDE, (window.x + y) * p.w + x, y < p.h && x < p.w);
 }
+
+// The window of the next number.
+fn windowAfter(window: vec3u) -> vec3u {
+  let x = window.z + p.strideW;
+  let y = window.y + p.strideH;
+  let isNextRow = x == p.ow * p.strideW - p.left;
+  let isNextImage = isNextRow && y == p.oh * p.strideH - p.top;
+  return vec3u(
+    select(window.x, window.x + p.h, isNextImage),
+    select(select(window.y, y, isNextRow), 0u - p.top, isNextImage),
+    select(x, 0u - p.left, isNextRow));
+}

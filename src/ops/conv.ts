@@ -22,6 +22,7 @@ import {
   type Ref,
 } from './define';
 import { align, GRAIN, gemmDispatches } from './gemm';
+import { implicitGemmInt8 } from './implicitGemmInt8';
 import { channelsFirst, channelsLast } from './layout';
 import { CODED_TABLES, CODES_BYTES, codedCases } from './levels';
 import {
@@ -84,6 +85,13 @@ export const op = defineOp({
     if (elements(node.outputs[0]!.type.shape) === 0) return [];
     if (single && group === 1) return gemmDispatches(node);
     return group > 1 && depth === 1 && o === x!.type.shape[3] ? depthwiseDispatches(node) : windowDispatches(node);
+  },
+  webgpu(node) {
+    const [x, w] = node.inputs;
+    if (x!.type.dtype !== 'i8')
+      throw new WaferError('UNSUPPORTED', 'conv has no shader for f32', { hint: "use backend: 'wasm'" });
+    const window = { ...node.attrs, kernel: w!.type.shape.slice(1, 3) };
+    return implicitGemmInt8(node, { x: x!.type.shape, y: node.outputs[0]!.type.shape, window, group: node.attrs.group });
   },
 });
 /** Numbers that every kernel over windows takes, and how its work is cut into blocks. */
