@@ -23,6 +23,7 @@ import {
 } from './define';
 import { align, GRAIN, gemmDispatches } from './gemm';
 import { depthwise, implicitGemm } from './implicitGemm';
+import { implicitGemmInt8 } from './implicitGemmInt8';
 import { channelsFirst, channelsLast } from './layout';
 import { CODED_TABLES, CODES_BYTES, codedCases } from './levels';
 import {
@@ -89,12 +90,13 @@ export const op = defineOp({
   webgpu(node) {
     const [x, w] = node.inputs;
     const [y] = node.outputs;
-    if (x!.type.dtype === 'i8') throw new WaferError('UNSUPPORTED', 'no shader multiplies i8 yet');
     const { group, ...attrs } = node.attrs;
     const window = { ...attrs, kernel: w!.type.shape.slice(1, 3) };
+    const geometry = { x: x!.type.shape, y: y!.type.shape, window, group };
+    if (x!.type.dtype === 'i8') return implicitGemmInt8(node, geometry);
     const [o, , , depth] = w!.type.shape;
     if (group > 1 && depth === 1 && o === x!.type.shape[3]) return depthwise(node, window);
-    return implicitGemm(node, { x: x!.type.shape, y: y!.type.shape, window, group });
+    return implicitGemm(node, geometry);
   },
 });
 

@@ -38,11 +38,13 @@ export function entryOf({ table, swish, middle }: Curve, place: number): number 
 }
 
 function between(table: ArrayLike<number>, at: number): number {
-  const knot = (i: number) => ((table[2 * i]! | (table[2 * i + 1]! << 8)) << 16) >> 16;
   const steps = 2 ** STEPS_BITS;
   const [i, part] = [at >> STEPS_BITS, at & (steps - 1)];
-  return part ? ((steps - part) * knot(i) + part * knot(i + 1) + steps / 2) >> STEPS_BITS : knot(i);
+  const from = knotOf(table, i);
+  return part ? ((steps - part) * from + part * knotOf(table, i + 1) + steps / 2) >> STEPS_BITS : from;
 }
+
+const knotOf = (table: ArrayLike<number>, i: number): number => ((table[2 * i]! | (table[2 * i + 1]! << 8)) << 16) >> 16;
 
 const placeOf = ({ zero }: Quant): number => FINE * (zero + 128);
 
@@ -59,6 +61,17 @@ export function kernelCurve({ table, swish, middle }: Curve, { zero }: Quant): I
   const entries = new Int16Array(words.buffer, 32);
   for (let at = 0; at < count; at++) entries[at] = between(table!, at);
   return words;
+}
+
+/** The curve as shaders/lib/requant.wgsl reads it. */
+export function shaderCurve({ table, swish, middle }: Curve, { zero }: Quant) {
+  const [half, scale, offset] = table ? [0, 0, 0] : (swish as [number, number, number]);
+  return { uniforms: [half, placeOf(middle), scale, offset, zero], knots: table && (() => knotPairs(table)) };
+}
+
+/** In each word an entry of the table and in its upper half the next one. */
+function knotPairs(table: ArrayLike<number>): Int32Array<ArrayBuffer> {
+  return Int32Array.from({ length: 256 }, (_, i) => (knotOf(table, i) & 0xffff) | (knotOf(table, Math.min(i + 1, 255)) << 16));
 }
 
 /** Throws VALUE when kernels could leave 16 bits. `factors`: by channel, or one for all. */

@@ -19,6 +19,7 @@ import {
   type Ref,
 } from './define';
 import { implicitGemm } from './implicitGemm';
+import { implicitGemmInt8, matrixGeometry } from './implicitGemmInt8';
 import { CODED_TABLES, CODES_BYTES, codedCases } from './levels';
 import {
   biasPanels,
@@ -40,7 +41,6 @@ import {
 import { SPARSE_ROWS, sparseCases } from './sparsity';
 import { step } from './steps';
 import { weightsOf } from './weights';
-import type { Window } from './window';
 
 export const op = defineOp({
   name: 'gemm',
@@ -56,19 +56,13 @@ export const op = defineOp({
   wasm: (node) => gemmDispatches(node),
   webgpu(node) {
     const [x, w] = node.inputs;
-    const rows = elements(x!.type.shape.slice(0, -1));
-    if (x!.type.dtype === 'i8') throw new WaferError('UNSUPPORTED', 'no shader multiplies i8 yet');
-    return implicitGemm(node, {
-      x: [1, 1, rows, x!.type.shape.at(-1)!],
-      y: [1, 1, rows, w!.type.shape[0]!],
-      window: PIXEL,
-      group: 1,
-    });
+    const [n, k] = w!.type.shape as [number, number];
+    const geometry = matrixGeometry(elements(x!.type.shape.slice(0, -1)), k, n);
+    return x!.type.dtype === 'i8' ? implicitGemmInt8(node, geometry) : implicitGemm(node, geometry);
   },
 });
 
 /** A window of one pixel. */
-const PIXEL: Window = { kernel: [1, 1], strides: [1, 1], dilations: [1, 1], pads: [0, 0, 0, 0] };
 
 /** Rows of the left operand that a product is worth reading all weights for: two or more of each tile. */
 export const GRAIN = 24;
@@ -243,6 +237,7 @@ function casesOf(): Case<ProductAttrs>[] {
     { inputs: [[5, 0], { shape: [9, 0], constant: true }, { shape: [9], constant: true }] },
   );
   for (const [m, k, n] of sizes) list.push(...integerCases([m, k], [n, k], [m, n], k));
+  list.push(...longCases());
   const sparse = [
     [16, 64, 8, 0.75],
     [49, 38, 19, 0.7],
@@ -264,4 +259,19 @@ function casesOf(): Case<ProductAttrs>[] {
     for (const table of CODED_TABLES)
       list.push(...codedCases([m, k], [n, k], [m, n], table).filter((_, j) => (i + j) % 3 === 0 || i === 1));
   return list;
+}
+
+/** Sums that leave the integers of f32 on their way, for few rows and for more. */
+function longCases(): Case<ProductAttrs>[] {
+  const [k, n] = [2101, 12];
+  const channels = Array.from({ length: n }, (_, i) => i);
+  return [2, 9].map((m) => ({
+    inputs: [
+      { shape: [m, k], dtype: 'i8', quant: { scale: 1, zero: 0 }, range: [126, 127] },
+      { shape: [n, k], dtype: 'i8', constant: true, data: Array<number>(n * k).fill(127) },
+      { shape: [n], dtype: 'i32', constant: true, data: channels.map((i) => 9 * i - Math.round(127 * 126.5 * k)) },
+      { shape: [n], dtype: 'i32', constant: true, data: channels.map(() => 2 ** 16) },
+    ],
+    attrs: { quant: { scale: 1, zero: 0 } },
+  }));
 }

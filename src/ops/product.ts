@@ -128,7 +128,7 @@ export function integerPanels(node: Lowering<ProductAttrs>, groups: number): Blo
   const panels = panelCount(groups, channels);
   const zero = x!.type.quant!.zero + (node.dot === 's8' ? 0 : 128);
   const { quant, residualMultiplier } = node.attrs;
-  const [shift, offset] = quant ? scalingOf(node, quant) : [0, 0];
+  const { shift, offset } = quant ? scalingOf(node, quant, 128) : { shift: 0, offset: 0 };
   const level = x!.type.quant!.zero;
   const make = (block: Block): Dispatch => {
     const given: Operand = { type: { dtype: 'i32', shape: [panels, PANEL_WORDS] }, data: parametersOf(node, groups) };
@@ -142,24 +142,46 @@ export function integerPanels(node: Lowering<ProductAttrs>, groups: number): Blo
   return node.packed('requant', w!, 4 * PANEL_WORDS * panels, make, groups === 1 ? 8 * depth : undefined);
 }
 
-/** Shift and offset as kernels take them, for whom every level is 128 higher, and the residual's bytes begin at 0. */
-function scalingOf({ attrs, inputs: [, , , , residual] }: Lowering<ProductAttrs>, quant: Quant): [shift: number, offset: number] {
-  const requant = requantOf(attrs, quant);
-  const raised = { ...requant, zero: requant.zero + (attrs.middle ? FINE * 128 : 128) };
-  const added = residual ? attrs.residualMultiplier * (residual.type.quant!.zero + 128) : 0;
-  return [requant.shift, offsetOf(raised) - added];
+/** What every device's lowering says of a node. */
+type ProductNode = Pick<Lowering<ProductAttrs>, 'inputs' | 'attrs'>;
+
+/** The numbers that requantise a node's sums: y = clamp((sum * m + addend + offset) >> shift, low, high). */
+export interface Scaling {
+  readonly shift: number;
+  readonly offset: number;
+  /** Of levels, or of places on the curve. */
+  readonly low: number;
+  readonly high: number;
 }
 
-/** As `integerPanels`, the biases being the node's own. */
-function parametersOf({ attrs, inputs }: Lowering<ProductAttrs>, groups: number): Int32Array {
+/** As a device needs them that stores levels `raised` higher. Places on a curve begin at 0. */
+export function scalingOf({ attrs, inputs: [, , , , residual] }: ProductNode, quant: Quant, raised: 0 | 128): Scaling {
+  const requant = requantOf(attrs, quant);
+  const raise = attrs.middle ? FINE * 128 : raised;
+  const added = residual ? attrs.residualMultiplier * (residual.type.quant!.zero + raised) : 0;
+  const offset = offsetOf({ ...requant, zero: requant.zero + raise }) - added;
+  return { shift: requant.shift, offset, low: requant.range[0]! + raise, high: requant.range[1]! + raise };
+}
+
+/** Parameters of integer kernels by output channel. */
+export interface ChannelParameters {
+  readonly biases: ArrayLike<number>;
+  /** In f32 for a float output. */
+  readonly multipliers: ArrayLike<number>;
+  /** Sums to clamp to; 0 for a float output. */
+  readonly low: Int32Array;
+  readonly high: Int32Array;
+  /** Of a curve; 0 without one. */
+  readonly factors: ArrayLike<number>;
+}
+
+/** Biases are the node's own. Throws VALUE when sums or results could leave 32 bits, or a curve 16. */
+export function channelParameters({ attrs, inputs }: ProductNode): ChannelParameters {
   const [, w, bias, multiplier, , table, factor] = inputs;
   const multipliers = constantOf('multiplier', multiplier!);
-  const biases = bias && constantOf('bias', bias);
   const outputs = w!.type.shape[0]!;
-  const [channels, depth] = [outputs / groups, elements(w!.type.shape) / outputs];
-  const words = new Int32Array(PANEL_WORDS * panelCount(groups, channels));
-  const floats = new Float32Array(words.buffer);
-  const halves = new Int16Array(words.buffer);
+  const depth = elements(w!.type.shape) / outputs;
+  const biases = bias ? constantOf('bias', bias) : new Int32Array(outputs);
   const factors = factor && constantOf('factor', factor);
   const curve = curveOf(attrs, table);
   if (curve) checkCurve(curve, factors!);
@@ -168,18 +190,32 @@ function parametersOf({ attrs, inputs }: Lowering<ProductAttrs>, groups: number)
     const { zero } = attrs.middle ?? attrs.quant;
     checkRequant({ ...attrs, zero }, multipliers, attrs.residualMultiplier, attrs.middle ? FINE_BITS : 0);
   }
+  const [low, high] = [new Int32Array(outputs), new Int32Array(outputs)];
+  for (let channel = 0; channel < outputs; channel++) {
+    const own = biases[channel]!;
+    if (!sumsFit(own, 128 * depth)) checkSums(own, magnitudeOf(w!, channel, depth));
+    if (requant) [low[channel], high[channel]] = saturation(multipliers[channel]!, requant, 255 * attrs.residualMultiplier);
+  }
+  const each = factors?.length === outputs ? factors : new Int32Array(outputs).fill(factors?.[0] ?? 0);
+  return { biases, multipliers, low, high, factors: each };
+}
+
+/** As `integerPanels`, the biases being the node's own. */
+function parametersOf(node: Lowering<ProductAttrs>, groups: number): Int32Array {
+  const outputs = node.inputs[1]!.type.shape[0]!;
+  const channels = outputs / groups;
+  const { biases, multipliers, low, high, factors } = channelParameters(node);
+  const words = new Int32Array(PANEL_WORDS * panelCount(groups, channels));
+  const halves = new Int16Array(words.buffer);
+  const scales = node.attrs.quant ? words : new Float32Array(words.buffer);
   for (let channel = 0; channel < outputs; channel++) {
     const within = channel % channels;
     const panel = Math.floor(channel / channels) * Math.ceil(channels / 8) + Math.floor(within / 8);
     const at = PANEL_WORDS * panel + (within % 8);
-    halves[2 * (PANEL_WORDS * panel + 32) + (within % 8)] = factors?.[factors.length > 1 ? channel : 0] ?? 0;
-    words[at] = biases?.[channel] ?? 0;
-    if (!sumsFit(words[at]!, 128 * depth)) checkSums(words[at]!, magnitudeOf(w!, channel, depth));
-    if (!requant) floats[at + 8] = multipliers[channel]!;
-    else {
-      words[at + 8] = multipliers[channel]!;
-      [words[at + 16], words[at + 24]] = saturation(multipliers[channel]!, requant, 255 * attrs.residualMultiplier);
-    }
+    halves[2 * (PANEL_WORDS * panel + 32) + (within % 8)] = factors[channel]!;
+    words[at] = biases[channel]!;
+    scales[at + 8] = multipliers[channel]!;
+    [words[at + 16], words[at + 24]] = [low[channel]!, high[channel]!];
   }
   return words;
 }
@@ -198,7 +234,8 @@ function greatestOf(values: ArrayLike<number>): number {
   return greatest;
 }
 
-function curveOf({ middle, swish }: ProductAttrs, table: Operand | undefined): Curve | undefined {
+/** The node's curve, when it has one. */
+export function curveOf({ middle, swish }: ProductAttrs, table: Operand | undefined): Curve | undefined {
   return middle ? { table: table && constantOf('table', table), swish, middle } : undefined;
 }
 
@@ -216,15 +253,13 @@ export function integerArguments(node: Lowering<ProductAttrs>): (number | Operan
     const [low, high, program] = clampArguments(node);
     return [0, 0, low, high, 0, program];
   }
-  const { range } = requantOf(attrs, attrs.quant);
-  const [shift, offset] = scalingOf(node, attrs.quant);
-  const raise = attrs.middle ? FINE * 128 : 128;
+  const { shift, offset, low, high } = scalingOf(node, attrs.quant, 128);
   // A multiplier of more than a level can step over the bounds that sums are clamped to: kernels look at the result as well.
   const oversteps = greatestOf(constantOf('multiplier', inputs[3]!)) > 2 ** shift;
   const factor = residual ? attrs.residualMultiplier : oversteps ? 1 : 0;
   const curve = curveOf(attrs, table);
   const after = curve ? constant('curve', () => kernelCurve(curve, attrs.quant!)) : 0;
-  return [shift, offset, range[0]! + raise, range[1]! + raise, factor, after];
+  return [shift, offset, low, high, factor, after];
 }
 
 /** Bounds that leading clamps of an activation program amount to, and the rest of the program. */

@@ -11,10 +11,12 @@ export interface GpuPageResult {
   results: Record<string, string>;
 }
 
-async function runCases(featureLevel: 'core' | 'compatibility', pattern = ''): Promise<GpuPageResult> {
+/** With `packed`, products of bytes are WGSL's packed dot, which no software GPU is given otherwise. */
+async function runCases(featureLevel: 'core' | 'compatibility', packed = false, pattern = ''): Promise<GpuPageResult> {
   const own = await GpuDevice.create({ featureLevel });
   // One that sessions do not end.
   const gpu = await GpuDevice.create({ device: own.device });
+  if (packed) Object.assign(gpu, { traits: { isSoftware: false, packedDot: true } });
   const results: Record<string, string> = {};
   for (const c of allCases().filter(({ address }) => address.includes(pattern)))
     try {

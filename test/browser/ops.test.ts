@@ -1,7 +1,7 @@
 /**
  * Every operator's cases in headless Chromium: the base build, the build that the probe chooses, and the one it chooses
- * when the CPU's byte dot is taken away; and on software GPUs, one with all of WebGPU's core, and one of OpenGL ES with its
- * compatibility mode. Integer results are compared for equality, so the devices agree byte for byte.
+ * when the CPU's byte dot is taken away; and on software GPUs, one with all of WebGPU's core, one of OpenGL ES with its
+ * compatibility mode, and the first as a hardware GPU is used, with packed dots and smaller tiles. Integer results are compared for equality, so the devices agree byte for byte.
  */
 import { afterAll, expect, test } from 'vitest';
 import { gpuFlags, type LaunchOptions, launchBrowser } from '../../scripts/browser';
@@ -21,8 +21,8 @@ interface TestDevice {
 const wasm = (build?: 'base', ...flags: string[]): TestDevice => {
   return { flags, page: 'test/browser/ops.page.ts', call: `runCases(${JSON.stringify(build)})` };
 };
-const gpu = (level: 'core' | 'compatibility'): TestDevice => {
-  return { flags: gpuFlags(level), page: 'test/browser/gpu.page.ts', call: `runCases('${level}')` };
+const gpu = (level: 'core' | 'compatibility', packed = false): TestDevice => {
+  return { flags: gpuFlags(level), page: 'test/browser/gpu.page.ts', call: `runCases('${level}', ${packed})` };
 };
 
 const DEVICES: Record<string, TestDevice> = {
@@ -31,6 +31,7 @@ const DEVICES: Record<string, TestDevice> = {
   'chromium-novnni': wasm(undefined, '--js-flags=--no-enable-avx-vnni'),
   webgpu: gpu('core'),
   'webgpu-compatibility': gpu('compatibility'),
+  'webgpu-packed': gpu('core', true),
 };
 
 const runs = new Map<string, Promise<PageResult | GpuPageResult>>();

@@ -24,7 +24,7 @@ const NULL_GPU = {
   'null-webgpu-compatibility': { traits: { isSoftware: false, packedDot: false }, limits: LIMITS.compatibility },
   'null-webgpu-software': { traits: { isSoftware: true, packedDot: false }, limits: LIMITS.compatibility },
 } as const;
-const BROWSERS = ['chromium-base', 'chromium', 'chromium-novnni', 'webgpu', 'webgpu-compatibility'];
+const BROWSERS = ['chromium-base', 'chromium', 'chromium-novnni', 'webgpu', 'webgpu-compatibility', 'webgpu-packed'];
 const DEVICES = ['reference', ...[WASM, NULL, NULL_GPU].flatMap(Object.keys), ...BROWSERS];
 
 const cases = allCases();

@@ -1,0 +1,184 @@
+// Sums of products of bytes over windows of an image: a product of matrices whose rows are output pixels. An invocation makes
+// TM pixels of TN words of 4 channels. Products are unpacked and summed in f32, exactly while sums stay within 2^24, from
+// where they are added to i32 every 1024; or with DOT they are WGSL's own. Levels are signed, the zero point is in the bias, and
+// taps outside the image read it.
+
+// Whether pixels of x, their share for a group, or channels of y are no whole words: bytes are then read at any place.
+#flag RAGGED = false
+#flag DOT = false
+#flag CURVE = false
+#flag FLOAT = false
+#flag ACT = []
+#flag TM = 4
+#flag TN = 2
+
+struct P {
+  threads: u32,
+  h: u32,
+  w: u32,
+  oh: u32,
+  ow: u32,
+  kh: u32,
+  kw: u32,
+  strideH: u32,
+  strideW: u32,
+  dilationH: u32,
+  dilationW: u32,
+  top: u32,
+  left: u32,
+  rows: u32,
+  // Of a pixel of x and of a group's share of it: words, or bytes where RAGGED.
+  pitch: u32,
+  share: u32,
+  // Words of weights of an output's tap; how many of them are added in f32, and how many taps.
+  depth: u32,
+  depthAtOnce: u32,
+  tapsAtOnce: u32,
+  // 4 times the zero point.
+  outside: u32,
+  // Tiles, words and channels of y of a group; words of a row.
+  tiles: u32,
+  words: u32,
+  channels: u32,
+  rowTiles: u32,
+  rowWords: u32,
+  rowChannels: u32,
+  #include requantUniforms
+}
+
+#include thread
+#include window
+#include requant
+
+struct Weights {
+  // For 4 inputs, a byte each, of 4 channels.
+  quads: array<vec4u, $TN>,
+}
+
+@group(0) @binding(1) var<storage, read> x: array<u32>;
+@group(0) @binding(2) var<storage, read> weights: array<Weights>;
+@group(0) @binding(3) var<storage, read> channels: array<Channels>;
+#if FLOAT
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+#else
+@group(0) @binding(4) var<storage, read> residual: array<u32>;
+#if CURVE
+@group(0) @binding(5) var<storage, read> knots: array<i32>;
+@group(0) @binding(6) var<storage, read_write> y: array<u32>;
+#else
+@group(0) @binding(5) var<storage, read_write> y: array<u32>;
+#end
+#end
+
+#if RAGGED
+#include joined
+#end
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  let i = thread(id);
+  if (i >= p.threads) { return; }
+  let tile = i % p.rowTiles;
+  let row = i / p.rowTiles * ${TM}u;
+  let group = tile / p.tiles;
+  let word = (tile - group * p.tiles) * ${TN}u;
+  var windows: array<vec3u, $TM>;
+  windows[0] = windowAt(row);
+  for (var r = 1; r < $TM; r++) { windows[r] = nextWindow(windows[r - 1]); }
+  let taps = p.kh * p.kw;
+  let first = tile * taps * p.depth;
+  var sums: array<vec4i, ${TM} * ${TN}>;
+  for (var done = 0u; done < taps; done += p.tapsAtOnce) {
+    let last = min(done + p.tapsAtOnce, taps);
+    for (var start = 0u; start < p.depth; start += p.depthAtOnce) {
+      let end = min(start + p.depthAtOnce, p.depth);
+      #for r TM
+      #for t TN
+      #if DOT
+      var c${r}_$t = vec4i();
+      #else
+      var c${r}_$t = vec4f();
+      #end
+      #end
+      #end
+      for (var tap = done; tap < last; tap++) {
+        var places: array<u32, $TM>;
+        for (var r = 0; r < $TM; r++) {
+          let pixel = pixelAt(windows[r], tap / p.kw, tap % p.kw);
+          places[r] = select(pixel * p.pitch + group * p.share, OUTSIDE, pixel == OUTSIDE);
+        }
+        #for r TM
+        let place$r = places[$r];
+        #end
+        var at = first + tap * p.depth + start;
+        for (var k = start; k < end; k++) {
+          #for t TN
+          let w$t = weights[at].quads[$t];
+          #end
+          at++;
+          #if !DOT
+          #for t TN
+          let m$t = mat4x4f(
+            vec4f(vec4i(w$t << vec4u(24u)) >> vec4u(24u)), vec4f(vec4i(w$t << vec4u(16u)) >> vec4u(24u)),
+            vec4f(vec4i(w$t << vec4u(8u)) >> vec4u(24u)), vec4f(vec4i(w$t) >> vec4u(24u)));
+          #end
+          #end
+          #for r TM
+          #if RAGGED
+          let at$r = place$r + k * 4u;
+          let x$r = select(joined(x[at$r / 4u], x[at$r / 4u + 1u], at$r), p.outside, place$r == OUTSIDE);
+          #else
+          let x$r = select(x[place$r + k], p.outside, place$r == OUTSIDE);
+          #end
+          #if DOT
+          #for t TN
+          c${r}_$t += vec4i(dot4I8Packed(x$r, w$t.x), dot4I8Packed(x$r, w$t.y), dot4I8Packed(x$r, w$t.z), dot4I8Packed(x$r, w$t.w));
+          #end
+          #else
+          let v$r = vec4f(unpacked(x$r));
+          #for t TN
+          c${r}_$t += m$t * v$r;
+          #end
+          #end
+          #end
+        }
+      }
+      #if DOT
+      var parts: array<vec4i, ${TM} * ${TN}>;
+      #else
+      var parts: array<vec4f, ${TM} * ${TN}>;
+      #end
+      #for r TM
+      #for t TN
+      parts[$r * $TN + $t] = c${r}_$t;
+      #end
+      #end
+      for (var j = 0; j < $TM * $TN; j++) { sums[j] += vec4i(parts[j]); }
+    }
+  }
+  for (var t = 0u; t < ${TN}u; t++) {
+    if (word + t >= p.words) { break; }
+    let own = channels[group * p.words + word + t];
+    for (var r = 0u; r < ${TM}u; r++) {
+      let m = row + r;
+      if (m >= p.rows) { break; }
+      let sum = sums[r * ${TN}u + t];
+      let channel = (word + t) * 4u;
+      let at = m * p.rowChannels + group * p.channels + channel;
+      #if FLOAT
+      let v = activated(sum, own);
+      for (var j = 0u; j < min(p.channels - channel, 4u); j++) { y[at + j] = v[j]; }
+      #else
+      var added = 0u;
+      if (p.residual != 0) {
+        #if RAGGED
+        added = joined(residual[at / 4u], residual[at / 4u + 1u], at);
+        #else
+        added = residual[at / 4u];
+        #end
+      }
+      y[m * p.rowWords + group * p.words + word + t] = requantized(sum, own, added);
+      #end
+    }
+  }
+}

@@ -1,0 +1,21 @@
+// What requant.wgsl reads of the uniform block; src/ops/implicitGemmInt8.ts gives the numbers.
+shift: u32,
+offset: i32,
+low: i32,
+high: i32,
+residual: i32,
+#if CURVE
+half: i32,
+origin: i32,
+scale: i32,
+entryOffset: i32,
+zero: i32,
+#end
+#if FLOAT
+least: f32,
+most: f32,
+#for i ACT
+a$i: f32,
+b$i: f32,
+#end
+#end

@@ -1,0 +1,213 @@
+/**
+ * Integer products on WebGPU: every convolution and matrix product is one of matrices, whose rows are the windows of an image
+ * (shaders/convInt8.wgsl), but for depthwise convolutions (shaders/depthwiseInt8.wgsl). Sums are exact however they are computed,
+ * so results are those of the other devices.
+ */
+import type { TypedArray } from '../core/dtype';
+import { elements, type StaticShape } from '../core/shape';
+import { shaderCurve } from './curve';
+import { type Block, type Float, f32, type GpuDispatch, type GpuLowering, type Operand } from './define';
+import { channelParameters, constantOf, curveOf, type ProductAttrs, scalingOf, splitClamp } from './product';
+import { shaderSteps } from './steps';
+import { type Window, windowUniforms } from './window';
+
+type Node = GpuLowering<ProductAttrs>;
+
+/** What a product slides over: NHWC shapes of the input and the output, and in how many groups channels are. */
+export interface Geometry {
+  readonly x: StaticShape;
+  readonly y: StaticShape;
+  readonly window: Window;
+  readonly group: number;
+}
+
+/** A matrix product is a window of one pixel over an image of one row. */
+export const matrixGeometry = (rows: number, k: number, n: number): Geometry => ({
+  x: [1, 1, rows, k],
+  y: [1, 1, rows, n],
+  window: { kernel: [1, 1], strides: [1, 1], pads: [0, 0, 0, 0], dilations: [1, 1] },
+  group: 1,
+});
+
+/** Words of 4 output channels of an invocation. */
+const TN = 2;
+/** Words of products that are summed in f32: so many stay within 2^24. */
+const EXACT = 256;
+
+const words = (bytes: number): number => Math.ceil(bytes / 4);
+
+/** The node, by whichever shader suits. Throws UNSUPPORTED for weights that are not constant, VALUE for broken quantisation. */
+export function implicitGemmInt8(node: Node, geometry: Geometry): GpuDispatch[] {
+  constantOf('w', node.inputs[1]!);
+  if (elements(geometry.y) === 0) return [];
+  const { x, y, group } = geometry;
+  return group > 1 && group === x[3] && group === y[3] ? depthwise(node, geometry) : product(node, geometry);
+}
+
+function product(node: Node, { x, y, window, group }: Geometry): GpuDispatch[] {
+  const { gpu, attrs, constant, inputs, outputs } = node;
+  const data = constantOf('w', inputs[1]!);
+  const [c, n] = [x[3]!, y[3]!];
+  const [share, channels] = [c / group, n / group];
+  const rows = elements(y) / n;
+  const isFloat = !attrs.quant;
+  const isRagged = [c, share, ...(isFloat ? [] : [channels])].some((count) => count % 4 > 0);
+  const TM = rows <= 2 ? 1 : gpu.isSoftware ? 8 : 4;
+  const depth = words(share);
+  const tiles = Math.ceil(channels / (4 * TN));
+  const taps = window.kernel[0]! * window.kernel[1]!;
+  const weights = constant('w', () => packed(data, group, channels, taps, share));
+  const epilogue = epilogueOf(node, group);
+  const unit = isRagged ? 1 : 4;
+  const atOnce = gpu.packedDot ? [depth, taps] : [EXACT, Math.max(1, Math.floor(EXACT / Math.max(1, depth)))];
+  const target = denseTarget(node, rows, group, channels, isFloat);
+  return [
+    {
+      shader: 'convInt8',
+      flags: { ...epilogue.flags, RAGGED: isRagged, DOT: gpu.packedDot, TM, TN },
+      reads: [inputs[0]!, weights, ...epilogue.reads],
+      writes: [target.block],
+      threads: Math.ceil(rows / TM) * tiles * group,
+      uniforms: [
+        ...windowUniforms(x, y, window),
+        ...[rows, c / unit, share / unit, depth, ...atOnce, outsideOf(inputs[0]!)],
+        ...[tiles, words(channels), channels, tiles * group, words(channels) * group, n],
+        ...epilogue.uniforms,
+      ],
+    },
+    ...target.dispatches(outputs[0]!),
+  ];
+}
+
+function depthwise(node: Node, { x, y, window }: Geometry): GpuDispatch[] {
+  const { attrs, constant, inputs, outputs } = node;
+  const data = constantOf('w', inputs[1]!);
+  const [n, oh, ow, c] = y as [number, number, number, number];
+  const TX = 2;
+  const taps = window.kernel[0]! * window.kernel[1]!;
+  const weights = constant('w', () => {
+    const bytes = new Int8Array(4 * words(c) * taps);
+    for (let tap = 0; tap < taps; tap++)
+      for (let channel = 0; channel < c; channel++) bytes[4 * words(c) * tap + channel] = data[channel * taps + tap]!;
+    return bytes;
+  });
+  const epilogue = epilogueOf(node, 1);
+  const tiles = Math.ceil(ow / TX);
+  const target = denseTarget(node, n * oh * ow, 1, c, !attrs.quant);
+  return [
+    {
+      shader: 'depthwiseInt8',
+      flags: { ...epilogue.flags, RAGGED: c % 4 > 0, TX },
+      reads: [inputs[0]!, weights, ...epilogue.reads],
+      writes: [target.block],
+      threads: n * oh * tiles * words(c),
+      uniforms: [...windowUniforms(x, y, window), c, words(c), tiles, outsideOf(inputs[0]!), ...epilogue.uniforms],
+    },
+    ...target.dispatches(outputs[0]!),
+  ];
+}
+
+/** 4 times the zero point, which a window sees outside of the image. */
+const outsideOf = (x: Operand): number => ((x.type.quant!.zero & 255) * 0x01010101) >>> 0;
+
+/**
+ * Where a shader writes `rows` rows of `groups` groups of `channels` channels by whole words: to the output, or where its groups
+ * are none to memory that another dispatch makes it of.
+ */
+function denseTarget({ outputs: [y], intermediate }: Node, rows: number, groups: number, channels: number, isFloat: boolean) {
+  if (isFloat || channels % 4 === 0) return { block: y!, dispatches: (): GpuDispatch[] => [] };
+  const rowWords = groups * words(channels);
+  const block = intermediate(4 * rows * rowWords);
+  const dispatches = (y: Operand): GpuDispatch[] => [
+    {
+      shader: 'dense',
+      reads: [block],
+      writes: [y],
+      threads: words(rows * groups * channels),
+      uniforms: [groups * channels, channels, rowWords, words(channels)],
+    },
+  ];
+  return { block, dispatches };
+}
+
+/**
+ * Weights [group * channels, taps, depth] as convInt8.wgsl reads them: for each tile of 4 * TN channels, tap and 4 inputs their
+ * channels' 4 bytes each. What is no weight is 0.
+ */
+function packed(weights: ArrayLike<number>, groups: number, channels: number, taps: number, depth: number): TypedArray {
+  const tile = 4 * TN;
+  const tiles = Math.ceil(channels / tile);
+  const step = 4 * tile;
+  const run = words(depth) * step;
+  const bytes = new Int8Array(Math.max(step, groups * tiles * taps * run));
+  let from = 0;
+  for (let channel = 0; channel < groups * channels; channel++) {
+    const within = channel % channels;
+    const at = (Math.floor(channel / channels) * tiles + Math.floor(within / tile)) * taps * run + 4 * (within % tile);
+    for (let tap = 0; tap < taps; tap++) {
+      let to = at + tap * run;
+      for (let k = 0; k < depth; k += 4, to += step)
+        for (let j = 0; j < Math.min(4, depth - k); j++) bytes[to + j] = weights[from++]!;
+    }
+  }
+  return bytes;
+}
+
+interface Epilogue {
+  readonly flags: { CURVE: boolean; FLOAT: boolean; ACT: readonly string[] };
+  /** All but the operands of the product. */
+  readonly reads: readonly (Operand | Block)[];
+  /** Those of shaders/lib/requantUniforms.wgsl. */
+  readonly uniforms: readonly (number | Float)[];
+}
+
+function epilogueOf(node: Node, groups: number): Epilogue {
+  const { attrs, inputs, constant } = node;
+  const [x, , , , residual, table] = inputs;
+  const channels = constant('channels', () => channelWords(node, groups));
+  if (!attrs.quant) {
+    const { low, high, rest } = splitClamp(attrs.act);
+    const { ACT, constants } = shaderSteps(rest);
+    const bounds = [low, high].map((bound) => f32(Math.min(Math.max(bound, -MOST), MOST)));
+    return { flags: { CURVE: false, FLOAT: true, ACT }, reads: [channels], uniforms: [0, 0, 0, 0, 0, ...bounds, ...constants] };
+  }
+  const { shift, offset, low, high } = scalingOf(node, attrs.quant, 0);
+  const curve = curveOf(attrs, table);
+  const after = curve && shaderCurve(curve, attrs.quant);
+  const knots = after && [after.knots ? constant('knots', after.knots) : channels];
+  return {
+    flags: { CURVE: after !== undefined, FLOAT: false, ACT: [] },
+    reads: [channels, residual ?? x!, ...(knots ?? [])],
+    uniforms: [shift, offset, low, high, residual ? attrs.residualMultiplier : 0, ...(after?.uniforms ?? [])],
+  };
+}
+
+/** The largest f32. */
+const MOST = 3.4028234663852886e38;
+
+/**
+ * `Channels` of shaders/lib/requant.wgsl for each 4 of a group's channels. The bias has the input's zero point multiplied in.
+ * Throws VALUE.
+ */
+function channelWords(node: Node, groups: number): Int32Array<ArrayBuffer> {
+  const [x, w] = node.inputs;
+  const weights = constantOf('w', w!);
+  const outputs = w!.type.shape[0]!;
+  const [channels, depth] = [outputs / groups, weights.length / outputs];
+  const { biases, multipliers, low, high, factors } = channelParameters(node);
+  const { zero } = x!.type.quant!;
+  const block = new Int32Array(20 * groups * words(channels));
+  const scales = node.attrs.quant ? block : new Float32Array(block.buffer);
+  for (let channel = 0; channel < outputs; channel++) {
+    let sum = 0;
+    for (let i = channel * depth; i < (channel + 1) * depth; i++) sum += weights[i]!;
+    const within = channel % channels;
+    const at = 20 * (Math.floor(channel / channels) * words(channels) + Math.floor(within / 4)) + (within % 4);
+    block[at] = biases[channel]! - zero * sum;
+    scales[at + 4] = multipliers[channel]!;
+    block[at + 8] = low[channel]!;
+    block[at + 12] = high[channel]!;
+    block[at + 16] = factors[channel]!;
+  }
+  return block;
+}
