@@ -79,6 +79,11 @@ export interface Tolerance {
   /** |got - want| <= abs + rel * |want|. */
   abs: number;
   rel: number;
+  /**
+   * What samples may be off by together where single ones are not within the above: the root of the mean square, over that of the
+   * expected samples. Default 0.
+   */
+  rms?: number;
 }
 
 /** For f32 outputs of files that another version packed: its kernels may have summed in another order. */
@@ -97,15 +102,26 @@ export function checkGolden(golden: Golden, outputs: readonly NamedTensor[], tol
         `is ${got ? got.dtype + shapeText(got.shape) : 'missing'}, expected ${want.dtype}${shapeText(want.shape)}`,
       );
     if (crc32(bytesOf(got.data)) === want.crc) continue;
-    const allowed = want.dtype === 'f32' ? tolerance : undefined;
-    const { abs, rel } = allowed ?? { abs: 0, rel: 0 };
+    const allowed = want.dtype === 'f32' || tolerance?.rms ? tolerance : undefined;
+    const { abs, rel, rms = 0 } = allowed ?? { abs: 0, rel: 0 };
     const samples = sampled(got.data, want.stride);
+    if (rms && offBy(samples, want.samples) <= rms) continue;
     const at = want.samples.findIndex(
       (w, i) => !(Math.abs(samples[i]! - w) <= abs + rel * Math.abs(w)) && !Object.is(samples[i], w),
     );
     if (at >= 0) throw mismatch(want.name, `is ${samples[at]} at element ${at * want.stride}, expected ${want.samples[at]}`);
     if (!allowed) throw mismatch(want.name, `differs in bits, though in none of the ${samples.length} stored samples`);
   }
+}
+
+/** The root of the mean square of differences, over that of what is wanted. NaN where a difference is. */
+function offBy(got: TypedArray, want: TypedArray): number {
+  let [off, all] = [0, 0];
+  for (let i = 0; i < want.length; i++) {
+    off += (got[i]! - want[i]!) ** 2;
+    all += want[i]! ** 2;
+  }
+  return off === 0 ? 0 : Math.sqrt(off / all);
 }
 
 const mismatch = (name: string, what: string): WaferError =>

@@ -3,10 +3,10 @@
  * faster. A whole graph runs on one of them, never parts of it on each.
  */
 import { WaferError } from '../core/errors';
-import { checkGolden, F32_TOLERANCE } from '../format/golden';
+import { checkGolden } from '../format/golden';
 import type { Golden } from '../format/model';
 import type { Graph } from '../graph/ir';
-import { goldenSample, namedOutputs } from './golden';
+import { goldenSample, gpuTolerance, namedOutputs } from './golden';
 import { imageTensor } from './image';
 import { pixelsOf } from './pixels';
 import type { Explanation, MemoryUse, NodeProfile, Session, TensorData, TensorInput } from './session';
@@ -214,7 +214,7 @@ async function verified({ webgpu, goldens, isVerified, graph }: BackendOptions):
   try {
     if (isVerified)
       for (const golden of goldens)
-        checkGolden(golden, namedOutputs(await session.run(goldenSample(graph, golden))), F32_TOLERANCE);
+        checkGolden(golden, namedOutputs(await session.run(goldenSample(graph, golden))), gpuTolerance(graph));
     return session;
   } catch (error) {
     session.dispose();

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { symbol } from '../../src/core/dim';
 import type { WaferError } from '../../src/core/errors';
-import { checkGolden, goldenInputs, makeGolden, type NamedTensor } from '../../src/format/golden';
+import { checkGolden, goldenInputs, makeGolden, type NamedTensor, type Tolerance } from '../../src/format/golden';
 import { Builder } from '../../src/graph/ir';
 
 const tensor = (data: Float32Array | Int8Array, name = 'y'): NamedTensor => ({
@@ -67,7 +67,7 @@ describe('what is stored', () => {
 
 describe('check', () => {
   const golden = makeGolden(1, new Map(), [tensor(ramp(1000)), tensor(Int8Array.of(1, 2, 3), 'z')]);
-  const run = (change: (y: Float32Array) => void, tolerance?: { abs: number; rel: number }): WaferError | undefined => {
+  const run = (change: (y: Float32Array) => void, tolerance?: Tolerance): WaferError | undefined => {
     const y = ramp(1000);
     change(y);
     return failure(() => checkGolden(golden, [tensor(Int8Array.of(1, 2, 3), 'z'), tensor(y)], tolerance));
@@ -80,6 +80,12 @@ describe('check', () => {
   it('names the element that differs', () => expect(run((y) => (y[5] = 7))?.message).toMatch('7 at element 5, expected 0.625'));
   it('passes what is within the tolerance', () => expect(run((y) => (y[5] = 0.6251), tolerance)).toBeUndefined());
   it('finds what is not', () => expect(run((y) => (y[5] = 0.63), tolerance)).toMatchObject({ code: 'MISMATCH' }));
+  it('passes few or small differences where all of them together count', () => {
+    const together = { ...tolerance, rms: 0.05 };
+    expect(run((y) => (y[5] = 0.9), together)).toBeUndefined();
+    expect(run((y) => y.forEach((v, i) => (y[i] = 1.1 * v)), together)).toMatchObject({ code: 'MISMATCH' });
+    expect(run((y) => (y[5] = Number.NaN), together)).toMatchObject({ code: 'MISMATCH' });
+  });
   it('finds NaN', () => expect(run((y) => y.fill(Number.NaN), tolerance)).toMatchObject({ code: 'MISMATCH' }));
   it('finds a missing output', () => expect(failure(() => checkGolden(golden, []))?.message).toMatch('missing'));
   it('finds another shape', () =>
