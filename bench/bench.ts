@@ -5,7 +5,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';
-import { launchBrowser } from '../scripts/browser';
+import { launchBrowser, launchWithGpu } from '../scripts/browser';
 import { runCommand } from '../scripts/command';
 import { serve } from '../scripts/serve';
 import { positiveInt, size, writeBytes } from '../src/cli/files';
@@ -25,6 +25,7 @@ interface Flags {
   /** Megabits a second. */
   rate?: number;
   burn?: boolean;
+  gpu?: boolean;
   peers?: RuntimeName[];
   size: Sizes;
   flags: string[];
@@ -65,6 +66,7 @@ const command = (): Command =>
     .option('--cold', 'time the first result of a page in a fresh browser, from navigation on, and its memory')
     .option('--rate <n>', 'megabits a second that the server sends', positiveInt)
     .option('--burn', 'while another process keeps a processor busy')
+    .option('--gpu', 'on WebGPU, which is a software one where the machine has no GPU')
     .option('--peers <names>', 'which peers, with commas between them', peerNames)
     .option('--size <name=n>', 'size of a free dimension (repeat for each)', size, {})
     .option('--flags <flags>', 'flags of V8, as in --flags=--no-enable-avx-vnni', words, [])
@@ -82,6 +84,7 @@ With several threads, pages are cross-origin isolated and Wafer computes in a wo
 Examples:
   npm run bench -- mobilenet_v2_int8 --json
   npm run bench -- mobilenet_v2_int8 --cold --rounds 5
+  npm run bench -- mobilenet_v2 --gpu --peers litert
   npm run bench -- mobilenet_v2_int8 resnet18_int8 --threads 2 --peers litert --burn
   npm run bench -- path/to/model.onnx --size H=320 --size W=320`,
     )
@@ -116,17 +119,19 @@ interface Timings {
 
 async function timeAll(
   subjects: readonly Subject[],
-  { threads, rounds, base = false, burn = false, cold, rate, peers, ...flags }: Flags,
+  { threads, rounds, base = false, burn = false, gpu = false, cold, rate, peers, ...flags }: Flags,
 ): Promise<Timings> {
   if (cold && base)
     throw new WaferError('ARGUMENT', '--base and --cold do not go together', {
       hint: 'a page chooses builds for its own thread only, and Wafer computes in a worker by default',
     });
+  if (gpu && (base || threads > 1))
+    throw new WaferError('ARGUMENT', '--gpu goes with neither --base nor --threads', { hint: 'leave them out' });
   await assembleSite();
   const runtimes: RuntimeName[] = peers ? ['wafer', ...peers] : RUNTIME_NAMES;
   const v8 = flags.flags.map((flag) => flag.replace(/^--js-flags=/, ''));
   const args = [...STEADY, ...(cold ? QUIET : []), ...flags.browserFlags, ...(v8.length ? [`--js-flags=${v8.join(' ')}`] : [])];
-  const open = () => launchBrowser({ args });
+  const open = () => (gpu ? launchWithGpu({ args }) : launchBrowser({ args }));
   const browser = await open();
   const version = await browser.version();
   // Memory that is shared between threads needs an isolated page; without threads, pages are as most are.
@@ -139,7 +144,7 @@ async function timeAll(
     for (const subject of subjects) {
       const { name, output } = subject;
       say(`${name} ...`);
-      const options = { runtimes, threads, rounds, base };
+      const options = { runtimes, threads, rounds, base, gpu };
       const report = ({ left, failed }: Pick<Outcome, 'left' | 'failed'>) => {
         for (const runtime of left) say(`${name}: there is no file for ${runtime}`);
         for (const { runtime, why } of failed) say(`${name}: ${runtime} failed: ${why}`);

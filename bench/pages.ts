@@ -11,6 +11,8 @@ import type { Subject } from './subject';
 
 interface Runtime {
   script: string;
+  /** Its page for WebGPU, where it has WebGPU. */
+  gpuScript?: string;
   format: Format | 'wafer';
   /** What its page asks for: names in the site, and where they are. */
   files: Readonly<Record<string, string>>;
@@ -20,16 +22,24 @@ const ORT = 'node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded';
 
 /** Wafer is the first, and what others are compared with. */
 const RUNTIMES = {
-  wafer: { script: 'wafer.page.ts', format: 'wafer', files: { 'wafer.min.js': 'dist/wafer.min.js' } },
+  wafer: { script: 'wafer.page.ts', gpuScript: 'wafer.page.ts', format: 'wafer', files: { 'wafer.min.js': 'dist/wafer.min.js' } },
   'onnxruntime-web': {
     script: 'onnxruntime.page.ts',
+    gpuScript: 'onnxruntimeGpu.page.ts',
     format: 'onnx',
     files: {
+      'onnxruntime-web/ort-wasm-simd-threaded.asyncify.mjs': `${ORT}.asyncify.mjs`,
+      'onnxruntime-web/ort-wasm-simd-threaded.asyncify.wasm': `${ORT}.asyncify.wasm`,
       'onnxruntime-web/ort-wasm-simd-threaded.mjs': `${ORT}.mjs`,
       'onnxruntime-web/ort-wasm-simd-threaded.wasm': `${ORT}.wasm`,
     },
   },
-  litert: { script: 'litert.page.ts', format: 'tflite', files: { litert: 'node_modules/@litertjs/core/wasm' } },
+  litert: {
+    script: 'litert.page.ts',
+    gpuScript: 'litert.page.ts',
+    format: 'tflite',
+    files: { litert: 'node_modules/@litertjs/core/wasm' },
+  },
   'tfjs-tflite': {
     script: 'tfjs.page.ts',
     format: 'tflite',
@@ -47,11 +57,14 @@ export interface Options {
   threads: number;
   rounds: number;
   base: boolean;
+  /** On WebGPU. Where first results are timed, Wafer has two turns: one with the backend that it chooses itself. */
+  gpu: boolean;
 }
 
 /** What became of one runtime's turn. */
 export interface Timed extends Prepared {
   runtime: RuntimeName;
+  backend: Request['backend'];
   file: ModelFile;
   /** Milliseconds a run, of each batch. */
   times: number[];
@@ -80,12 +93,16 @@ export interface ColdOutcome extends Omit<Outcome, 'timed'> {
 interface Entrant {
   runtime: RuntimeName;
   threads: number;
+  backend: Request['backend'];
 }
 
-const entrantsOf = ({ runtimes, threads }: Options): Entrant[] => [
-  ...runtimes.map((runtime) => ({ runtime, threads })),
-  ...(threads > 1 && runtimes.includes('wafer') ? [{ runtime: 'wafer' as const, threads: 1 }] : []),
-];
+function entrantsOf({ runtimes, threads, gpu }: Options, isCold: boolean): Entrant[] {
+  const backend = gpu ? 'webgpu' : 'wasm';
+  const entrants: Entrant[] = runtimes.map((runtime) => ({ runtime, threads, backend }));
+  if (threads > 1 && !isCold) entrants.push({ runtime: 'wafer', threads: 1, backend });
+  if (gpu && isCold) entrants.push({ runtime: 'wafer', threads, backend: 'auto' });
+  return entrants;
+}
 
 const BURST_MS = 300;
 
@@ -93,18 +110,27 @@ const BURST_MS = 300;
 export async function assembleSite(): Promise<void> {
   rmSync(SITE, { recursive: true, force: true });
   mkdirSync(SITE, { recursive: true });
-  for (const [name, { script, files }] of Object.entries(RUNTIMES)) {
+  for (const [name, { script, gpuScript, files }] of Object.entries<Runtime>(RUNTIMES)) {
     for (const [to, from] of Object.entries(files)) cpSync(from, join(SITE, to), { recursive: true });
-    await build({
-      ...{ entryPoints: [join('bench/runtimes', script)], outfile: join(SITE, `${name}.js`) },
-      ...{ bundle: true, minify: true, format: 'esm', target: 'esnext', logLevel: 'error' },
-      // Its entry for bundlers names a file that the package does not have.
-      alias: { '@tensorflow/tfjs-tflite': '@tensorflow/tfjs-tflite/dist/tf-tflite.fesm.js' },
-    });
-    const wafer = name === 'wafer' ? '<script src="wafer.min.js"></script>' : '';
-    const html = `<!doctype html><title>${name}</title><link rel="icon" href="data:,"><body>${wafer}`;
-    writeFileSync(join(SITE, `${name}.html`), `${html}<script type="module" src="${name}.js"></script>`);
+    await assemblePage(name as RuntimeName, script, false);
+    if (gpuScript) await assemblePage(name as RuntimeName, gpuScript, true);
   }
+}
+
+const pageOf = (runtime: RuntimeName, isGpu: boolean): string => `${runtime}${isGpu ? '-gpu' : ''}.html`;
+
+async function assemblePage(runtime: RuntimeName, script: string, isGpu: boolean): Promise<void> {
+  const page = pageOf(runtime, isGpu);
+  const own = page.replace(/html$/, 'js');
+  await build({
+    ...{ entryPoints: [join('bench/runtimes', script)], outfile: join(SITE, own) },
+    ...{ bundle: true, minify: true, format: 'esm', target: 'esnext', logLevel: 'error' },
+    // Its entry for bundlers names a file that the package does not have.
+    alias: { '@tensorflow/tfjs-tflite': '@tensorflow/tfjs-tflite/dist/tf-tflite.fesm.js' },
+  });
+  const wafer = runtime === 'wafer' ? '<script src="wafer.min.js"></script>' : '';
+  const html = `<!doctype html><title>${runtime}</title><link rel="icon" href="data:,"><body>${wafer}`;
+  writeFileSync(join(SITE, page), `${html}<script type="module" src="${own}"></script>`);
 }
 
 /** Times a model in all runtimes, in rounds, so that a busy machine disturbs all alike. */
@@ -118,15 +144,16 @@ export async function timeModel(browser: Browser, url: string, subject: Subject,
       outcome.failed.push({ runtime, why: error.message.split('\n')[0]! });
     });
   try {
-    for (const { runtime, threads } of entrantsOf(options)) {
-      const file = fileOf(runtime, subject);
+    for (const entrant of entrantsOf(options, false)) {
+      const { runtime, backend } = entrant;
+      const file = fileOf(entrant, subject);
       if (!file) outcome.left.push(runtime);
       else
         await attempt(runtime, async () => {
-          const request = requestOf({ runtime, threads }, file, subject, options, false);
+          const request = requestOf(entrant, file, subject, options, false);
           const page = await browser.newPage();
           opened.push(page);
-          const timed = { runtime, file, times: [], ...(await prepare(page, url, runtime, request)) };
+          const timed = { runtime, backend, file, times: [], ...(await prepare(page, url, request)) };
           pages.set(timed, page);
           outcome.timed.push(timed);
         });
@@ -159,34 +186,31 @@ export async function timeCold(
   options: Options,
 ): Promise<ColdOutcome> {
   const outcome: ColdOutcome = { timed: [], left: [], failed: [] };
-  const files = new Map<RuntimeName, ModelFile>();
-  for (const runtime of options.runtimes) {
-    const file = fileOf(runtime, subject);
-    if (file) files.set(runtime, file);
-    else outcome.left.push(runtime);
+  const files = new Map<Entrant, ModelFile>();
+  for (const entrant of entrantsOf(options, true)) {
+    const file = fileOf(entrant, subject);
+    if (file) files.set(entrant, file);
+    else outcome.left.push(entrant.runtime);
   }
+  const isOf = (entrant: Entrant) => (t: ColdTimed) => t.runtime === entrant.runtime && t.backend === entrant.backend;
   for (let round = 0; round < options.rounds; round++)
-    for (const [runtime, file] of files)
+    for (const [entrant, file] of files)
       try {
         const browser = await open();
         try {
-          const result = await firstResult(
-            browser,
-            url,
-            runtime,
-            requestOf({ runtime, threads: options.threads }, file, subject, options, true),
-          );
+          const result = await firstResult(browser, url, requestOf(entrant, file, subject, options, true));
+          const { runtime, backend } = entrant;
           const { build, threads, output } = result;
-          const timed = outcome.timed.find((t) => t.runtime === runtime);
+          const timed = outcome.timed.find(isOf(entrant));
           if (timed) timed.results.push(result);
-          else outcome.timed.push({ runtime, file, build, threads, output, results: [result] });
+          else outcome.timed.push({ runtime, backend, file, build, threads, output, results: [result] });
         } finally {
           await browser.close();
         }
       } catch (error) {
-        files.delete(runtime);
-        outcome.timed = outcome.timed.filter((t) => t.runtime !== runtime);
-        outcome.failed.push({ runtime, why: (error as Error).message.split('\n')[0]! });
+        files.delete(entrant);
+        outcome.timed = outcome.timed.filter((t) => !isOf(entrant)(t));
+        outcome.failed.push({ runtime: entrant.runtime, why: (error as Error).message.split('\n')[0]! });
       }
   return outcome;
 }
@@ -194,24 +218,25 @@ export async function timeCold(
 /** A browser that was just started is busy with itself for so long. */
 const SETTLE_MS = 700;
 
-async function firstResult(browser: Browser, url: string, runtime: RuntimeName, request: Request): Promise<ColdResult> {
+async function firstResult(browser: Browser, url: string, request: Request): Promise<ColdResult> {
   const [page] = await browser.pages();
   await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
   const process = browser.process()!.pid!;
   const before = peaksOfRenderers(process);
-  await page!.goto(`${url}${runtime}.html${hashOf(request)}`);
+  await page!.goto(`${url}${request.page}${hashOf(request)}`);
   const result = (await page!.evaluate('firstResult')) as FirstResult;
   return { ...result, ...peakSince(before, peaksOfRenderers(process)) };
 }
 
-function fileOf(runtime: RuntimeName, { packed, precision, peers }: Subject): ModelFile | undefined {
-  const { format } = RUNTIMES[runtime] as Runtime;
+function fileOf({ runtime, backend }: Entrant, { packed, precision, peers }: Subject): ModelFile | undefined {
+  const { format, gpuScript } = RUNTIMES[runtime] as Runtime;
+  if (backend !== 'wasm' && !gpuScript) return undefined;
   return format === 'wafer' ? { path: packed, precision } : peers[format];
 }
 
 /** Puts the file where the page asks for it. */
 function requestOf(
-  { runtime, threads }: Entrant,
+  { runtime, threads, backend }: Entrant,
   file: ModelFile,
   { inputs, output: { name, shape } }: Subject,
   { threads: most, base }: Options,
@@ -219,13 +244,24 @@ function requestOf(
 ): Request {
   const served = `${runtime}.model`;
   copyFileSync(file.path, join(SITE, served));
-  return { file: served, inputs, output: { name, shape }, threads, worker: isCold || (most > 1 && !base), base, isCold };
+  const page = pageOf(runtime, backend !== 'wasm');
+  return {
+    page,
+    backend,
+    file: served,
+    inputs,
+    output: { name, shape },
+    threads,
+    worker: isCold || (most > 1 && !base),
+    base,
+    isCold,
+  };
 }
 
-async function prepare(page: Page, url: string, runtime: RuntimeName, request: Request): Promise<Prepared> {
+async function prepare(page: Page, url: string, request: Request): Promise<Prepared> {
   const errors: string[] = [];
   page.on('pageerror', (error) => errors.push((error as Error).message));
-  await page.goto(`${url}${runtime}.html`);
+  await page.goto(`${url}${request.page}`);
   await page.waitForFunction('typeof prepare === "function"', { timeout: 60_000 }).catch((error: Error) => {
     throw new Error(errors[0] ?? error.message);
   });

@@ -5,7 +5,7 @@ import type { ColdOutcome, ColdResult, Outcome, RuntimeName } from './pages';
 export interface Row {
   model: string;
   runtime: RuntimeName;
-  device: 'wasm';
+  device: 'wasm' | 'webgpu' | 'auto';
   threads: number;
   /** Of all batches. */
   median_ms: number;
@@ -17,6 +17,10 @@ export interface Row {
   build: string;
   /** The greatest difference of the first output from Wafer's fp32, over the greatest value in it; null if unlike in shape. */
   error: number | null;
+  /** Compiled, and done in a run; only on a GPU. */
+  pipelines?: number;
+  dispatches?: number;
+  submits?: number;
 }
 
 /** What runtimes with the same float weights may differ by. */
@@ -34,10 +38,10 @@ const rounded = (value: number, digits: number): number => Number(value.toPrecis
 export function rowsOf(model: string, { timed }: Outcome, reference: ArrayLike<number>): Row[] {
   const own = timed.find((t) => t.runtime === 'wafer');
   const base = own && median(own.times);
-  return timed.map(({ runtime, file, threads, build, output, times }) => ({
+  return timed.map(({ runtime, backend, file, threads, build, output, times, gpu }) => ({
     model,
     runtime,
-    device: 'wasm',
+    device: backend,
     threads,
     median_ms: rounded(median(times), 4),
     ratio: base === undefined ? null : rounded(median(times) / base, 4),
@@ -45,6 +49,7 @@ export function rowsOf(model: string, { timed }: Outcome, reference: ArrayLike<n
     precision: file.precision,
     build,
     error: output ? rounded(errorOf(output, reference), 2) : null,
+    ...gpu,
   }));
 }
 
@@ -71,7 +76,7 @@ export function coldRowsOf(model: string, { timed }: ColdOutcome, reference: Arr
     const value = own ? medianOf(results, of) / medianOf(own, of) : Number.NaN;
     return Number.isNaN(value) ? null : rounded(value, 4);
   };
-  return timed.map(({ runtime, file, threads, build, output, results }) => {
+  return timed.map(({ runtime, backend, file, threads, build, output, results }) => {
     const mebibytes = (of: (result: ColdResult) => number) => {
       const value = medianOf(results, of) / 2 ** 20;
       return Number.isNaN(value) ? null : rounded(value, 4);
@@ -79,7 +84,7 @@ export function coldRowsOf(model: string, { timed }: ColdOutcome, reference: Arr
     return {
       model,
       runtime,
-      device: 'wasm',
+      device: backend,
       threads,
       median_ms: rounded(
         medianOf(results, (r) => r.first),
@@ -125,20 +130,29 @@ export interface Table {
   heading: Cells;
   rows: readonly Cells[];
 }
-export const TEXT_COLUMNS = 4;
+export const TEXT_COLUMNS = 5;
 
-const heading = ['model', 'runtime', 'file', 'build', 'threads'];
-const firstCells = (row: Row | ColdRow): Cells => [row.model, row.runtime, row.precision, row.build, row.threads];
+const heading = ['model', 'runtime', 'file', 'device', 'build', 'threads'];
+const firstCells = ({ model, runtime, precision, device, build, threads }: Row | ColdRow): Cells => [
+  ...[model, runtime, precision, device, build, threads],
+];
 const ratioCell = (ratio: number | null): string => ratio?.toFixed(2) ?? '-';
 const errorCell = ({ error }: Row | ColdRow): string => error?.toExponential(1) ?? '-';
 
-export const tableOf = (rows: readonly Row[]): Table => ({
-  heading: [...heading, 'median ms', 'min ms', 'ratio', 'error'],
-  rows: rows.map((row) => [
-    ...firstCells(row),
-    ...[row.median_ms.toFixed(3), row.min_ms.toFixed(3), ratioCell(row.ratio), errorCell(row)],
-  ]),
-});
+export function tableOf(rows: readonly Row[]): Table {
+  const isGpu = rows.some((row) => row.dispatches !== undefined);
+  const counts = (row: Row): Cells => [row.pipelines ?? '-', row.dispatches ?? '-', row.submits ?? '-'];
+  return {
+    heading: [...heading, 'median ms', 'min ms', 'ratio', 'error', ...(isGpu ? ['pipelines', 'dispatches', 'submits'] : [])],
+    rows: rows.map(
+      (row): Cells => [
+        ...firstCells(row),
+        ...[row.median_ms.toFixed(3), row.min_ms.toFixed(3), ratioCell(row.ratio), errorCell(row)],
+        ...(isGpu ? counts(row) : []),
+      ],
+    ),
+  };
+}
 
 export const coldTableOf = (rows: readonly ColdRow[]): Table => ({
   heading: [

@@ -79,15 +79,23 @@ export const gpuFlags = (level: 'core' | 'compatibility'): string[] => [
 ];
 
 /** A browser with this machine's GPU, or with a software one where there is none. */
-export async function launchWithGpu(report: Report = onStderr): Promise<Browser> {
-  const browser = await launchBrowser({ args: ['--enable-unsafe-webgpu'], report });
-  const page = await browser.newPage();
-  await page.goto('chrome://version');
-  if (await page.evaluate(async () => Boolean(await navigator.gpu?.requestAdapter()))) return browser;
-  await browser.close();
-  report('No GPU on this machine: a software one is used.');
-  return launchBrowser({ args: gpuFlags('core'), report });
+export async function launchWithGpu({ args = [], report = onStderr }: LaunchOptions = {}): Promise<Browser> {
+  const launch = (flags: string[]) => launchBrowser({ args: [...args, ...flags], report });
+  if (hasGpu !== false) {
+    const browser = await launch(['--enable-unsafe-webgpu']);
+    const page = await browser.newPage();
+    await page.goto('chrome://version');
+    hasGpu ??= await page.evaluate(async () => Boolean(await navigator.gpu?.requestAdapter()));
+    await page.close();
+    if (hasGpu) return browser;
+    await browser.close();
+    report('No GPU on this machine: a software one is used.');
+  }
+  return launch(gpuFlags('core'));
 }
+
+/** Once a browser was asked. */
+let hasGpu: boolean | undefined;
 
 const commands = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'chrome', 'microsoft-edge'];
 

@@ -1,17 +1,18 @@
-/** LiteRT.js on the CPU. Its default build uses relaxed SIMD; only that one has threads. */
+/** LiteRT.js on the CPU or on WebGPU. Its default build uses relaxed SIMD; only that one has threads. */
 import { loadAndCompile, loadLiteRt, Tensor } from '@litertjs/core';
 import { expose } from './page';
 import { relayout } from './relayout';
 
 const FOLDER = `${location.origin}/litert/`;
 
-expose(async (download, draw, { threads, base }) => {
+expose(async (download, draw, { threads, base, backend }) => {
   const file = download();
   const used = base ? 1 : threads;
+  const accelerator = backend === 'wasm' ? 'wasm' : 'webgpu';
   const loading = base ? loadLiteRt(`${FOLDER}litert_wasm_compat_internal.js`) : loadLiteRt(FOLDER, { threads: used > 1 });
   const inputs = draw();
   await loading;
-  const model = await loadAndCompile(await file, { accelerator: 'wasm', cpuOptions: { numThreads: used } });
+  const model = await loadAndCompile(await file, { accelerator, cpuOptions: { numThreads: used } });
   const details = model.getOutputDetails();
   const given = model.getInputDetails().map(({ name, shape }, i) => {
     const data = inputs[i] && relayout(inputs[i].data, inputs[i].shape, [...shape]);
@@ -19,7 +20,8 @@ expose(async (download, draw, { threads, base }) => {
     return { data: data as Float32Array<ArrayBuffer>, shape: [...shape] };
   });
   const run = async () => {
-    const tensors = given.map(({ data, shape }) => new Tensor(data, shape));
+    const arrays = given.map(({ data, shape }) => new Tensor(data, shape));
+    const tensors = accelerator === 'wasm' ? arrays : await Promise.all(arrays.map((x) => x.moveTo('webgpu')));
     const results = await model.run(tensors);
     const outputs = [];
     for (const [i, y] of results.entries())
@@ -27,5 +29,5 @@ expose(async (download, draw, { threads, base }) => {
     for (const x of [...tensors, ...results]) x.delete();
     return outputs;
   };
-  return { build: base ? 'compat' : 'relaxed', threads: used, run };
+  return { build: accelerator === 'webgpu' ? 'webgpu' : base ? 'compat' : 'relaxed', threads: used, run };
 });

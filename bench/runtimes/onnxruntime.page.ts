@@ -1,30 +1,6 @@
-/** onnxruntime-web with its WASM backend. It has one build, without relaxed SIMD. */
+/** onnxruntime-web on the CPU. */
 import * as ort from 'onnxruntime-web/wasm';
-import type { TypedArray } from '../../src/core/dtype';
-import { expose, type Tensor } from './page';
+import { loadWith } from './onnxruntime';
+import { expose } from './page';
 
-expose(async (download, draw, { threads }) => {
-  // Its WASM comes when a session is made, which wants the file: a page cannot have both come at once.
-  ort.env.wasm.numThreads = threads;
-  ort.env.wasm.wasmPaths = `${location.origin}/onnxruntime-web/`;
-  const file = download();
-  const inputs = draw();
-  const session = await ort.InferenceSession.create(await file, {
-    ...{ executionProviders: ['wasm'], graphOptimizationLevel: 'all', logSeverityLevel: 3 },
-  });
-  const feeds = Object.fromEntries(
-    session.inputMetadata.map((declared, i) => {
-      if (!declared.isTensor) throw new Error(`input ${declared.name} is no tensor`);
-      const given = inputs.find((x) => x.name === declared.name) ?? inputs[i]!;
-      return [declared.name, tensorOf(declared.type, given)];
-    }),
-  );
-  const run = async (): Promise<Tensor[]> =>
-    Object.entries(await session.run(feeds)).map(([name, { dims, data }]) => ({ name, shape: dims, data: data as TypedArray }));
-  return { build: 'simd', threads, run };
-});
-
-function tensorOf(type: ort.Tensor.Type, { data, shape }: Tensor): ort.Tensor {
-  if (type === 'int64') return new ort.Tensor('int64', BigInt64Array.from(data, BigInt), shape);
-  return new ort.Tensor(type, data as Float32Array, shape);
-}
+expose(loadWith(ort, 'wasm'));

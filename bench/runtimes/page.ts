@@ -10,6 +10,8 @@ import { goldenSample } from '../../src/runtime/golden';
 import { relayout } from './relayout';
 
 export interface Request {
+  /** The page's own name. */
+  page: string;
   /** Where the model's file is served. */
   file: string;
   /** As Wafer's file declares them, their shapes all numbers. */
@@ -21,6 +23,8 @@ export interface Request {
   worker: boolean;
   /** Leave relaxed SIMD alone. */
   base: boolean;
+  /** What is asked of the runtime. Wafer alone has `auto`. */
+  backend: 'wasm' | 'webgpu' | 'auto';
   /** The page is there for one result. */
   isCold: boolean;
 }
@@ -50,9 +54,20 @@ export type Load = (
   request: Request,
 ) => Promise<Loaded>;
 
+/** What a page has the GPU do. */
+export interface GpuUse {
+  /** Compiled so far. */
+  pipelines: number;
+  /** Of one run. */
+  dispatches: number;
+  submits: number;
+}
+
 export interface Prepared {
   build: string;
   threads: number;
+  /** Undefined where the GPU has nothing to do. */
+  gpu?: GpuUse | undefined;
   /** The first elements of the output that was asked for, in its layout; undefined where no output has its shape. */
   output: number[] | undefined;
 }
@@ -109,14 +124,19 @@ export function expose(load: Load): void {
   }
 
   async function prepare(request: Request): Promise<Prepared> {
+    const use = request.backend === 'wasm' ? undefined : countGpuUse();
     model = await loadRequested(request);
     const output = keptOf(await model.run(), request);
+    const before = { ...use };
+    await model.run();
+    const since = (key: keyof GpuUse) => (use?.[key] ?? 0) - (before[key] ?? 0);
+    const gpu = use && { pipelines: use.pipelines, dispatches: since('dispatches'), submits: since('submits') };
     let quickest = Number.POSITIVE_INFINITY;
     const start = performance.now();
     for (let i = 0; i < LEAST_WARM_RUNS || performance.now() < start + WARM_MS; i++)
       quickest = Math.min(quickest, await timed(batch));
     batch = Math.ceil(BATCH_MS / Math.max(quickest, 0.01));
-    return { build: model.build, threads: model.threads, output };
+    return { build: model.build, threads: model.threads, output, gpu };
   }
 
   /** Milliseconds a run, of batches that take `ms` together. The first is not counted: others have had the caches. */
@@ -141,4 +161,22 @@ function keptOf(outputs: readonly Tensor[], { output: { name, shape } }: Request
   const ordered = [...outputs.filter((y) => y.name === name), ...outputs];
   const output = ordered.map((y) => relayout(y.data, y.shape, shape)).find((data) => data !== undefined);
   return output && Array.from(output.subarray(0, COMPARED), Number);
+}
+
+/** Counts from now on, in this thread. */
+function countGpuUse(): GpuUse {
+  const use: GpuUse = { pipelines: 0, dispatches: 0, submits: 0 };
+  const count = (type: object, method: string, key: keyof GpuUse) => {
+    const methods = type as Record<string, (...args: unknown[]) => unknown>;
+    const original = methods[method]!;
+    methods[method] = function (this: unknown, ...args: unknown[]) {
+      use[key]++;
+      return original.apply(this, args);
+    };
+  };
+  count(GPUDevice.prototype, 'createComputePipeline', 'pipelines');
+  count(GPUDevice.prototype, 'createComputePipelineAsync', 'pipelines');
+  count(GPUComputePassEncoder.prototype, 'dispatchWorkgroups', 'dispatches');
+  count(GPUQueue.prototype, 'submit', 'submits');
+  return use;
 }

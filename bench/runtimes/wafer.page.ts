@@ -10,10 +10,12 @@ declare const wafer: typeof Wafer;
 const LEAST_RUNS = 2;
 const JOIN_MS = 2000;
 
-expose(async (download, draw, { file, threads, worker, base, isCold }) => {
+expose(async (download, draw, { file, threads, worker, base, isCold, backend }) => {
   // What the runtime asks when it looks for the relaxed dot; a worker cannot be told.
   if (base) WebAssembly.validate = () => false;
-  const loading = isCold ? wafer.load(file, { threads }) : download().then((bytes) => wafer.load(bytes, { worker, threads }));
+  const loading = isCold
+    ? wafer.load(file, { threads, backend })
+    : download().then((bytes) => wafer.load(bytes, { worker, threads, backend }));
   const inputs = draw();
   const model = await loading;
   const given = Object.fromEntries(inputs.map(({ name, data, shape }) => [name, { data, shape }]));

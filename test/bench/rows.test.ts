@@ -6,7 +6,7 @@ import { coldRowsOf, coldTableOf, isAstray, rowsOf, tableOf } from '../../bench/
 import { relayout } from '../../bench/runtimes/relayout';
 
 const timed = (runtime: Timed['runtime'], times: number[], output: number[] | undefined): Timed => ({
-  ...{ runtime, times, output, build: 'simd', threads: 1 },
+  ...{ runtime, times, output, backend: 'wasm', build: 'simd', threads: 1 },
   file: { path: 'x', precision: 'fp32' },
 });
 const outcome = { timed: [timed('litert', [9, 5, 8, 6], [1, 2.1]), timed('wafer', [4, 2, 3], [1, 2])], left: [], failed: [] };
