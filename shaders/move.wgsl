@@ -52,12 +52,10 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     let i$k = rest / p.t$k;
     rest -= i$k * p.t$k;
     a += i$k * p.s$k;
-    inside = inside && i$k < p.n$k;
+    inside &= i$k < p.n$k;
     #end
-    if (inside && rest == 0u) {
-      let byte = (x[a >> 2u] >> (8u * (a & 3u))) & 255u;
-      word = (word & ~(255u << shift)) | (byte << shift);
-    }
+    let byte = (x[a >> 2u] >> (8u * (a & 3u))) & 255u;
+    word = select(word, (word & ~(255u << shift)) | (byte << shift), inside & (rest == 0u));
   }
   y[at] = word;
 }
