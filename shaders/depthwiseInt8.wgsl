@@ -1,12 +1,16 @@
-// Each channel's own window of bytes: an invocation makes TX neighbouring pixels of a word of 4 channels. Sums are in f32 and
-// exact, for at most 1024 taps at a time. As in convInt8.wgsl, levels are signed and the zero point is in the bias.
+// Each channel's own window of bytes: an invocation makes TX neighbouring pixels of a word of 4 channels. As in
+// convInt8.wgsl, levels are signed and the zero point is in the bias.
 
 // Whether pixels are no whole words: bytes are then read at any place.
 #flag RAGGED = false
 #flag CURVE = false
 #flag FLOAT = false
 #flag ACT = []
-#flag TX = 2
+#flag TX = 4
+// The width of the kernel, where strides and dilations are 1, and how many columns of x are then under TX pixels' windows: each is
+// read once. Or 0 for windows of any kind.
+#flag KX = 0
+#flag COLUMNS = 0
 
 struct P {
   threads: u32,
@@ -54,6 +58,16 @@ struct P {
 #include joined
 #end
 
+fn levelsAt(pixel: u32, word: u32) -> vec4i {
+  #if RAGGED
+  let at = pixel * p.channels + word * 4u;
+  let own = joined(x[at / 4u], x[at / 4u + 1u], at);
+  #else
+  let own = x[pixel * p.words + word];
+  #end
+  return unpacked(select(own, p.outside, pixel == OUTSIDE));
+}
+
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let i = thread(id);
@@ -63,31 +77,46 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let column = tile % p.tiles * ${TX}u;
   let row = tile / p.tiles * p.ow + column;
   let window = windowAt(row);
-  let taps = p.kh * p.kw;
-  var sums: array<vec4i, $TX>;
-  for (var done = 0u; done < taps; done += 1024u) {
-    #for t TX
-    var c$t = vec4f();
+  var at = word;
+  #for t TX
+  var c$t = vec4i();
+  #end
+  #if KX
+  for (var ky = 0u; ky < p.kh; ky++) {
+    let imageRow = window.y + ky;
+    let start = (window.x + imageRow) * p.w;
+    var v: array<vec4i, $COLUMNS>;
+    #for j COLUMNS
+    let column$j = window.z + ${j}u;
+    v[$j] = levelsAt(select(OUTSIDE, start + column$j, imageRow < p.h && column$j < p.w), word);
     #end
-    for (var tap = done; tap < min(done + 1024u, taps); tap++) {
-      let w = vec4f(unpacked(weights[tap * p.words + word]));
-      let ky = tap / p.kw;
-      let kx = tap % p.kw;
-      #for t TX
-      let pixel$t = pixelAt(window + vec3u(0u, 0u, ${t}u * p.strideW), ky, kx);
-      #if RAGGED
-      let at$t = pixel$t * p.channels + word * 4u;
-      let x$t = joined(x[at$t / 4u], x[at$t / 4u + 1u], at$t);
-      #else
-      let x$t = x[pixel$t * p.words + word];
-      #end
-      c$t += vec4f(unpacked(select(x$t, p.outside, pixel$t == OUTSIDE))) * w;
-      #end
-    }
+    #for k KX
+    let w$k = unpacked(weights[at]);
+    at += p.words;
     #for t TX
-    sums[$t] += vec4i(c$t);
+    c$t += v[$t + $k] * w$k;
+    #end
     #end
   }
+  #else
+  var ky = 0u;
+  var kx = 0u;
+  for (var tap = 0u; tap < p.kh * p.kw; tap++) {
+    let w = unpacked(weights[at]);
+    at += p.words;
+    #for t TX
+    c$t += levelsAt(pixelAt(window + vec3u(0u, 0u, ${t}u * p.strideW), ky, kx), word) * w;
+    #end
+    kx++;
+    let isNextRow = kx == p.kw;
+    ky += u32(isNextRow);
+    kx = select(kx, 0u, isNextRow);
+  }
+  #end
+  var sums: array<vec4i, $TX>;
+  #for t TX
+  sums[$t] = c$t;
+  #end
   let own = channels[word];
   for (var t = 0u; t < ${TX}u; t++) {
     if (column + t >= p.ow) { break; }

@@ -31,6 +31,8 @@ export const matrixGeometry = (rows: number, k: number, n: number): Geometry => 
 
 /** Words of 4 output channels of an invocation. */
 const TN = 2;
+/** Neighbouring pixels of an invocation of a depthwise convolution. */
+const TX = 4;
 /** Words of products that are summed in f32: so many stay within 2^24. */
 const EXACT = 256;
 
@@ -83,8 +85,9 @@ function depthwise(node: Node, { x, y, window }: Geometry): GpuDispatch[] {
   const { attrs, constant, inputs, outputs } = node;
   const data = constantOf('w', inputs[1]!);
   const [n, oh, ow, c] = y as [number, number, number, number];
-  const TX = 2;
-  const taps = window.kernel[0]! * window.kernel[1]!;
+  const [kh, kw] = window.kernel as [number, number];
+  const taps = kh * kw;
+  const KX = [3, 5].includes(kw) && [...window.strides, ...window.dilations].every((step) => step === 1) ? kw : 0;
   const weights = constant('w', () => {
     const bytes = new Int8Array(4 * words(c) * taps);
     for (let tap = 0; tap < taps; tap++)
@@ -97,7 +100,7 @@ function depthwise(node: Node, { x, y, window }: Geometry): GpuDispatch[] {
   return [
     {
       shader: 'depthwiseInt8',
-      flags: { ...epilogue.flags, RAGGED: c % 4 > 0, TX },
+      flags: { ...epilogue.flags, RAGGED: c % 4 > 0, TX, KX, COLUMNS: KX && TX + KX - 1 },
       reads: [inputs[0]!, weights, ...epilogue.reads],
       writes: [target.block],
       threads: n * oh * tiles * words(c),
