@@ -163,24 +163,28 @@ function parametersOf({ attrs, inputs }: Lowering<ProductAttrs>, groups: number)
   const factors = factor && constantOf('factor', factor);
   const curve = curveOf(attrs, table);
   if (curve) checkCurve(curve, factors!);
-  const requant = attrs.quant && requantOf(attrs, attrs.quant);
+  const saturates = attrs.quant && saturation(requantOf(attrs, attrs.quant), 255 * attrs.residualMultiplier);
   if (attrs.quant) {
     const { zero } = attrs.middle ?? attrs.quant;
     checkRequant({ ...attrs, zero }, multipliers, attrs.residualMultiplier, attrs.middle ? FINE_BITS : 0);
   }
-  for (let channel = 0; channel < outputs; channel++) {
-    const within = channel % channels;
-    const panel = Math.floor(channel / channels) * Math.ceil(channels / 8) + Math.floor(within / 8);
-    const at = PANEL_WORDS * panel + (within % 8);
-    halves[2 * (PANEL_WORDS * panel + 32) + (within % 8)] = factors?.[factors.length > 1 ? channel : 0] ?? 0;
-    words[at] = biases?.[channel] ?? 0;
-    if (!sumsFit(words[at]!, 128 * depth)) checkSums(words[at]!, magnitudeOf(w!, channel, depth));
-    if (!requant) floats[at + 8] = multipliers[channel]!;
-    else {
-      words[at + 8] = multipliers[channel]!;
-      [words[at + 16], words[at + 24]] = saturation(multipliers[channel]!, requant, 255 * attrs.residualMultiplier);
+  // Models have ten thousands of channels, and this is run before an engine has optimised it.
+  for (let group = 0, channel = 0; group < groups; group++)
+    for (let within = 0; within < channels; within++, channel++) {
+      const column = within % 8;
+      const panel = PANEL_WORDS * (group * Math.ceil(channels / 8) + (within - column) / 8);
+      const at = panel + column;
+      const multiplier = multipliers[channel]!;
+      const bias = biases ? biases[channel]! : 0;
+      if (!sumsFit(bias, 128 * depth)) checkSums(bias, magnitudeOf(w!, channel, depth));
+      words[at] = bias;
+      if (factors) halves[2 * (panel + 32) + column] = factors[factors.length > 1 ? channel : 0]!;
+      if (saturates) {
+        words[at + 8] = multiplier;
+        words[at + 16] = saturates.low(multiplier);
+        words[at + 24] = saturates.high(multiplier);
+      } else floats[at + 8] = multiplier;
     }
-  }
   return words;
 }
 
