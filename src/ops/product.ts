@@ -185,7 +185,7 @@ export function channelParameters({ attrs, inputs }: ProductNode): ChannelParame
   const factors = factor && constantOf('factor', factor);
   const curve = curveOf(attrs, table);
   if (curve) checkCurve(curve, factors!);
-  const requant = attrs.quant && requantOf(attrs, attrs.quant);
+  const saturates = attrs.quant && saturation(requantOf(attrs, attrs.quant), 255 * attrs.residualMultiplier);
   if (attrs.quant) {
     const { zero } = attrs.middle ?? attrs.quant;
     checkRequant({ ...attrs, zero }, multipliers, attrs.residualMultiplier, attrs.middle ? FINE_BITS : 0);
@@ -194,7 +194,9 @@ export function channelParameters({ attrs, inputs }: ProductNode): ChannelParame
   for (let channel = 0; channel < outputs; channel++) {
     const own = biases[channel]!;
     if (!sumsFit(own, 128 * depth)) checkSums(own, magnitudeOf(w!, channel, depth));
-    if (requant) [low[channel], high[channel]] = saturation(multipliers[channel]!, requant, 255 * attrs.residualMultiplier);
+    if (!saturates) continue;
+    low[channel] = saturates.low(multipliers[channel]!);
+    high[channel] = saturates.high(multipliers[channel]!);
   }
   const each = factors?.length === outputs ? factors : new Int32Array(outputs).fill(factors?.[0] ?? 0);
   return { biases, multipliers, low, high, factors: each };
@@ -208,15 +210,18 @@ function parametersOf(node: Lowering<ProductAttrs>, groups: number): Int32Array 
   const words = new Int32Array(PANEL_WORDS * panelCount(groups, channels));
   const halves = new Int16Array(words.buffer);
   const scales = node.attrs.quant ? words : new Float32Array(words.buffer);
-  for (let channel = 0; channel < outputs; channel++) {
-    const within = channel % channels;
-    const panel = Math.floor(channel / channels) * Math.ceil(channels / 8) + Math.floor(within / 8);
-    const at = PANEL_WORDS * panel + (within % 8);
-    halves[2 * (PANEL_WORDS * panel + 32) + (within % 8)] = factors[channel]!;
-    words[at] = biases[channel]!;
-    scales[at + 8] = multipliers[channel]!;
-    [words[at + 16], words[at + 24]] = [low[channel]!, high[channel]!];
-  }
+  // Models have ten thousands of channels, and this is run before an engine has optimised it.
+  for (let group = 0, channel = 0; group < groups; group++)
+    for (let within = 0; within < channels; within++, channel++) {
+      const column = within % 8;
+      const panel = PANEL_WORDS * (group * Math.ceil(channels / 8) + (within - column) / 8);
+      const at = panel + column;
+      halves[2 * (panel + 32) + column] = factors[channel]!;
+      words[at] = biases[channel]!;
+      scales[at + 8] = multipliers[channel]!;
+      words[at + 16] = low[channel]!;
+      words[at + 24] = high[channel]!;
+    }
   return words;
 }
 

@@ -29,15 +29,18 @@ export function requantize(
 export const offsetOf = ({ shift, zero }: Pick<Requant, 'shift' | 'zero'>): number => zero * 2 ** shift + 2 ** (shift - 1);
 
 /**
- * The largest accumulator that gives the range's bottom whatever is added, and the smallest that gives its top.
- * `reach` bounds what is added, in units of 2^-shift.
+ * Gives for a multiplier the largest accumulator that gives the range's bottom whatever is added, and the smallest that gives
+ * its top, both within 32 bits. `reach` bounds what is added, in units of 2^-shift.
  */
-export function saturation(multiplier: number, requant: Requant, reach = 0): [number, number] {
+export function saturation(requant: Requant, reach = 0): Record<'low' | 'high', (multiplier: number) => number> {
   const { shift, range } = requant;
   const offset = offsetOf(requant);
-  const low = Math.ceil(((range[0]! + 1) * 2 ** shift - offset - reach) / multiplier) - 1;
-  const high = Math.ceil((range[1]! * 2 ** shift - offset + reach) / multiplier);
-  return [Math.max(low, -(2 ** 31)), Math.min(high, 2 ** 31 - 1)];
+  const bottom = (range[0]! + 1) * 2 ** shift - offset - reach;
+  const top = range[1]! * 2 ** shift - offset + reach;
+  return {
+    low: (multiplier) => Math.max(Math.ceil(bottom / multiplier) - 1, -(2 ** 31)),
+    high: (multiplier) => Math.min(Math.ceil(top / multiplier), 2 ** 31 - 1),
+  };
 }
 
 /**

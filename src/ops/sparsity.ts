@@ -49,19 +49,37 @@ export function sparseWeights(
   return { lists: node.constant('lists', () => listsOf(weights, n, runs, length, elements)), tile };
 }
 
+/** Where so many units hold fewer zero ones than this share, no count is needed: `worthwhile` is never below 1/3. */
+const PROBED = 256;
+const FEW = 1 / 5;
+const GOLDEN = (Math.sqrt(5) - 1) / 2;
+
 const shares = new WeakMap<ArrayLike<number>, number>();
 
-/** The share of units of 4 in runs of `length` weights that are zero; counted once for an array. */
+/** The share of units of 4 in runs of `length` weights that are zero; about, where they are few. Looked for once in an array. */
 function zeroShare(weights: ArrayLike<number>, length: number): number {
   let share = shares.get(weights);
   if (share === undefined) {
-    let [zeros, units] = [0, 0];
-    for (let run = 0; run < weights.length; run += length)
-      for (let at = run; at < run + length; at += 4, units++) if (isZero(weights, at, Math.min(at + 4, run + length))) zeros++;
-    share = units ? zeros / units : 0;
+    const unitsARun = Math.ceil(length / 4);
+    const units = (weights.length / length) * unitsARun;
+    const isZeroUnit = (unit: number): boolean => {
+      const run = Math.floor(unit / unitsARun) * length;
+      const at = run + 4 * (unit % unitsARun);
+      return isZero(weights, at, Math.min(at + 4, run + length));
+    };
+    // Spread evenly, but not at equal distances, which channels have too.
+    share = shareOf(PROBED, (i) => isZeroUnit(Math.floor(((i * GOLDEN) % 1) * units)));
+    if (share >= FEW) share = shareOf(units, isZeroUnit);
     shares.set(weights, share);
   }
   return share;
+}
+
+/** The share of 0 … count - 1 for which `holds` does. */
+function shareOf(count: number, holds: (i: number) => boolean): number {
+  let held = 0;
+  for (let i = 0; i < count; i++) if (holds(i)) held++;
+  return count ? held / count : 0;
 }
 
 function isZero(weights: ArrayLike<number>, from: number, to: number): boolean {

@@ -12,7 +12,8 @@ const LIMIT = 2 ** 31 - 1;
 
 /** Sums around everything that could go wrong: zero, where the result saturates, where floats would round, the ends. */
 function sums(multiplier: number, requant: Requant, reach: number): number[] {
-  const [low, high] = saturation(multiplier, requant, reach);
+  const saturates = saturation(requant, reach);
+  const [low, high] = [saturates.low(multiplier), saturates.high(multiplier)];
   const around = [0, low, high, 2 ** 24, -(2 ** 24), 2 ** 30, LIMIT - 1, 1 - LIMIT].flatMap((v) => [v - 1, v, v + 1]);
   return [...new Set(around.map((v) => Math.min(LIMIT, Math.max(-LIMIT, v))))];
 }
