@@ -1,4 +1,4 @@
-/** The part of models.test.ts that runs in the page: a file through the public API, in the worker that it starts by itself. */
+/** The part of models.test.ts that runs in the page: a file through the public API, in the worker that it starts by itself or on a GPU. */
 import type * as Wafer from '../../src/index';
 import { fromBase64, receiveAll, type Sent, sendAll } from '../support/sent';
 
@@ -7,18 +7,30 @@ declare const wafer: typeof Wafer;
 export interface PageRun {
   /** `worker` or `main`. */
   thread: string;
+  /** `wasm`, or the GPU. */
+  device: string;
   /** Of each sample, by name. */
   outputs: Record<string, Sent>[];
 }
 
-/** Loads a file, given in base64, and runs it on each sample. */
-async function runFile(file: string, samples: Record<string, Sent>[]): Promise<PageRun> {
-  const model = await wafer.load(fromBase64(file));
+/** Loads a file, given in base64, and runs it on each sample: on a GPU of `level` where one is named. */
+async function runFile(file: string, samples: Record<string, Sent>[], level?: 'core' | 'compatibility'): Promise<PageRun> {
+  if (level) offerOnly(level);
+  const model = await wafer.load(fromBase64(file), level ? { backend: 'webgpu', worker: false } : {});
   const outputs: PageRun['outputs'] = [];
   for (const sample of samples) outputs.push(sendAll(await model.run(receiveAll(sample))));
-  const { thread } = await model.explain();
+  const { thread, device, build } = await model.explain();
   await model.dispose();
-  return { thread: thread.kind, outputs };
+  return { thread: thread.kind, device: device === 'webgpu' ? build : device, outputs };
+}
+
+const { requestAdapter } = globalThis.GPU?.prototype ?? {};
+
+/** From now on the page finds adapters of this level alone. */
+function offerOnly(level: 'core' | 'compatibility'): void {
+  GPU.prototype.requestAdapter = async function (options) {
+    return (options as { featureLevel?: string }).featureLevel === level ? requestAdapter!.call(this, options) : null;
+  };
 }
 
 const calls = { runFile };

@@ -1,20 +1,23 @@
 /**
  * Whole models, packed in memory to fp32 and int8: run in Node against onnxruntime-node and against the float graph, then
- * in Chromium, where the public API must give the bytes that Node's base build gives.
+ * in Chromium, where the public API must give the bytes that Node's base build gives, and on its software GPUs: the same bytes where a
+ * model computes in integers, and floats within the accuracy of floats.
  */
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { gpuFlags } from '../../scripts/browser';
 import { readWafer } from '../../src/format/reader';
 import { compare } from '../../src/packer/evaluate/compare';
 import { type Sample, wasmEngine } from '../../src/packer/evaluate/engine';
 import { loadSource } from '../../src/packer/evaluate/source';
 import { pack } from '../../src/packer/pack';
+import { gpuTolerance } from '../../src/runtime/golden';
 import type { TensorData } from '../../src/runtime/session';
 import { binaries } from '../../src/runtime/wasm/binaries';
 import { type ApiPage, openApiPage } from '../support/page';
-import { type Sent, sendAll, toBase64 } from '../support/sent';
+import { receiveAll, type Sent, sendAll, toBase64 } from '../support/sent';
 import { files, leastSqnr, missing, SKIPS, samplesOf } from './models';
 import type { ModelCalls } from './models.page';
 
@@ -59,11 +62,18 @@ async function run(bytes: Uint8Array, samples: readonly Sample[]): Promise<Recor
   }
 }
 
+const LEVELS = ['core', 'compatibility'] as const;
+
 let page: ApiPage<ModelCalls>;
+let gpus: Record<(typeof LEVELS)[number], ApiPage<ModelCalls>>;
 beforeAll(async () => {
   page = await openApiPage('test/models/models.page.ts');
+  const [core, compatibility] = await Promise.all(
+    LEVELS.map((level) => openApiPage<ModelCalls>('test/models/models.page.ts', gpuFlags(level))),
+  );
+  gpus = { core: core!, compatibility: compatibility! };
 });
-afterAll(() => page?.close());
+afterAll(() => Promise.all([page, ...Object.values(gpus ?? {})].map((one) => one?.close())));
 
 for (const name of missing) test.skip(`models/${name}: is not here; WAFER_MODELS names its folder`, () => {});
 
@@ -110,6 +120,24 @@ for (const file of files) {
       got.outputs.forEach((tensors, i) => {
         expect(differing(tensors, sendAll(outputs[precision][i]!)), `${precision}, sample ${i}`).toEqual([]);
       });
+    }
+  });
+
+  test.each(LEVELS)(`models/${name}/webgpu %s: gives what WASM gives`, async (level) => {
+    const { samples, bytes, outputs } = await subject(file);
+    for (const precision of PRECISIONS) {
+      const { rms } = gpuTolerance(readWafer(bytes[precision]).graph);
+      const got = await gpus[level].call.runFile(toBase64(bytes[precision]), samples.map(sendAll), level);
+      expect(got.device).toContain(level);
+      for (const [i, tensors] of got.outputs.entries())
+        for (const [output, { data, shape }] of Object.entries(receiveAll(tensors))) {
+          const want = outputs[precision][i]![output]!;
+          expect(shape, output).toEqual(want.shape);
+          const { beyond, max, at, sqnr } = compare(data, want.data, { abs: 1e-4, rel: 1e-3 });
+          const off = `${precision}, ${output}: ${max} apart at ${at}, ${sqnr.toFixed(1)} dB`;
+          if (rms) expect(sqnr, off).toBeGreaterThan(-20 * Math.log10(rms));
+          else expect(beyond, off).toBe(0);
+        }
     }
   });
 }

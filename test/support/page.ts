@@ -37,11 +37,11 @@ export interface ApiPage<T> {
   close(): Promise<void>;
 }
 
-/** A browser of its own, on an empty page with `dist/wafer.min.js` and the page module; the caller closes it. */
-export async function openApiPage<T>(entry: string): Promise<ApiPage<T>> {
+/** A browser of its own with these flags, on an empty page with `dist/wafer.min.js` and the page module; the caller closes it. */
+export async function openApiPage<T>(entry: string, args: string[] = []): Promise<ApiPage<T>> {
   const script = await bundled(entry);
-  const browser = await launchBrowser();
-  const page = await browser.newPage();
+  const browser = await launchBrowser({ args });
+  const page = await openSecurePage(browser);
   await page.addScriptTag({ path: 'dist/wafer.min.js' });
   await page.addScriptTag({ content: script });
   const call = new Proxy({} as Calls<T>, {
