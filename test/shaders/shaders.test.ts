@@ -1,0 +1,60 @@
+/**
+ * The texts that are compiled: of each shader with its defaults, whole; and of each variant that any case of any operator asks for, by
+ * its key, a checksum. `npx vitest run test/shaders -u` takes over what has changed; read the difference before.
+ */
+
+import type { Browser, Page } from 'puppeteer-core';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { gpuFlags, launchBrowser } from '../../scripts/browser';
+import { crc32 } from '../../src/core/crc';
+import type { GpuTraits } from '../../src/ops/define';
+import type { ShaderName } from '../../src/ops/shaders.gen';
+import { pipelineKey, shaderText } from '../../src/runtime/webgpu/device';
+import { GpuPlanner } from '../../src/runtime/webgpu/plan';
+import { SHADERS } from '../../src/runtime/webgpu/texts.gen';
+import { allCases, buildCase } from '../support/cases';
+import { openSecurePage } from '../support/page';
+
+const names = Object.keys(SHADERS) as ShaderName[];
+
+let browser: Browser;
+let page: Page;
+beforeAll(async () => {
+  browser = await launchBrowser({ args: gpuFlags('core') });
+  page = await openSecurePage(browser);
+  await page.evaluate(`(async () => {
+    const device = await (await navigator.gpu.requestAdapter()).requestDevice();
+    globalThis.messagesOf = async (code) =>
+      (await device.createShaderModule({ code }).getCompilationInfo()).messages.map((m) => m.lineNum + ': ' + m.message);
+  })()`);
+});
+afterAll(() => browser?.close());
+
+test.each(names)('shaders/%s is valid with its defaults', async (shader) => {
+  const text = shaderText({ shader });
+  expect(await page.evaluate(`messagesOf(${JSON.stringify(text)})`)).toEqual([]);
+  await expect(`${text}\n`).toMatchFileSnapshot(`texts/${shader}.wgsl`);
+});
+
+const TRAITS: readonly GpuTraits[] = [true, false].flatMap((isSoftware) =>
+  [true, false].map((packedDot) => ({ isSoftware, packedDot })),
+);
+
+test('shaders/every variant that the operators ask for', async () => {
+  const variants = new Map<string, string>();
+  for (const c of allCases()) {
+    if (!c.op.webgpu) continue;
+    const { graph } = buildCase(c);
+    for (const traits of TRAITS) {
+      const planner = new GpuPlanner(graph, new Map(), traits, new Map());
+      for (const node of graph.nodes) planner.add(node);
+      for (const { calls } of planner.finish().nodes)
+        for (const { dispatch } of calls) {
+          const sum = crc32(new TextEncoder().encode(shaderText(dispatch)));
+          variants.set(pipelineKey(dispatch), sum.toString(16).padStart(8, '0'));
+        }
+    }
+  }
+  const lines = [...variants].sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, sum]) => `${sum} ${key}`);
+  await expect(`${lines.join('\n')}\n`).toMatchFileSnapshot('texts/variants.txt');
+});

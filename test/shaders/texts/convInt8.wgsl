@@ -1,0 +1,180 @@
+struct P{
+threads:u32,
+h:u32,
+w:u32,
+oh:u32,
+ow:u32,
+kh:u32,
+kw:u32,
+strideH:u32,
+strideW:u32,
+dilationH:u32,
+dilationW:u32,
+top:u32,
+left:u32,
+rows:u32,
+pitch:u32,
+share:u32,
+depth:u32,
+depthAtOnce:u32,
+tapsAtOnce:u32,
+outside:u32,
+tiles:u32,
+words:u32,
+channels:u32,
+rowTiles:u32,
+rowWords:u32,
+rowChannels:u32,
+shift:u32,
+offset:i32,
+low:i32,
+high:i32,
+residual:i32,
+}
+@group(0)@binding(0)var<uniform>p:P;
+fn thread(id:vec3u)->u32{
+return id.y*4194240u+id.x;
+}
+const OUTSIDE=0xffffffffu;
+fn windowAt(row:u32)->vec3u{
+let y=row/p.ow;
+return vec3u(y/p.oh*p.h,y%p.oh*p.strideH-p.top,row%p.ow*p.strideW-p.left);
+}
+fn pixelAt(window:vec3u,ky:u32,kx:u32)->u32{
+let y=window.y+ky*p.dilationH;
+let x=window.z+kx*p.dilationW;
+return select(OUTSIDE,(window.x+y)*p.w+x,y<p.h&&x<p.w);
+}
+fn nextWindow(window:vec3u)->vec3u{
+let y=window.y+p.strideH;
+let x=window.z+p.strideW;
+let ends=x+p.left==p.ow*p.strideW;
+let last=ends&&y+p.top==p.oh*p.strideH;
+let down=select(select(window.y,y,ends),0u-p.top,last);
+return vec3u(window.x+select(0u,p.h,last),down,select(x,0u-p.left,ends));
+}
+struct Channels{
+bias:vec4i,
+m:vec4i,
+lo:vec4i,
+hi:vec4i,
+factor:vec4i,
+}
+fn unpacked(word:u32)->vec4i{
+return vec4i(vec4u(word)<<vec4u(24u,16u,8u,0u))>>vec4u(24u);
+}
+fn packed(v:vec4i)->u32{
+let bytes=vec4u(v)&vec4u(255u);
+return bytes.x|(bytes.y<<8u)|(bytes.z<<16u)|(bytes.w<<24u);
+}
+fn times15(a:vec4i,b:vec4i)->vec4i{
+return(a*b+16384)>>vec4u(15u);
+}
+fn requantized(sum:vec4i,channels:Channels,residual:u32)->u32{
+let within=clamp(sum+channels.bias,channels.lo,channels.hi);
+let exact=within*channels.m+(unpacked(residual)*p.residual+p.offset);
+let level=clamp(exact>>vec4u(p.shift),vec4i(p.low),vec4i(p.high));
+return packed(level);
+}
+struct Weights{
+quads:array<vec4u,2>,
+}
+@group(0)@binding(1)var<storage,read>x:array<u32>;
+@group(0)@binding(2)var<storage,read>weights:array<Weights>;
+@group(0)@binding(3)var<storage,read>channels:array<Channels>;
+@group(0)@binding(4)var<storage,read>residual:array<u32>;
+@group(0)@binding(5)var<storage,read_write>y:array<u32>;
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id)id:vec3u){
+let i=thread(id);
+if(i>=p.threads){return;}
+let tile=i%p.rowTiles;
+let row=i/p.rowTiles*4u;
+let group=tile/p.tiles;
+let word=(tile-group*p.tiles)*2u;
+var windows:array<vec3u,4>;
+windows[0]=windowAt(row);
+for(var r=1;r<4;r++){windows[r]=nextWindow(windows[r-1]);}
+let taps=p.kh*p.kw;
+let first=tile*taps*p.depth;
+var sums:array<vec4i,4*2>;
+for(var done=0u;done<taps;done+=p.tapsAtOnce){
+let last=min(done+p.tapsAtOnce,taps);
+for(var start=0u;start<p.depth;start+=p.depthAtOnce){
+let end=min(start+p.depthAtOnce,p.depth);
+var c0_0=vec4f();
+var c0_1=vec4f();
+var c1_0=vec4f();
+var c1_1=vec4f();
+var c2_0=vec4f();
+var c2_1=vec4f();
+var c3_0=vec4f();
+var c3_1=vec4f();
+for(var tap=done;tap<last;tap++){
+var places:array<u32,4>;
+for(var r=0;r<4;r++){
+let pixel=pixelAt(windows[r],tap/p.kw,tap%p.kw);
+places[r]=select(pixel*p.pitch+group*p.share,OUTSIDE,pixel==OUTSIDE);
+}
+let place0=places[0];
+let place1=places[1];
+let place2=places[2];
+let place3=places[3];
+var at=first+tap*p.depth+start;
+for(var k=start;k<end;k++){
+let w0=weights[at].quads[0];
+let w1=weights[at].quads[1];
+at++;
+let m0=mat4x4f(
+vec4f(vec4i(w0<<vec4u(24u))>>vec4u(24u)),vec4f(vec4i(w0<<vec4u(16u))>>vec4u(24u)),
+vec4f(vec4i(w0<<vec4u(8u))>>vec4u(24u)),vec4f(vec4i(w0)>>vec4u(24u)));
+let m1=mat4x4f(
+vec4f(vec4i(w1<<vec4u(24u))>>vec4u(24u)),vec4f(vec4i(w1<<vec4u(16u))>>vec4u(24u)),
+vec4f(vec4i(w1<<vec4u(8u))>>vec4u(24u)),vec4f(vec4i(w1)>>vec4u(24u)));
+let x0=select(x[place0+k],p.outside,place0==OUTSIDE);
+let v0=vec4f(unpacked(x0));
+c0_0+=m0*v0;
+c0_1+=m1*v0;
+let x1=select(x[place1+k],p.outside,place1==OUTSIDE);
+let v1=vec4f(unpacked(x1));
+c1_0+=m0*v1;
+c1_1+=m1*v1;
+let x2=select(x[place2+k],p.outside,place2==OUTSIDE);
+let v2=vec4f(unpacked(x2));
+c2_0+=m0*v2;
+c2_1+=m1*v2;
+let x3=select(x[place3+k],p.outside,place3==OUTSIDE);
+let v3=vec4f(unpacked(x3));
+c3_0+=m0*v3;
+c3_1+=m1*v3;
+}
+}
+var parts:array<vec4f,4*2>;
+parts[0*2+0]=c0_0;
+parts[0*2+1]=c0_1;
+parts[1*2+0]=c1_0;
+parts[1*2+1]=c1_1;
+parts[2*2+0]=c2_0;
+parts[2*2+1]=c2_1;
+parts[3*2+0]=c3_0;
+parts[3*2+1]=c3_1;
+for(var j=0;j<4*2;j++){sums[j]+=vec4i(parts[j]);}
+}
+}
+for(var t=0u;t<2u;t++){
+if(word+t>=p.words){break;}
+let own=channels[group*p.words+word+t];
+for(var r=0u;r<4u;r++){
+let m=row+r;
+if(m>=p.rows){break;}
+let sum=sums[r*2u+t];
+let channel=(word+t)*4u;
+let at=m*p.rowChannels+group*p.channels+channel;
+var added=0u;
+if(p.residual!=0){
+added=residual[at/4u];
+}
+y[m*p.rowWords+group*p.words+word+t]=requantized(sum,own,added);
+}
+}
+}
