@@ -39,12 +39,14 @@ const FAULTS: readonly string[] = ['NO_DEVICE', 'MEMORY', 'MISMATCH', 'UNSUPPORT
 export class Backends {
   private used: BackendName;
   private why: string;
-  /** Least milliseconds of a run on WASM, and how many there were since the shapes last changed. */
-  private times = { shapes: '', least: Number.POSITIVE_INFINITY, count: 0 };
+  /** Least milliseconds of a run on WASM since the shapes last changed. */
+  private times = { shapes: '', least: Number.POSITIVE_INFINITY };
   private running = 0;
+  private answers = 0;
   private lastDone = 0;
   private isDisposed = false;
   private trial: Promise<void> | undefined;
+  private tuning: Promise<void> | undefined;
   private readonly isAuto: boolean;
 
   private constructor(
@@ -109,8 +111,11 @@ export class Backends {
   }
 
   private async runOnGpu(inputs: GpuInputs): Promise<Record<string, TensorData>> {
+    this.running++;
     try {
-      return await this.gpu!.run(inputs);
+      const outputs = await this.gpu!.run(inputs);
+      this.tuning ??= this.tuneGpu(this.gpu!);
+      return outputs;
     } catch (error) {
       if (!(error instanceof WaferError) || this.isDisposed) throw error;
       const isGone = error.code === 'NO_DEVICE' || (this.isAuto && FAULTS.includes(error.code));
@@ -118,7 +123,14 @@ export class Backends {
       this.wasm ??= await this.options.wasm();
       this.leaveGpu(`the GPU failed (${error.message})`);
       return this.runOnWasm(inputs);
+    } finally {
+      this.answered();
     }
+  }
+
+  private async tuneGpu(gpu: GpuSession): Promise<void> {
+    await this.quiet();
+    if (!this.isDisposed) await gpu.tune();
   }
 
   private runOnWasm(inputs: GpuInputs): Record<string, TensorData> {
@@ -130,19 +142,23 @@ export class Backends {
       this.clock(tensors, performance.now() - start);
       return outputs;
     } finally {
-      this.running--;
-      this.lastDone = performance.now();
+      this.answered();
       if (this.isAuto && this.gpu === undefined) this.trial ??= this.tryGpu(tensors);
     }
+  }
+
+  private answered(): void {
+    this.running--;
+    this.answers++;
+    this.lastDone = performance.now();
   }
 
   private clock(tensors: Readonly<Record<string, TensorInput>>, ms: number): void {
     const shapes = Object.values(tensors)
       .map(({ shape }) => shape.join())
       .join(';');
-    if (this.times.shapes !== shapes) this.times = { shapes, least: Number.POSITIVE_INFINITY, count: 0 };
+    if (this.times.shapes !== shapes) this.times = { shapes, least: Number.POSITIVE_INFINITY };
     this.times.least = Math.min(this.times.least, ms);
-    this.times.count++;
   }
 
   /** Measures the GPU on inputs of these shapes, once there is time for it, and takes it when it is faster. */
@@ -181,9 +197,9 @@ export class Backends {
 
   /** Resolves when nobody has asked for a run for a while, or often enough. */
   private async quiet(): Promise<void> {
-    const from = this.times.count;
+    const from = this.answers;
     const isQuiet = () => this.running === 0 && performance.now() - this.lastDone >= IDLE_MS;
-    while (!isQuiet() && this.times.count - from < ANSWERS) await new Promise((resolve) => setTimeout(resolve, IDLE_MS / 4));
+    while (!isQuiet() && this.answers - from < ANSWERS) await new Promise((resolve) => setTimeout(resolve, IDLE_MS / 4));
   }
 
   private leaveGpu(why: string): void {

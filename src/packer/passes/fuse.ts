@@ -147,8 +147,7 @@ const absorbed: Rule = ({ node, inputs, only, build, again }) => {
 /** x * c before a product, with one number a channel, which its weights take over. */
 const entering: Rule = ({ node, inputs: [x, w, ...rest], only, build, again }) => {
   const before = productOf(node.outputs[0]) && only(0) ? madeBy(x, 'binary') : undefined;
-  if (!before || before.attrs.fn !== 'mul' || stepsOf(before, 'act').length || !w?.data || w.type.dtype !== 'f32')
-    return undefined;
+  if (before?.attrs.fn !== 'mul' || stepsOf(before, 'act').length || !w?.data || w.type.dtype !== 'f32') return undefined;
   const { shape } = x!.type;
   for (const i of [0, 1]) {
     const [source, factor] = [before.inputs[i]!, before.inputs[1 - i]];

@@ -4,6 +4,7 @@
  */
 import { WaferError } from '../../core/errors';
 import type { GpuDispatch, GpuTraits } from '../../ops/define';
+import { remembered } from './memory';
 import { type Flags, specialise } from './specialise';
 import { LIBRARY, SHADERS } from './texts.gen';
 import { COMPUTE_STAGE } from './usage';
@@ -34,6 +35,9 @@ export const shaderText = ({ shader, flags }: Pick<GpuDispatch, 'shader' | 'flag
 /** Whether there is WebGPU in this thread; a GPU behind it there need not be. */
 export const hasWebgpu = (): boolean => typeof navigator === 'object' && 'gpu' in navigator && !!navigator.gpu;
 
+/** Whether the browser's WGSL has products of packed bytes, whatever they become on the GPU. */
+export const hasPackedDot = (): boolean => navigator.gpu.wgslLanguageFeatures.has('packed_4x8_integer_dot_product');
+
 export class GpuDevice {
   private readonly pipelines = new Map<string, Promise<GPUComputePipeline>>();
   private readonly layouts = new Map<string, GPUBindGroupLayout>();
@@ -49,6 +53,8 @@ export class GpuDevice {
     /** In words, for `explain()`. */
     readonly name: string,
     readonly traits: GpuTraits,
+    /** Whether `traits` were measured on this GPU, now or before. */
+    readonly isTuned: boolean,
     private readonly isOurs: boolean,
   ) {
     this.whenLost = device.lost.then(({ reason, message }) => {
@@ -74,7 +80,7 @@ export class GpuDevice {
       const requiredLimits = Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]]));
       try {
         const made = await adapter.requestDevice({ requiredFeatures, requiredLimits });
-        return GpuDevice.of(made, adapter.info, true);
+        return await GpuDevice.of(made, adapter.info, true);
       } catch (error) {
         throw new WaferError('NO_DEVICE', `the GPU gives no device (${error})`, { hint: "use backend: 'auto' or 'wasm'" });
       }
@@ -84,13 +90,16 @@ export class GpuDevice {
     });
   }
 
-  private static of(device: GPUDevice, info: GPUAdapterInfo, isOurs: boolean): GpuDevice {
+  private static async of(device: GPUDevice, info: GPUAdapterInfo, isOurs: boolean): Promise<GpuDevice> {
     const isSoftware =
       info.isFallbackAdapter || /swiftshader|llvmpipe|basic render/i.test(`${info.description} ${info.architecture}`);
-    const packed = navigator.gpu.wgslLanguageFeatures.has('packed_4x8_integer_dot_product');
     const level = device.features.has('core-features-and-limits') ? 'core' : 'compatibility';
-    const name = [info.vendor, info.architecture, info.description].filter((text) => text).join(' ') || 'unnamed GPU';
-    return new GpuDevice(device, `${name}, ${level}`, { isSoftware, packedDot: packed && !isSoftware }, isOurs);
+    const words = [info.vendor, info.architecture, info.description].filter((text) => text).join(' ') || 'unnamed GPU';
+    const name = `${words}, ${level}`;
+    const known = await remembered(name);
+    // Without a measurement, what most GPUs of the kind do well.
+    const traits = known ?? { isSoftware, packedDot: hasPackedDot() && !isSoftware };
+    return new GpuDevice(device, name, traits, isSoftware || known !== undefined, isOurs);
   }
 
   /** The pipeline of a dispatch. Rejects when the shader does not compile here. */

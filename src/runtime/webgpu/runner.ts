@@ -69,6 +69,7 @@ export class GpuRunner {
   constructor(
     private readonly graph: Graph,
     readonly gpu: GpuDevice,
+    private readonly traits = gpu.traits,
   ) {}
 
   /** The plan for input shapes in order of the graph's inputs, from the kept ones or made now. */
@@ -95,7 +96,7 @@ export class GpuRunner {
   private async bind(shapes: readonly StaticShape[]): Promise<Bound> {
     const { graph, gpu } = this;
     const bindings = bindShapes(graph.inputs.map(({ name, type }, i) => ({ name, declared: type.shape, given: shapes[i]! })));
-    const planner = new GpuPlanner(graph, bindings, gpu.traits, this.residents);
+    const planner = new GpuPlanner(graph, bindings, this.traits, this.residents);
     const added = graph.nodes.flatMap((node) => planner.add(node));
     const plan = planner.finish();
     const calls = plan.nodes.flatMap((n) => n.calls);

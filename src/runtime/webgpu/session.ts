@@ -11,6 +11,7 @@ import { checkNames, checkTensor, type Explanation, type MemoryUse, type NodePro
 import { bytesOf } from '../values';
 import { type GpuDevice, pipelineKey } from './device';
 import { type Bound, type GpuInputs, GpuRunner, type GpuTensor, type GpuTensorData } from './runner';
+import { tune } from './tune';
 import { BUFFER } from './usage';
 
 /** How often a run is tried again on a new device. */
@@ -76,6 +77,12 @@ export class GpuSession {
       kernels: calls.map((c) => pipelineKey(c.dispatch)),
       ms: best[i]!,
     }));
+  }
+
+  /** Finds out what is the fastest on this GPU, for the models that are loaded later, unless that is known. Never rejects. */
+  async tune(): Promise<void> {
+    const { gpu } = this.runner;
+    if (!gpu.isTuned) await tune(gpu).catch(() => {});
   }
 
   memory(): MemoryUse {
