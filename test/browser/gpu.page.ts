@@ -15,6 +15,8 @@ async function runCases(featureLevel: 'core' | 'compatibility', pattern = ''): P
   const own = await GpuDevice.create({ featureLevel });
   // One that sessions do not end.
   const gpu = await GpuDevice.create({ device: own.device });
+  // Both are software: shaders in the forms that they have on hardware run on one of them.
+  Object.assign(gpu.traits, { isSoftware: featureLevel === 'core' });
   const results: Record<string, string> = {};
   for (const c of allCases().filter(({ address }) => address.includes(pattern)))
     try {
