@@ -1,6 +1,6 @@
 // y = act(x * w + bias + residual) in f32, for windows of an image as for rows of a matrix, which is an image of one row with windows
 // of one pixel: an implicit matrix product of windows by outputs. An invocation has TM windows, one after the other, and TN
-// times 4 outputs of one group. VX says that groups have a multiple of 4 channels, which are read by fours.
+// times 4 outputs of one group. With VX channels are read by fours, of which every group must have a whole number.
 
 #flag TM = 4
 #flag TN = 2
@@ -59,13 +59,16 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let c = p.c;
   let depth = p.depth;
   #end
+  #for j TN
+  let bias$j = bias[tile * ${TN}u + ${j}u];
+  #end
   // Windows beyond the last are computed and not written.
   var window = windowAt(row);
   #for i TM
   let window$i = window;
   window = nextWindow(window);
   #for j TN
-  var c$i_$j = vec4f();
+  var c$i_$j = bias$j;
   #end
   #end
   var at = tile * p.kh * p.kw * depth;
@@ -104,6 +107,6 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   for (var i = 0u; i < ${TM}u * ${TN}u; i++) {
     let m = row + i / ${TN}u;
     let n = first + i % ${TN}u * 4u;
-    if (m < p.rows && n < p.n) { put(sums[i] + bias[tile * ${TN}u + i % ${TN}u], m * p.o + group * p.n + n, p.n - n); }
+    if (m < p.rows && n < p.n) { put(sums[i], m * p.o + group * p.n + n, p.n - n); }
   }
 }

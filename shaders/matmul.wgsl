@@ -1,5 +1,5 @@
 // y = act(a * b) for matrices a [M,K] and b [K,N], or with TRANS [N,K], over three batch dimensions. An invocation has TM rows and TN
-// times 4 columns. V says that K and N are multiples of 4, which are read by fours; otherwise strides tell how b lies.
+// times 4 columns. With V elements go by fours, and K and N must be multiples of 4; otherwise strides alone tell how b lies.
 
 #flag TM = 4
 #flag TN = 2

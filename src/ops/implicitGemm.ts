@@ -3,7 +3,7 @@
  * an image of one row with windows of one pixel. Depthwise convolutions have shaders/depthwise.wgsl.
  */
 import { elements, type StaticShape } from '../core/shape';
-import { type Float, f32, type GpuDispatch, type GpuLowering, type Step } from './define';
+import { type Float, f32, type GpuDispatch, type GpuLowering, type GpuTraits, type Step } from './define';
 import { constantOf, type ProductAttrs, splitClamp } from './product';
 import { shaderSteps } from './steps';
 import { type Window, windowUniforms } from './window';
@@ -22,6 +22,13 @@ export function tileOf(rows: number, isSoftware: boolean): [TM: number, TN: numb
 }
 
 /**
+ * Whether elements are read by fours where they come so. Software reads them one by one in any case: a shader for all sizes is as
+ * fast there, and one less to compile.
+ */
+export const readsFours = ({ isSoftware }: GpuTraits, ...sizes: readonly number[]): boolean =>
+  !isSoftware && sizes.every((size) => size > 0 && size % 4 === 0);
+
+/**
  * A product of f32: windows over the images x [N,H,W,C] with weights [O,KH,KW,C/group], for outputs y [N,OH,OW,O]. The node's
  * operands have these elements in any shape. Throws UNSUPPORTED for weights that are not constant.
  */
@@ -35,7 +42,8 @@ export function implicitGemm(
   const rows = elements(y.slice(0, 3));
   const data = constantOf('w', w!);
   const [TM, TN] = tileOf(rows, gpu.isSoftware);
-  const [VX, VY] = [depth > 0 && depth % 4 === 0, n % 4 === 0];
+  const VX = readsFours(gpu, depth);
+  const VY = n % 4 === 0;
   const groupTiles = Math.ceil(n / (4 * TN));
   const tiles = group * groupTiles;
   const shape = { n, groupTiles, width: 4 * TN, taps: window.kernel[0]! * window.kernel[1]!, depth, unit: VX ? 4 : 1 };
@@ -106,7 +114,7 @@ function tiledBias(data: ArrayLike<number> | undefined, tiles: number, tiling: T
 /** Most taps that an invocation of the depthwise shader holds in registers: software spills to a cache that is near. */
 const TAPS = { software: 25, hardware: 9 };
 /** Outputs of a column at most, where threads are few and where there have to be many. */
-const RUN = { software: 16, hardware: 4 };
+const RUN = { software: 32, hardware: 4 };
 
 /** A depthwise convolution of f32, of images `x` [N,H,W,C] with one filter [KH,KW] a channel. Throws UNSUPPORTED. */
 export function depthwise(

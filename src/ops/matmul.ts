@@ -4,7 +4,7 @@ import { WaferError } from '../core/errors';
 import { broadcast, elements, type StaticShape, shapeText, stridesOf } from '../core/shape';
 import { bool, type Case, defineOffline, defineOp, type Step, steps } from './define';
 import { blockRows } from './gemm';
-import { shaderClamps, tileOf } from './implicitGemm';
+import { readsFours, shaderClamps, tileOf } from './implicitGemm';
 import { position, tabulate } from './indices';
 import { blockBytes, clampArguments, costOf } from './product';
 import { evaluateSteps, step } from './steps';
@@ -46,7 +46,7 @@ export const op = defineOp({
     const k = a!.type.shape.at(-1)!;
     const { sizes, strides } = mergeBatch(shape.slice(0, -2), [a!.type.shape, b!.type.shape]);
     const [TM, TN] = tileOf(m, gpu.isSoftware);
-    const V = [n, k].every((size) => size > 0 && size % 4 === 0);
+    const V = readsFours(gpu, n, k);
     const [down, across] = [Math.ceil(m / TM), Math.ceil(n / (4 * TN))];
     const { ACT, uniforms } = shaderClamps(act);
     return [
