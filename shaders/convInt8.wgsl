@@ -6,7 +6,6 @@
 // Whether pixels of x, their share for a group, or channels of y are no whole words: bytes are then read at any place.
 #flag RAGGED = false
 #flag DOT = false
-#flag CURVE = false
 #flag FLOAT = false
 #flag ACT = []
 #flag TM = 4
@@ -62,12 +61,8 @@ struct Weights {
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
 #else
 @group(0) @binding(4) var<storage, read> residual: array<u32>;
-#if CURVE
 @group(0) @binding(5) var<storage, read> knots: array<i32>;
 @group(0) @binding(6) var<storage, read_write> y: array<u32>;
-#else
-@group(0) @binding(5) var<storage, read_write> y: array<u32>;
-#end
 #end
 
 #if RAGGED
@@ -143,25 +138,17 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
           #end
         }
       }
-      #if DOT
-      var parts: array<vec4i, ${TM} * ${TN}>;
-      #else
-      var parts: array<vec4f, ${TM} * ${TN}>;
-      #end
       #for r TM
       #for t TN
-      parts[$r * $TN + $t] = c${r}_$t;
+      sums[$r * $TN + $t] += vec4i(c${r}_$t);
       #end
       #end
-      for (var j = 0; j < $TM * $TN; j++) { sums[j] += vec4i(parts[j]); }
     }
   }
-  for (var t = 0u; t < ${TN}u; t++) {
-    if (word + t >= p.words) { break; }
+  for (var t = 0u; t < min(${TN}u, p.words - word); t++) {
     let own = channels[group * p.words + word + t];
-    for (var r = 0u; r < ${TM}u; r++) {
+    for (var r = 0u; r < min(${TM}u, p.rows - row); r++) {
       let m = row + r;
-      if (m >= p.rows) { break; }
       let sum = sums[r * ${TN}u + t];
       let channel = (word + t) * 4u;
       let at = m * p.rowChannels + group * p.channels + channel;
@@ -169,12 +156,12 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
       let v = activated(sum, own);
       for (var j = 0u; j < min(p.channels - channel, 4u); j++) { y[at + j] = v[j]; }
       #else
-      var added = 0u;
+      var added = vec4i(p.offset);
       if (p.residual != 0) {
         #if RAGGED
-        added = joined(residual[at / 4u], residual[at / 4u + 1u], at);
+        added += unpacked(joined(residual[at / 4u], residual[at / 4u + 1u], at)) * p.residual;
         #else
-        added = residual[at / 4u];
+        added += unpacked(residual[at / 4u]) * p.residual;
         #end
       }
       y[m * p.rowWords + group * p.words + word + t] = requantized(sum, own, added);

@@ -3,7 +3,6 @@
 
 // Whether pixels are no whole words: bytes are then read at any place.
 #flag RAGGED = false
-#flag CURVE = false
 #flag FLOAT = false
 #flag ACT = []
 #flag TX = 4
@@ -46,12 +45,8 @@ struct P {
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
 #else
 @group(0) @binding(4) var<storage, read> residual: array<u32>;
-#if CURVE
 @group(0) @binding(5) var<storage, read> knots: array<i32>;
 @group(0) @binding(6) var<storage, read_write> y: array<u32>;
-#else
-@group(0) @binding(5) var<storage, read_write> y: array<u32>;
-#end
 #end
 
 #if RAGGED
@@ -118,8 +113,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   sums[$t] = c$t;
   #end
   let own = channels[word];
-  for (var t = 0u; t < ${TX}u; t++) {
-    if (column + t >= p.ow) { break; }
+  for (var t = 0u; t < min(${TX}u, p.ow - column); t++) {
     let m = row + t;
     let channel = word * 4u;
     let at = m * p.channels + channel;
@@ -127,12 +121,12 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     let v = activated(sums[t], own);
     for (var j = 0u; j < min(p.channels - channel, 4u); j++) { y[at + j] = v[j]; }
     #else
-    var added = 0u;
+    var added = vec4i(p.offset);
     if (p.residual != 0) {
       #if RAGGED
-      added = joined(residual[at / 4u], residual[at / 4u + 1u], at);
+      added += unpacked(joined(residual[at / 4u], residual[at / 4u + 1u], at)) * p.residual;
       #else
-      added = residual[at / 4u];
+      added += unpacked(residual[at / 4u]) * p.residual;
       #end
     }
     y[m * p.words + word] = requantized(sums[t], own, added);

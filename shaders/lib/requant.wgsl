@@ -1,5 +1,5 @@
 // From i32 sums of 4 channels to levels, in the form and with the conditions of src/ops/requant.ts and src/ops/curve.ts, or
-// to floats. Needs the flags CURVE, FLOAT and ACT.
+// to floats. Needs the flags FLOAT and ACT.
 
 #if FLOAT
 #include steps
@@ -33,12 +33,13 @@ fn activated(sum: vec4i, channels: Channels) -> vec4f {
   return v;
 }
 #else
+const SWISH = 2u;
+
 // a * b * 2^-15, rounded half up.
 fn times15(a: vec4i, b: vec4i) -> vec4i {
   return (a * b + 16384) >> vec4u(15u);
 }
 
-#if CURVE
 // In each word an entry of the table and in its upper half the next one.
 fn entryOf(place: i32) -> i32 {
   let pair = knots[place >> 6u];
@@ -48,7 +49,7 @@ fn entryOf(place: i32) -> i32 {
 
 fn followed(place: vec4i, factor: vec4i) -> vec4i {
   var entry: vec4i;
-  if (p.half != 0) {
+  if (p.curve == SWISH) {
     let q = place - p.origin;
     let ramp = clamp(q + p.half, vec4i(0), vec4i(2 * p.half));
     entry = clamp(times15(q, p.scale * ramp) + p.entryOffset, vec4i(-32768), vec4i(32767));
@@ -57,17 +58,12 @@ fn followed(place: vec4i, factor: vec4i) -> vec4i {
   }
   return clamp(times15(entry, factor) + p.zero, vec4i(-128), vec4i(127));
 }
-#end
 
-// 4 levels; `residual` is a word of them.
-fn requantized(sum: vec4i, channels: Channels, residual: u32) -> u32 {
+// A word of levels. `addend` is what the residual adds, and the constant.
+fn requantized(sum: vec4i, channels: Channels, addend: vec4i) -> u32 {
   let within = clamp(sum + channels.bias, channels.lo, channels.hi);
-  let exact = within * channels.m + (unpacked(residual) * p.residual + p.offset);
-  let level = clamp(exact >> vec4u(p.shift), vec4i(p.low), vec4i(p.high));
-  #if CURVE
+  let level = clamp((within * channels.m + addend) >> vec4u(p.shift), vec4i(p.low), vec4i(p.high));
+  if (p.curve == 0u) { return packed(level); }
   return packed(followed(level, channels.factor));
-  #else
-  return packed(level);
-  #end
 }
 #end

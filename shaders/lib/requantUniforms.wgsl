@@ -4,13 +4,13 @@ offset: i32,
 low: i32,
 high: i32,
 residual: i32,
-#if CURVE
+// 0 without a curve, 1 for a table, 2 for a swish.
+curve: u32,
 half: i32,
 origin: i32,
 scale: i32,
 entryOffset: i32,
 zero: i32,
-#end
 #if FLOAT
 least: f32,
 most: f32,

@@ -63,10 +63,12 @@ export function kernelCurve({ table, swish, middle }: Curve, { zero }: Quant): I
   return words;
 }
 
-/** The curve as shaders/lib/requant.wgsl reads it. */
-export function shaderCurve({ table, swish, middle }: Curve, { zero }: Quant) {
+/** The curve as shaders/lib/requant.wgsl reads it: its uniforms, and the table's entries where there is one. */
+export function shaderCurve(curve: Curve | undefined, { zero }: Quant) {
+  if (!curve) return { uniforms: [0, 0, 0, 0, 0, 0], knots: undefined };
+  const { table, swish, middle } = curve;
   const [half, scale, offset] = table ? [0, 0, 0] : (swish as [number, number, number]);
-  return { uniforms: [half, placeOf(middle), scale, offset, zero], knots: table && (() => knotPairs(table)) };
+  return { uniforms: [table ? 1 : 2, half, placeOf(middle), scale, offset, zero], knots: table && (() => knotPairs(table)) };
 }
 
 /** In each word an entry of the table and in its upper half the next one. */

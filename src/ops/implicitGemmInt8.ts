@@ -157,7 +157,7 @@ function packed(weights: ArrayLike<number>, groups: number, channels: number, ta
 }
 
 interface Epilogue {
-  readonly flags: { CURVE: boolean; FLOAT: boolean; ACT: readonly string[] };
+  readonly flags: { FLOAT: boolean; ACT: readonly string[] };
   /** All but the operands of the product. */
   readonly reads: readonly (Operand | Block)[];
   /** Those of shaders/lib/requantUniforms.wgsl. */
@@ -172,16 +172,15 @@ function epilogueOf(node: Node, groups: number): Epilogue {
     const { low, high, rest } = splitClamp(attrs.act);
     const { ACT, constants } = shaderSteps(rest);
     const bounds = [low, high].map((bound) => f32(Math.min(Math.max(bound, -MOST), MOST)));
-    return { flags: { CURVE: false, FLOAT: true, ACT }, reads: [channels], uniforms: [0, 0, 0, 0, 0, ...bounds, ...constants] };
+    const unused = Array<number>(11).fill(0);
+    return { flags: { FLOAT: true, ACT }, reads: [channels], uniforms: [...unused, ...bounds, ...constants] };
   }
   const { shift, offset, low, high } = scalingOf(node, attrs.quant, 0);
-  const curve = curveOf(attrs, table);
-  const after = curve && shaderCurve(curve, attrs.quant);
-  const knots = after && [after.knots ? constant('knots', after.knots) : channels];
+  const { uniforms, knots } = shaderCurve(curveOf(attrs, table), attrs.quant);
   return {
-    flags: { CURVE: after !== undefined, FLOAT: false, ACT: [] },
-    reads: [channels, residual ?? x!, ...(knots ?? [])],
-    uniforms: [shift, offset, low, high, residual ? attrs.residualMultiplier : 0, ...(after?.uniforms ?? [])],
+    flags: { FLOAT: false, ACT: [] },
+    reads: [channels, residual ?? x!, knots ? constant('knots', knots) : channels],
+    uniforms: [shift, offset, low, high, residual ? attrs.residualMultiplier : 0, ...uniforms],
   };
 }
 
