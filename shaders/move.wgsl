@@ -1,9 +1,9 @@
-// y[yo + i·t] = x[xo + i·s] for every index i of a box of up to 6 axes; src/ops/box.ts gives the numbers, in elements of a
+// y[yo + i·t] = x[xo + i·s] for every index i of a box of AXES axes; src/ops/box.ts gives the numbers, in elements of a
 // word, of 4 words (WIDE), or of a byte (BYTES). Axes that are not needed have n = 1.
 
 #flag WIDE = false
 #flag BYTES = false
-#flag AXES = 6
+#flag AXES = 3
 
 struct P {
   threads: u32,

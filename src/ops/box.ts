@@ -29,6 +29,8 @@ interface Box {
 
 /** Axes that a kernel takes; the shader takes one of them apart. */
 const RANK = 6;
+/** Axes that most boxes have, for which the shader is faster. */
+const FEW = 3;
 /** Bytes of a row of `x8_copy`. */
 const CHUNK = 4096;
 /** Elements that make a row of the other kernels worth its overhead. */
@@ -95,15 +97,17 @@ export function moveBox(x: Memory, from: View, y: Memory, to: View, size: readon
 function moveAxes(x: Memory, y: Memory, { xo, yo, axes }: Box, bytes: number): GpuDispatch {
   const { last, contiguous, across } = layoutOf(axes, bytes);
   const before = axes.slice(0, -1);
-  const ends = contiguous ? [last.n * bytes] : [bytes];
-  const { unit, flags } = unitOf(xo, yo, ...before.flatMap(({ s, t }) => [s, t]), ...ends);
+  const { unit, flags } = unitOf(xo, yo, ...before.flatMap(({ s, t }) => [s, t]), contiguous ? last.n * bytes : bytes);
+  const move = (list: readonly Axis[], threads: number, ...more: number[]): GpuDispatch => {
+    const AXES = list.length > FEW ? RANK : FEW;
+    const numbers = Array.from({ length: AXES }, (_, i) => list[i] ?? none).flatMap(({ n, s, t }) => [n, s / unit, t / unit]);
+    const uniforms = [xo / unit, yo / unit, ...numbers, ...more];
+    return { shader: 'move', flags: { ...flags, AXES }, reads: [x], writes: [y], threads, uniforms };
+  };
   const none = { n: 1, s: 0, t: unit };
-  const numbers = (list: readonly Axis[]) =>
-    Array.from({ length: RANK }, (_, i) => list[i] ?? none).flatMap(({ n, s, t }) => [n, s / unit, t / unit]);
   if (unit === 1) {
     const end = axes.reduce((at, { n, t }) => at + (n - 1) * t, yo);
-    const threads = (end >>> 2) - (yo >>> 2) + 1;
-    return { shader: 'move', flags, reads: [x], writes: [y], threads, uniforms: [xo, yo, ...numbers(axes)] };
+    return move(axes, (end >>> 2) - (yo >>> 2) + 1);
   }
   const inner = contiguous ? { n: (last.n * bytes) / unit, s: unit, t: unit } : last;
   const lanes = Math.ceil(inner.n / MOVES);
@@ -111,14 +115,8 @@ function moveAxes(x: Memory, y: Memory, { xo, yo, axes }: Box, bytes: number): G
   const [stride, span, step] = across < 0 ? [1, inner.n, lanes] : [MOVES, MOVES, 1];
   const first = before[across] ?? none;
   const list = [first, { n: lanes, s: 0, t: 0 }, ...before.filter((axis) => axis !== first)];
-  return {
-    shader: 'move',
-    flags,
-    reads: [x],
-    writes: [y],
-    threads: list.reduce((threads, { n }) => threads * n, 1),
-    uniforms: [xo / unit, yo / unit, ...numbers(list), inner.n, inner.s / unit, inner.t / unit, stride, span, step],
-  };
+  const threads = list.reduce((product, { n }) => product * n, 1);
+  return move(list, threads, inner.n, inner.s / unit, inner.t / unit, stride, span, step);
 }
 
 /** Boxes of at most `rank` merged axes that make up the one that is to be copied. */

@@ -20,12 +20,12 @@ export const op = defineOp({
       throw new WaferError('ARGUMENT', `perm [${perm}] is no permutation of the axes of rank ${rank}`);
     return [{ ...x!, shape: perm.map((axis) => x!.shape[axis]!) }];
   },
-  wasm: ({ inputs: [x], outputs: [y], attrs: { perm } }) => copyView(x!, across(x!, perm), y!),
-  webgpu: ({ inputs: [x], outputs: [y], attrs: { perm } }) => moveView(x!, across(x!, perm), y!),
+  wasm: ({ inputs: [x], outputs: [y], attrs: { perm } }) => copyView(x!, reordered(x!, perm), y!),
+  webgpu: ({ inputs: [x], outputs: [y], attrs: { perm } }) => moveView(x!, reordered(x!, perm), y!),
 });
 
 /** The tensor with its axes in the output's order. */
-function across(x: Operand, perm: readonly number[]): View {
+function reordered(x: Operand, perm: readonly number[]): View {
   const { strides } = whole(x);
   return { offset: 0, strides: perm.map((axis) => strides[axis]!) };
 }
