@@ -41,8 +41,10 @@ struct P {
 }
 
 #include thread
-#include steps
 #include bytes
+#if IN == f32
+#include steps
+#end
 
 #if IN == u32
 alias Four = u32;
