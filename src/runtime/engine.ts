@@ -13,7 +13,7 @@ import { releaseConstants, type Value } from '../graph/ir';
 import { runGolden } from './golden';
 import { imageTensor, isPixels, type Pixels } from './image';
 import { type Explanation, type MemoryUse, type NodeProfile, Session, type TensorData, type TensorInput } from './session';
-import { type Binaries, WasmDevice } from './wasm/device';
+import { type Binaries, type Chosen, WasmDevice } from './wasm/device';
 import { type Spawn, threadLimit } from './wasm/pool';
 
 /** An input or output as the model declares it. Free dimensions are text: `"N"`, `"8*W"`. */
@@ -78,7 +78,7 @@ export class Engine {
    */
   static async open(
     chunks: AsyncIterable<Uint8Array>,
-    binaries: Binaries,
+    binaries: Binaries | Chosen,
     { verify = 'off', threads = 1 }: EngineOptions = {},
     spawn?: Spawn,
   ): Promise<Engine> {
