@@ -16,7 +16,7 @@ import { runGolden } from './golden';
 import { type Framing, type ImageRequest, inputSize, isPixels, type Pixels } from './image';
 import { isDrawable, type Picture, sizeOfDrawable } from './pixels';
 import { type Explanation, type MemoryUse, type NodeProfile, Session, type TensorData, type TensorInput } from './session';
-import { type Binaries, WasmDevice } from './wasm/device';
+import { type Binaries, type Chosen, WasmDevice } from './wasm/device';
 import { type Spawn, threadLimit } from './wasm/pool';
 import { GpuDevice, hasWebgpu } from './webgpu/device';
 import type { GpuInputs, GpuTensor, GpuTensorData } from './webgpu/runner';
@@ -102,7 +102,7 @@ export class Engine {
    */
   static async open(
     chunks: AsyncIterable<Uint8Array>,
-    binaries: Binaries,
+    binaries: Binaries | Chosen,
     { verify, threads = 1, backend = 'wasm', device }: EngineOptions = {},
     spawn?: Spawn,
   ): Promise<Engine> {

@@ -5,6 +5,7 @@ import { type Description, Engine, type EngineOptions } from './engine';
 import { Model, type Thread } from './model';
 import { Queue } from './queue';
 import { binaries } from './wasm/binaries';
+import { compileChosen } from './wasm/device';
 import { RemoteEngine } from './worker/remote';
 
 export interface Progress {
@@ -152,7 +153,7 @@ async function start(worker: boolean | string | URL, options: EngineOptions): Pr
   scriptUrl ??= URL.createObjectURL(new Blob([WAFER_WORKER_SCRIPT], { type: 'text/javascript' }));
   try {
     return {
-      remote: await RemoteEngine.start(scriptUrl, options, binaries),
+      remote: await RemoteEngine.start(scriptUrl, options, () => compileChosen(binaries())),
       thread: { kind: 'worker', why: 'started from the bundle' },
     };
   } catch (error) {

@@ -1,5 +1,5 @@
 /** Files that are opened while they arrive. */
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { symbol } from '../../src/core/dim';
 import { readWafer } from '../../src/format/reader';
 import { writeWafer } from '../../src/format/writer';
@@ -8,6 +8,7 @@ import { Engine } from '../../src/runtime/engine';
 import { Queue } from '../../src/runtime/queue';
 import { Session } from '../../src/runtime/session';
 import { binaries } from '../../src/runtime/wasm/binaries';
+import { compileChosen } from '../../src/runtime/wasm/device';
 import { modelOf } from '../format/models';
 import { piecesOf } from '../format/pieces';
 import { random } from '../support/random';
@@ -76,6 +77,25 @@ test('engine/plans wait for the elements that they need', async () => {
   }
   pieces.close();
   expect((await (await opening).run(inputs)).y!.shape).toEqual([2, 24]);
+});
+
+test('engine/a build that was chosen elsewhere is neither probed nor compiled again', async () => {
+  const chosen = await compileChosen(binaries());
+  const [compile, validate] = [vi.spyOn(WebAssembly, 'compile'), vi.spyOn(WebAssembly, 'validate')];
+  try {
+    const why = 'another thread has found it';
+    // As it is after it was sent: another array.
+    const received = { ...chosen, why, binary: chosen.binary.slice() };
+    const file = writeWafer(modelOf(chain(2)));
+    const engine = await Engine.open(arriving([file]), received);
+    expect(engine.explain()).toMatchObject({ build: chosen.build, dot: chosen.dot, why });
+    expect([compile.mock.calls.length, validate.mock.calls.length]).toEqual([0, 0]);
+    const own = await Engine.open(arriving([file]), binaries());
+    expect(engine.run(inputs)).toEqual(own.run(inputs));
+    expect(validate).toHaveBeenCalled();
+  } finally {
+    vi.restoreAllMocks();
+  }
 });
 
 test('engine/what became resident is let go where all is planned', async () => {

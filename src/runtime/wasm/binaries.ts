@@ -3,7 +3,18 @@ import { BASE, RELAXED } from './binaries.gen';
 import type { Binaries } from './device';
 import { decodeText } from './text';
 
-let decoded: Binaries | undefined;
+let base: Binaries['base'] | undefined;
+let relaxed: Binaries['relaxed'] | undefined;
+
+/** Decoded when they are asked for. */
+const decoded: Binaries = {
+  get base() {
+    return (base ??= decodeText(BASE));
+  },
+  get relaxed() {
+    return (relaxed ??= decodeText(RELAXED));
+  },
+};
 
 /** Always the same arrays, so that each is compiled once. */
-export const binaries = (): Binaries => (decoded ??= { base: decodeText(BASE), relaxed: decodeText(RELAXED) });
+export const binaries = (): Binaries => decoded;

@@ -16,6 +16,14 @@ export interface Binaries {
   relaxed: Uint8Array<ArrayBuffer>;
 }
 
+/** The binary that suits an engine, and what its probe found there. A page can send it to a worker. */
+export interface Chosen extends Probe {
+  build: 'base' | 'relaxed';
+  binary: Uint8Array<ArrayBuffer>;
+  /** The binary, compiled, where that was done. */
+  module?: WebAssembly.Module;
+}
+
 const PAGE = 65536;
 /** Maxima of shared memory that are asked for in turn, in pages: some engines set aside all of it at once. */
 const SHARED_PAGES = [32768, 16384, 8192, 4096];
@@ -55,16 +63,14 @@ export class WasmDevice implements Device {
   }
 
   /**
-   * Compiles and instantiates the build that suits this engine; `build` forces one, for tests. Throws NO_DEVICE where
-   * there is no WASM SIMD and CSP where the page forbids WASM.
+   * Compiles and instantiates the build that suits this engine, or that was chosen before; `build` forces one, for tests. Throws
+   * NO_DEVICE where there is no WASM SIMD and CSP where the page forbids WASM.
    */
-  static async create(binaries: Binaries, build?: 'base' | 'relaxed', threading = ALONE): Promise<WasmDevice> {
-    if (typeof WebAssembly !== 'object') throw new WaferError('NO_DEVICE', 'this engine has no WebAssembly');
+  static async create(given: Binaries | Chosen, build?: 'base' | 'relaxed', threading = ALONE): Promise<WasmDevice> {
     try {
-      const probe = build === 'base' ? { dot: 'i16' as const, why: 'the base build was asked for' } : probeDot();
-      const chosen = probe.dot === 'i16' ? 'base' : 'relaxed';
-      if (build && build !== chosen) throw new WaferError('NO_DEVICE', `the ${build} build cannot be used: ${probe.why}`);
-      return await WasmDevice.of(binaries[chosen], chosen, probe, threading);
+      const chosen = 'binary' in given ? given : choose(given, build);
+      if (chosen.module) modules.set(chosen.binary, Promise.resolve(chosen.module));
+      return await WasmDevice.of(chosen.binary, chosen.build, chosen, threading);
     } catch (error) {
       throw explained(error);
     }
@@ -132,6 +138,24 @@ export class WasmDevice implements Device {
     invariant(typeof kernel === 'function', () => `the ${this.build} build has no kernel ${name}`);
     return kernel as Kernel;
   }
+}
+
+/** Chooses the build that suits this engine and compiles it. Throws as `WasmDevice.create` does. */
+export async function compileChosen(binaries: Binaries): Promise<Chosen> {
+  try {
+    const chosen = choose(binaries);
+    return { ...chosen, module: await compiled(chosen.binary) };
+  } catch (error) {
+    throw explained(error);
+  }
+}
+
+function choose(binaries: Binaries, asked?: 'base' | 'relaxed'): Chosen {
+  if (typeof WebAssembly !== 'object') throw new WaferError('NO_DEVICE', 'this engine has no WebAssembly');
+  const probe = asked === 'base' ? { dot: 'i16' as const, why: 'the base build was asked for' } : probeDot();
+  const build = probe.dot === 'i16' ? 'base' : 'relaxed';
+  if (asked && asked !== build) throw new WaferError('NO_DEVICE', `the ${asked} build cannot be used: ${probe.why}`);
+  return { ...probe, build, binary: binaries[build] };
 }
 
 interface Kernels {

@@ -2,12 +2,12 @@
 import type { WaferError } from '../../core/errors';
 import type { Description, EngineInputs, EngineOptions, ProfileOptions } from '../engine';
 import type { Explanation, MemoryUse, NodeProfile, TensorData } from '../session';
-import type { Binaries } from '../wasm/device';
+import type { Chosen } from '../wasm/device';
 
 /** The worker's methods: arguments and result of each. */
 export interface Methods {
-  /** Of the file whose chunks follow. `binaries` is left out where the worker carries its own. */
-  open: { args: [options: EngineOptions, binaries?: Binaries]; result: Description };
+  /** Of the file whose chunks come, before and after. `chosen` is left out where the worker carries its own binaries. */
+  open: { args: [options: EngineOptions, chosen?: Chosen]; result: Description };
   run: { args: [inputs: EngineInputs]; result: Record<string, TensorData> };
   profile: { args: [inputs: EngineInputs, options: ProfileOptions]; result: NodeProfile[] };
   explain: { args: []; result: Explanation };

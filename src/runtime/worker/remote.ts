@@ -4,7 +4,7 @@ import type { Description, EngineInput, EngineInputs, EngineOptions, ProfileOpti
 import { isPixels } from '../image';
 import { type Drawable, isDrawable, type Picture, pixelsOf, sizeOfDrawable } from '../pixels';
 import type { Explanation, MemoryUse, NodeProfile, TensorData } from '../session';
-import type { Binaries } from '../wasm/device';
+import type { Chosen } from '../wasm/device';
 import { Loans } from './loans';
 import type { Answer, Chunk, Failure, Held, Method, Methods } from './protocol';
 
@@ -27,18 +27,18 @@ export class RemoteEngine {
   private constructor(
     private readonly worker: Worker,
     options: EngineOptions,
-    binaries: (() => Binaries) | undefined,
+    chosen: Promise<Chosen> | undefined,
   ) {
-    this.opened = this.call('open', binaries ? [options, binaries()] : [options]);
+    this.opened = chosen ? chosen.then((given) => this.call('open', [options, given])) : this.call('open', [options]);
     // It may fail before anybody waits for it.
     this.opened.catch(() => {});
   }
 
   /**
-   * Starts a worker that opens a file, and resolves once its script runs. `binaries` is left out where that carries its own.
-   * Rejects with NOT_FOUND where it cannot be started.
+   * Starts a worker that opens a file, and resolves once its script runs. `choose` is called while it starts
+   * and gives what it computes with; it is left out where the script carries that. Rejects with NOT_FOUND where it cannot be started.
    */
-  static start(url: string | URL, options: EngineOptions, binaries?: () => Binaries): Promise<RemoteEngine> {
+  static start(url: string | URL, options: EngineOptions, choose?: () => Promise<Chosen>): Promise<RemoteEngine> {
     return new Promise((resolve, reject) => {
       const refused = (why: string) =>
         reject(
@@ -50,8 +50,7 @@ export class RemoteEngine {
         const worker = new Worker(url, { name: 'wafer' });
         worker.onerror = (event) =>
           refused(event.message || 'it was not found, or the page’s content security policy forbids it');
-        // The worker finds this call waiting when it starts.
-        const remote = new RemoteEngine(worker, options, binaries);
+        const remote = new RemoteEngine(worker, options, choose?.());
         worker.onmessage = () => {
           remote.listen();
           resolve(remote);

@@ -44,9 +44,9 @@ function serveEngine(scope: Scope, own?: () => Binaries): void {
   async function answer({ method, args }: Call): Promise<unknown> {
     if (method === 'open') {
       const [options, given] = args as Methods['open']['args'];
-      const binaries = own?.() ?? given;
-      invariant(binaries, () => 'the worker was given no binaries');
-      engine = await Engine.open(chunks, binaries, options, spawn);
+      const kernels = own?.() ?? given;
+      invariant(kernels, () => 'the worker was given no kernels');
+      engine = await Engine.open(chunks, kernels, options, spawn);
       return engine.description;
     }
     invariant(engine, () => `${method} before open`);
