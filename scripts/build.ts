@@ -1,9 +1,9 @@
 /**
- * `npm run build`: everything in dist/. The two runtime bundles carry the kernels and the worker's script, so that one
+ * `npm run build`: everything in dist/. The two runtime bundles carry the kernels, the shaders and the worker's script, so that one
  * file is all a page needs; `wafer.worker.js` is for pages whose policy wants the worker as a file.
  */
 import { execFile } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
@@ -40,27 +40,80 @@ const browser: BuildOptions = {
   legalComments: 'none',
 };
 
-/** The script of the worker that a bundle starts from a Blob. */
-async function workerScript(): Promise<string> {
+/** Modules of data that a page sends to the worker that it starts, which is why the runtime's text must not hold them. */
+const DATA = /[\\/](?:binaries|texts)\.gen\.ts$/;
+const DATA_NAMES = ['BASE', 'RELAXED', 'TEXTS'] as const;
+
+/** Has these modules take what they hold from WAFER_DATA, which the bundle defines around the runtime. */
+const dataApart: Plugin = {
+  name: 'data-apart',
+  setup({ onLoad }) {
+    onLoad({ filter: DATA }, () => ({ contents: `export const {${DATA_NAMES}} = WAFER_DATA;`, loader: 'ts' }));
+  },
+};
+
+/** The whole runtime, page and worker, as the text of a script that declares `wafer`. */
+async function runtimeText(): Promise<{ text: string; map: { mappings: string } }> {
+  const contents = "export * from './src/index'; export { serve } from './src/runtime/worker/serve';";
   const { outputFiles } = await build({
     ...browser,
-    entryPoints: ['src/runtime/worker/inline.ts'],
-    format: 'iife',
-    write: false,
+    ...{ stdin: { contents, resolveDir: '.', loader: 'ts' as const }, outfile: 'dist/wafer.js', write: false },
+    ...{ format: 'iife' as const, globalName: 'wafer', sourcemap: 'external' as const },
+    plugins: [dropOffline, dataApart],
   });
-  return outputFiles![0]!.text.trim();
+  const [map, script] = ['.map', '.js'].map((end) => outputFiles!.find(({ path }) => path.endsWith(end))!.text);
+  return { text: script!.trim(), map: JSON.parse(map!) as { mappings: string } };
 }
 
+/** What the modules of data hold, as an expression. */
+async function dataText(): Promise<string> {
+  const contents = "export * from './src/runtime/wasm/binaries.gen'; export * from './src/runtime/webgpu/texts.gen';";
+  const { outputFiles } = await build({
+    ...browser,
+    ...{ stdin: { contents, resolveDir: '.', loader: 'ts' as const }, write: false, format: 'iife' as const, globalName: 'data' },
+  });
+  return `(()=>{${outputFiles![0]!.text.trim()}return data})()`;
+}
+
+/**
+ * A bundle holds the runtime's text twice, as code for the page and as a string for the worker that it starts, letter by letter the
+ * same, so that compression finds the second for next to nothing. A worker computes with the data that the page sends.
+ */
 async function buildBundles(): Promise<void> {
+  const [{ text, map }, data] = await Promise.all([runtimeText(), dataText()]);
+  const worker = `var WAFER_DATA={},WAFER_WORKER_SCRIPT;${text}wafer.serve(self)`;
+  const before = `/*! wafer ${version}, MIT licence */\nvar WAFER_DATA=${data},WAFER_WORKER_SCRIPT=${quoted(worker)};\n`;
+  const api = '{serve,...api}=wafer';
+  const bundles = {
+    'wafer.min.js': `${before.replace('\n', '\nvar wafer=(()=>{')}${text}\nvar ${api};return api})();`,
+    'wafer.mjs': `${before}${text}\nexport const {${(await publicNames()).join()}}=wafer;`,
+  };
+  const shift = ';'.repeat(before.split('\n').length - 1);
+  for (const [name, script] of Object.entries(bundles)) {
+    writeFileSync(`dist/${name}`, `${script}\n//# sourceMappingURL=${name}.map\n`);
+    writeFileSync(`dist/${name}.map`, JSON.stringify({ ...map, file: name, mappings: shift + map.mappings }));
+  }
   const banner = { js: `/*! wafer ${version}, MIT licence */` };
-  const published: BuildOptions = { ...browser, sourcemap: true, banner };
-  const define = { WAFER_WORKER_SCRIPT: JSON.stringify(await workerScript()) };
-  const index = { ...published, entryPoints: ['src/index.ts'], define };
-  await Promise.all([
-    build({ ...index, format: 'iife', globalName: 'wafer', outfile: 'dist/wafer.min.js' }),
-    build({ ...index, format: 'esm', outfile: 'dist/wafer.mjs' }),
-    build({ ...published, entryPoints: ['src/runtime/worker/hosted.ts'], format: 'iife', outfile: 'dist/wafer.worker.js' }),
-  ]);
+  const hosted = { entryPoints: ['src/runtime/worker/hosted.ts'], outfile: 'dist/wafer.worker.js' };
+  await build({ ...browser, ...hosted, banner, sourcemap: true, format: 'iife' });
+}
+
+/** As a string literal with few escapes: minified code has hardly an apostrophe. */
+const quoted = (text: string): string =>
+  `'${text
+    .replace(/[\\']/g, '\\$&')
+    .replace(/\n/g, '\\n')
+    .replace(/\r/g, '\\r')
+    .replace(/\u2028/g, '\\u2028')
+    .replace(/\u2029/g, '\\u2029')}'`;
+
+/** Values that src/index.ts exports. */
+async function publicNames(): Promise<string[]> {
+  const { metafile } = await build({
+    ...browser,
+    ...{ entryPoints: ['src/index.ts'], write: false, format: 'esm' as const, metafile: true, outfile: 'index.js' },
+  });
+  return Object.values(metafile!.outputs)[0]!.exports;
 }
 
 /** The packer's face; its large libraries stay optional and are asked for by the verbs that need them. */
@@ -111,6 +164,7 @@ const LOCAL_IMPORT = /(?<=from |import\()['"](\.{1,2}\/[^'"]+)['"]/g;
 
 async function buildAll(): Promise<void> {
   rmSync('dist', { recursive: true, force: true });
+  mkdirSync('dist');
   buildShaders();
   await buildAssembly();
   await Promise.all([buildBundles(), buildCli(), buildTypes()]);

@@ -34,12 +34,12 @@ export function buildShaders(): void {
     return `  ${name}: {${declared.join('')}${declared.length ? ' ' : ''}};`;
   });
   const types = `/** Written by scripts/shaders.ts. */\nexport interface ShaderFlags {\n${flags.join('\n')}\n}\n\nexport type ShaderName = keyof ShaderFlags;\n`;
-  const texts = (name: string, files: { name: string; text: string }[]) =>
-    `export const ${name} = {\n${files.map((f) => `  ${f.name}: ${JSON.stringify(f.text)},`).join('\n')}\n};\n`;
+  const texts = (files: { name: string; text: string }[]) =>
+    `{\n${files.map((f) => `    ${f.name}: ${JSON.stringify(f.text)},`).join('\n')}\n  }`;
   writeFileSync('src/ops/shaders.gen.ts', types);
   writeFileSync(
     'src/runtime/webgpu/texts.gen.ts',
-    `/** Written by scripts/shaders.ts: the shaders and what they include, as specialise.ts reads them. */\n${texts('SHADERS', shaders)}${texts('LIBRARY', library)}`,
+    `/** Written by scripts/shaders.ts: the shaders and what they include, as specialise.ts reads them. */\nexport const TEXTS = {\n  shaders: ${texts(shaders)},\n  library: ${texts(library)},\n};\n`,
   );
 }
 

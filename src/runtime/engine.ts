@@ -12,11 +12,12 @@ import type { ImageProcessing, Postprocessing, Provenance, WaferModel } from '..
 import { WaferReader } from '../format/reader';
 import { type Graph, releaseConstants, type Value } from '../graph/ir';
 import { type BackendOptions, Backends } from './backends';
+import type { Code } from './code';
 import { runGolden } from './golden';
 import { type Framing, type ImageRequest, inputSize, isPixels, type Pixels } from './image';
 import { isDrawable, type Picture, sizeOfDrawable } from './pixels';
 import { type Explanation, type MemoryUse, type NodeProfile, Session, type TensorData, type TensorInput } from './session';
-import { type Binaries, type Chosen, WasmDevice } from './wasm/device';
+import { WasmDevice } from './wasm/device';
 import { type Spawn, threadLimit } from './wasm/pool';
 import { GpuDevice, hasWebgpu } from './webgpu/device';
 import type { GpuInputs, GpuTensor, GpuTensorData } from './webgpu/runner';
@@ -102,13 +103,14 @@ export class Engine {
    */
   static async open(
     chunks: AsyncIterable<Uint8Array>,
-    binaries: Binaries | Chosen,
+    { kernels, shaders }: Code,
     { verify, threads = 1, backend = 'wasm', device }: EngineOptions = {},
     spawn?: Spawn,
   ): Promise<Engine> {
-    const onWasm = () => WasmDevice.create(binaries, undefined, { limit: threadLimit(threads, spawn) });
+    const onWasm = () => WasmDevice.create(kernels, undefined, { limit: threadLimit(threads, spawn) });
+    const onGpu = () => GpuDevice.create(shaders, { device });
     // Found while the file arrives.
-    const gpu = backend === 'webgpu' ? GpuDevice.create({ device }) : undefined;
+    const gpu = backend === 'webgpu' ? onGpu() : undefined;
     gpu?.catch(() => {});
     const wasm = gpu ? undefined : await onWasm();
     const reader = new WaferReader(wasm ? wasm.crc32.bind(wasm) : crc32);
@@ -134,7 +136,7 @@ export class Engine {
     const options: BackendOptions = {
       ...{ graph, goldens, isVerified: verify !== 'off' },
       wasm: async () => new Session(graph, await onWasm()),
-      webgpu: async () => prepared(graph, (await gpu) ?? (await GpuDevice.create({ device })), fixed),
+      webgpu: async () => prepared(graph, (await gpu) ?? (await onGpu()), () => GpuDevice.create(shaders), fixed),
       release: () => fixed && releaseConstants(graph),
     };
     if (!session) return new Engine(bytes, model, await Backends.webgpu(options));
@@ -217,8 +219,13 @@ function fixedShapes({ inputs }: Graph): Record<string, StaticShape> | undefined
 }
 
 /** A session on `gpu`, with all that runs of these shapes need. */
-async function prepared(graph: Graph, gpu: GpuDevice, shapes: Record<string, StaticShape> | undefined): Promise<GpuSession> {
-  const session = new GpuSession(graph, gpu, () => GpuDevice.create());
+async function prepared(
+  graph: Graph,
+  gpu: GpuDevice,
+  again: () => Promise<GpuDevice>,
+  shapes: Record<string, StaticShape> | undefined,
+): Promise<GpuSession> {
+  const session = new GpuSession(graph, gpu, again);
   try {
     if (shapes) await session.prepare(shapes);
     return session;

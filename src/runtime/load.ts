@@ -1,11 +1,13 @@
 /** `load`: fetches a model, finds a thread to run it in and opens it there. */
 import { nearest, WaferError } from '../core/errors';
+import { type Code, code } from './code';
 import { download, type Source } from './download';
 import { type Description, Engine, type EngineOptions } from './engine';
 import { Model, type Thread } from './model';
 import { Queue } from './queue';
 import { binaries } from './wasm/binaries';
 import { compileChosen } from './wasm/device';
+import { TEXTS } from './webgpu/texts.gen';
 import { RemoteEngine } from './worker/remote';
 
 export interface Progress {
@@ -82,7 +84,7 @@ export async function load(source: Source, options: LoadOptions = {}): Promise<M
     const started = await start(worker, engineOptions);
     remote = started.remote;
     if (remote) return new Model(remote, await opened(remote, chunks), started.thread);
-    const engine = await Engine.open(chunks, binaries(), { ...engineOptions, device });
+    const engine = await Engine.open(chunks, code(), { ...engineOptions, device });
     return new Model(engine, engine.description, started.thread);
   } catch (error) {
     abort();
@@ -153,10 +155,16 @@ async function start(worker: boolean | string | URL, options: EngineOptions): Pr
   scriptUrl ??= URL.createObjectURL(new Blob([WAFER_WORKER_SCRIPT], { type: 'text/javascript' }));
   try {
     return {
-      remote: await RemoteEngine.start(scriptUrl, options, () => compileChosen(binaries())),
+      remote: await RemoteEngine.start(scriptUrl, options, () => chosenCode(options)),
       thread: { kind: 'worker', why: 'started from the bundle' },
     };
   } catch (error) {
     return { thread: { kind: 'main', why: error instanceof Error ? error.message : String(error) } };
   }
+}
+
+/** What a worker is sent. Rejects with CSP and NO_DEVICE where WASM cannot be compiled but is needed. */
+async function chosenCode({ backend }: EngineOptions): Promise<Code> {
+  const compiling = compileChosen(binaries());
+  return { kernels: await (backend === 'webgpu' ? compiling.catch(() => undefined) : compiling), shaders: TEXTS };
 }

@@ -2,6 +2,7 @@
 import { WaferError } from '../../src/core/errors';
 import { GpuDevice } from '../../src/runtime/webgpu/device';
 import { GpuSession } from '../../src/runtime/webgpu/session';
+import { TEXTS } from '../../src/runtime/webgpu/texts.gen';
 import { allCases, buildCase, mismatch } from '../support/cases';
 
 export interface GpuPageResult {
@@ -13,9 +14,9 @@ export interface GpuPageResult {
 
 /** With `packed`, products of bytes are WGSL's packed dot, which no software GPU is given otherwise. */
 async function runCases(featureLevel: 'core' | 'compatibility', packed = false, pattern = ''): Promise<GpuPageResult> {
-  const own = await GpuDevice.create({ featureLevel });
+  const own = await GpuDevice.create(TEXTS, { featureLevel });
   // One that sessions do not end.
-  const gpu = await GpuDevice.create({ device: own.device });
+  const gpu = await GpuDevice.create(TEXTS, { device: own.device });
   // Both GPUs are software: shaders in the forms that they have on hardware run on one of them.
   Object.assign(gpu, { traits: { isSoftware: featureLevel === 'core' && !packed, packedDot: packed } });
   const results: Record<string, string> = {};

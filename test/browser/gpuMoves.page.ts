@@ -5,6 +5,7 @@ import type { Attrs, Case, CaseInput } from '../../src/ops/define';
 import { OFFLINE, opCode, opNamed } from '../../src/ops/index';
 import { GpuDevice } from '../../src/runtime/webgpu/device';
 import { GpuSession } from '../../src/runtime/webgpu/session';
+import { TEXTS } from '../../src/runtime/webgpu/texts.gen';
 import { buildCase, mismatch } from '../support/cases';
 import { random } from '../support/random';
 
@@ -13,7 +14,7 @@ type Named = [op: string, c: Case<Attrs>];
 
 /** What is wrong, a line for each case. */
 async function wrongOf(level: Level, cases: readonly Named[]): Promise<string[]> {
-  const gpu = await GpuDevice.create({ featureLevel: level });
+  const gpu = await GpuDevice.create(TEXTS, { featureLevel: level });
   const wrong: string[] = [];
   for (const [i, [name, c]] of cases.entries()) {
     const op = opNamed(name);

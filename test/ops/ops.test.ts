@@ -7,6 +7,7 @@ import { faultsOf, LIMITS } from '../../src/runtime/null/gpu';
 import { Session } from '../../src/runtime/session';
 import { shaderText } from '../../src/runtime/webgpu/device';
 import { GpuPlanner } from '../../src/runtime/webgpu/plan';
+import { TEXTS } from '../../src/runtime/webgpu/texts.gen';
 import { allCases, buildCase, mismatch } from '../support/cases';
 import { splitting } from '../support/threads';
 import { baseDevice, emulatedDevice } from '../support/wasm';
@@ -71,7 +72,7 @@ for (const c of cases) {
         const { graph } = buildCase(c);
         const planner = new GpuPlanner(graph, new Map(), traits, new Map());
         for (const node of graph.nodes) planner.add(node);
-        expect(faultsOf(planner.finish(), limits, ({ dispatch }) => shaderText(dispatch))).toEqual([]);
+        expect(faultsOf(planner.finish(), limits, ({ dispatch }) => shaderText(dispatch, TEXTS))).toEqual([]);
       });
 }
 

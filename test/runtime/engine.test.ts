@@ -4,6 +4,7 @@ import { symbol } from '../../src/core/dim';
 import { readWafer } from '../../src/format/reader';
 import { writeWafer } from '../../src/format/writer';
 import { Builder, constantsOf, type Graph } from '../../src/graph/ir';
+import { code } from '../../src/runtime/code';
 import { Engine } from '../../src/runtime/engine';
 import { Queue } from '../../src/runtime/queue';
 import { Session } from '../../src/runtime/session';
@@ -55,7 +56,7 @@ test.each([2, symbol('N')])('engine/a file in pieces computes as one that was th
   expect(new Set(wanted.y!.data).size).toBeGreaterThan(10);
   const next = random(9);
   for (let i = 0; i < 20; i++) {
-    const engine = await Engine.open(arriving(piecesOf(file, next)), binaries());
+    const engine = await Engine.open(arriving(piecesOf(file, next)), code());
     expect(engine.description.info.bytes).toBe(file.length);
     expect(await engine.run(inputs)).toEqual(wanted);
     expect(await engine.run(inputs)).toEqual(wanted);
@@ -66,7 +67,7 @@ test('engine/plans wait for the elements that they need', async () => {
   const file = writeWafer(modelOf(chain(2)));
   const pieces = new Queue<Uint8Array>();
   let isOpen = false;
-  const opening = Engine.open(pieces, binaries()).then((engine) => {
+  const opening = Engine.open(pieces, code()).then((engine) => {
     isOpen = true;
     return engine;
   });
@@ -87,10 +88,10 @@ test('engine/a build that was chosen elsewhere is neither probed nor compiled ag
     // As it is after it was sent: another array.
     const received = { ...chosen, why, binary: chosen.binary.slice() };
     const file = writeWafer(modelOf(chain(2)));
-    const engine = await Engine.open(arriving([file]), received);
-    expect(engine.explain()).toMatchObject({ build: chosen.build, dot: chosen.dot, why });
+    const engine = await Engine.open(arriving([file]), { ...code(), kernels: received });
+    expect(engine.explain()).toMatchObject({ build: chosen.build, dot: chosen.dot, why: expect.stringContaining(why) });
     expect([compile.mock.calls.length, validate.mock.calls.length]).toEqual([0, 0]);
-    const own = await Engine.open(arriving([file]), binaries());
+    const own = await Engine.open(arriving([file]), code());
     expect(engine.run(inputs)).toEqual(own.run(inputs));
     expect(validate).toHaveBeenCalled();
   } finally {
@@ -100,7 +101,7 @@ test('engine/a build that was chosen elsewhere is neither probed nor compiled ag
 
 test('engine/what became resident is let go where all is planned', async () => {
   const held = async (rows: Parameters<typeof chain>[0]) => {
-    const engine = await Engine.open(arriving([writeWafer(modelOf(chain(rows)))]), binaries());
+    const engine = await Engine.open(arriving([writeWafer(modelOf(chain(rows)))]), code());
     const { graph } = (engine as unknown as { model: { graph: Graph } }).model;
     return constantsOf(graph)
       .filter((x) => x.data!.length > 0)
@@ -115,7 +116,7 @@ test('engine/files that are cut short or end badly, and chunks that fail', async
   const file = writeWafer(modelOf(chain(2)));
   const bad = file.slice();
   bad[file.length - 1]! ^= 1;
-  const open = (...pieces: Uint8Array[]) => Engine.open(arriving(pieces), binaries());
+  const open = (...pieces: Uint8Array[]) => Engine.open(arriving(pieces), code());
   await expect(open(file.subarray(0, 300), file.subarray(300, -1))).rejects.toMatchObject({
     code: 'BAD_FILE',
     offset: file.length - 1,
@@ -129,5 +130,5 @@ test('engine/files that are cut short or end badly, and chunks that fail', async
   const failing = new Queue<Uint8Array>();
   failing.push(file.subarray(0, 1000));
   failing.close({ error: new Error('gone') });
-  await expect(Engine.open(failing, binaries())).rejects.toThrow('gone');
+  await expect(Engine.open(failing, code())).rejects.toThrow('gone');
 });

@@ -11,11 +11,11 @@ import type { GpuTraits } from '../../src/ops/define';
 import type { ShaderName } from '../../src/ops/shaders.gen';
 import { pipelineKey, shaderText } from '../../src/runtime/webgpu/device';
 import { GpuPlanner } from '../../src/runtime/webgpu/plan';
-import { SHADERS } from '../../src/runtime/webgpu/texts.gen';
+import { TEXTS } from '../../src/runtime/webgpu/texts.gen';
 import { allCases, buildCase } from '../support/cases';
 import { openSecurePage } from '../support/page';
 
-const names = Object.keys(SHADERS) as ShaderName[];
+const names = Object.keys(TEXTS.shaders) as ShaderName[];
 
 let browser: Browser;
 let page: Page;
@@ -31,7 +31,7 @@ beforeAll(async () => {
 afterAll(() => browser?.close());
 
 test.each(names)('shaders/%s is valid with its defaults', async (shader) => {
-  const text = shaderText({ shader });
+  const text = shaderText({ shader }, TEXTS);
   expect(await page.evaluate(`messagesOf(${JSON.stringify(text)})`)).toEqual([]);
   await expect(`${text}\n`).toMatchFileSnapshot(`texts/${shader}.wgsl`);
 });
@@ -50,7 +50,7 @@ test('shaders/every variant that the operators ask for', async () => {
       for (const node of graph.nodes) planner.add(node);
       for (const { calls } of planner.finish().nodes)
         for (const { dispatch } of calls) {
-          const sum = crc32(new TextEncoder().encode(shaderText(dispatch)));
+          const sum = crc32(new TextEncoder().encode(shaderText(dispatch, TEXTS)));
           variants.set(pipelineKey(dispatch), sum.toString(16).padStart(8, '0'));
         }
     }

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { type Flags, specialise } from '../../src/runtime/webgpu/specialise';
 
 const LIBRARY = { one: 'fn one() {}', two: '#include one\n#if WIDE\nfn two() {}\n#end' };
-const text = (source: string, flags?: Flags) => specialise('s', { s: source }, LIBRARY, flags);
+const text = (source: string, flags?: Flags) => specialise('s', { shaders: { s: source }, library: LIBRARY }, flags);
 
 test('specialise/flags have defaults, and their values replace their names', () => {
   const source = '#flag N = 2\n#flag WIDE = false\nlet a = $N;\nlet b = v${N}x;';

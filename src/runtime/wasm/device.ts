@@ -66,7 +66,8 @@ export class WasmDevice implements Device {
    * Compiles and instantiates the build that suits this engine, or that was chosen before; `build` forces one, for tests. Throws
    * NO_DEVICE where there is no WASM SIMD and CSP where the page forbids WASM.
    */
-  static async create(given: Binaries | Chosen, build?: 'base' | 'relaxed', threading = ALONE): Promise<WasmDevice> {
+  static async create(given: Binaries | Chosen | undefined, build?: 'base' | 'relaxed', threading = ALONE): Promise<WasmDevice> {
+    if (!given) throw new WaferError('NO_DEVICE', 'the page may not compile WebAssembly, or its engine has none');
     try {
       const chosen = 'binary' in given ? given : choose(given, build);
       if (chosen.module) modules.set(chosen.binary, Promise.resolve(chosen.module));

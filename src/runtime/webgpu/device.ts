@@ -5,8 +5,7 @@
 import { WaferError } from '../../core/errors';
 import type { GpuDispatch, GpuTraits } from '../../ops/define';
 import { remembered } from './memory';
-import { type Flags, specialise } from './specialise';
-import { LIBRARY, SHADERS } from './texts.gen';
+import { type Flags, type ShaderTexts, specialise } from './specialise';
 import { COMPUTE_STAGE } from './usage';
 
 export interface GpuOptions {
@@ -29,8 +28,8 @@ export const pipelineKey = ({ shader, flags = {} }: Pick<GpuDispatch, 'shader' |
     .join('')}`;
 
 /** The text that a dispatch's shader is compiled from. */
-export const shaderText = ({ shader, flags }: Pick<GpuDispatch, 'shader' | 'flags'>): string =>
-  specialise(shader, SHADERS, LIBRARY, flags as Flags | undefined);
+export const shaderText = ({ shader, flags }: Pick<GpuDispatch, 'shader' | 'flags'>, texts: ShaderTexts): string =>
+  specialise(shader, texts, flags as Flags | undefined);
 
 /** Whether there is WebGPU in this thread; a GPU behind it there need not be. */
 export const hasWebgpu = (): boolean => typeof navigator === 'object' && 'gpu' in navigator && !!navigator.gpu;
@@ -55,6 +54,7 @@ export class GpuDevice {
     readonly traits: GpuTraits,
     /** Whether `traits` were measured on this GPU, now or before. */
     readonly isTuned: boolean,
+    readonly texts: ShaderTexts,
     private readonly isOurs: boolean,
   ) {
     this.whenLost = device.lost.then(({ reason, message }) => {
@@ -66,8 +66,8 @@ export class GpuDevice {
   }
 
   /** Throws NO_DEVICE where there is no WebGPU, no adapter, or none that gives a device. */
-  static async create({ device, featureLevel }: GpuOptions = {}): Promise<GpuDevice> {
-    if (device) return GpuDevice.of(device, device.adapterInfo, false);
+  static async create(texts: ShaderTexts, { device, featureLevel }: GpuOptions = {}): Promise<GpuDevice> {
+    if (device) return GpuDevice.of(device, device.adapterInfo, texts, false);
     if (!hasWebgpu())
       throw new WaferError('NO_DEVICE', 'this browser has no WebGPU, or not on this page', {
         hint: "WebGPU needs a current browser and a secure page (https: or localhost); use backend: 'auto' or 'wasm'",
@@ -80,7 +80,7 @@ export class GpuDevice {
       const requiredLimits = Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]]));
       try {
         const made = await adapter.requestDevice({ requiredFeatures, requiredLimits });
-        return await GpuDevice.of(made, adapter.info, true);
+        return await GpuDevice.of(made, adapter.info, texts, true);
       } catch (error) {
         throw new WaferError('NO_DEVICE', `the GPU gives no device (${error})`, { hint: "use backend: 'auto' or 'wasm'" });
       }
@@ -90,7 +90,7 @@ export class GpuDevice {
     });
   }
 
-  private static async of(device: GPUDevice, info: GPUAdapterInfo, isOurs: boolean): Promise<GpuDevice> {
+  private static async of(device: GPUDevice, info: GPUAdapterInfo, texts: ShaderTexts, isOurs: boolean): Promise<GpuDevice> {
     const isSoftware =
       info.isFallbackAdapter || /swiftshader|llvmpipe|basic render/i.test(`${info.description} ${info.architecture}`);
     const level = device.features.has('core-features-and-limits') ? 'core' : 'compatibility';
@@ -99,7 +99,7 @@ export class GpuDevice {
     const known = await remembered(name);
     // Without a measurement, what most GPUs of the kind do well.
     const traits = known ?? { isSoftware, packedDot: hasPackedDot() && !isSoftware };
-    return new GpuDevice(device, name, traits, isSoftware || known !== undefined, isOurs);
+    return new GpuDevice(device, name, traits, isSoftware || known !== undefined, texts, isOurs);
   }
 
   /** The pipeline of a dispatch. Rejects when the shader does not compile here. */
@@ -123,7 +123,7 @@ export class GpuDevice {
   private async compiled(dispatch: GpuDispatch, label: string): Promise<GPUComputePipeline> {
     const { device } = this;
     const layout = device.createPipelineLayout({ bindGroupLayouts: [this.layout(dispatch)] });
-    const code = shaderText(dispatch);
+    const code = shaderText(dispatch, this.texts);
     const module = device.createShaderModule({ label, code });
     try {
       return await device.createComputePipelineAsync({ label, layout, compute: { module, entryPoint: 'main' } });

@@ -93,7 +93,7 @@ export class PictureReader {
   }
 }
 
-function pipelineOf({ device }: GpuDevice): Promise<GPUComputePipeline> {
+function pipelineOf({ device, texts }: GpuDevice): Promise<GPUComputePipeline> {
   const visibility = COMPUTE_STAGE;
   const entries = [
     { binding: 0, visibility, buffer: { type: 'uniform' as const } },
@@ -101,6 +101,6 @@ function pipelineOf({ device }: GpuDevice): Promise<GPUComputePipeline> {
     { binding: 2, visibility, texture: {} },
   ];
   const layout = device.createPipelineLayout({ bindGroupLayouts: [device.createBindGroupLayout({ entries })] });
-  const module = device.createShaderModule({ label: 'picture', code: shaderText({ shader: 'picture' }) });
+  const module = device.createShaderModule({ label: 'picture', code: shaderText({ shader: 'picture' }, texts) });
   return device.createComputePipelineAsync({ label: 'picture', layout, compute: { module, entryPoint: 'main' } });
 }

@@ -24,8 +24,14 @@ export function parseFlag([, name, value]: RegExpMatchArray): [string, Flag] {
 
 type Texts = Readonly<Record<string, string>>;
 
+/** The files in shaders/ and in shaders/lib/, by their names. */
+export interface ShaderTexts {
+  readonly shaders: Texts;
+  readonly library: Texts;
+}
+
 /** The text of `shader` with these flags. A directive that cannot be understood is a bug. */
-export function specialise(shader: string, shaders: Texts, library: Texts, flags: Flags = {}): string {
+export function specialise(shader: string, { shaders, library }: ShaderTexts, flags: Flags = {}): string {
   const text = shaders[shader]!;
   const defaults = Object.fromEntries([...text.matchAll(FLAG)].map(parseFlag));
   for (const name of Object.keys(flags)) invariant(name in defaults, () => `shader ${shader} has no flag ${name}`);

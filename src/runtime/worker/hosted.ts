@@ -2,7 +2,7 @@
  * `dist/wafer.worker.js`: a worker with all it needs, to be hosted beside the page. Under `default-src 'self'` this is
  * the one place where WebAssembly may be compiled, as a worker's file answers to the policy of its own response.
  */
-import { binaries } from '../wasm/binaries';
+import { code } from '../code';
 import { serve, type WorkerScope } from './serve';
 
-serve(self as unknown as WorkerScope, binaries);
+serve(self as unknown as WorkerScope, code);

@@ -1,13 +1,13 @@
 /** What the page and the worker say to each other. Every call has a number and exactly one answer. */
 import type { WaferError } from '../../core/errors';
+import type { Code } from '../code';
 import type { Description, EngineInputs, EngineOptions, ProfileOptions } from '../engine';
 import type { Explanation, MemoryUse, NodeProfile, TensorData } from '../session';
-import type { Chosen } from '../wasm/device';
 
 /** The worker's methods: arguments and result of each. */
 export interface Methods {
-  /** Of the file whose chunks come, before and after. `chosen` is left out where the worker carries its own binaries. */
-  open: { args: [options: EngineOptions, chosen?: Chosen]; result: Description };
+  /** Of the file whose chunks come, before and after. `code` is left out where the worker carries its own. */
+  open: { args: [options: EngineOptions, code?: Code]; result: Description };
   run: { args: [inputs: EngineInputs]; result: Record<string, TensorData> };
   profile: { args: [inputs: EngineInputs, options: ProfileOptions]; result: NodeProfile[] };
   explain: { args: []; result: Explanation };

@@ -1,10 +1,10 @@
 /** The page's side of a worker: starts it and calls the engine in it. A worker that dies fails every call, now and later. */
 import { WaferError } from '../../core/errors';
+import type { Code } from '../code';
 import type { Description, EngineInput, EngineInputs, EngineOptions, ProfileOptions } from '../engine';
 import { isPixels } from '../image';
 import { type Drawable, isDrawable, type Picture, pixelsOf, sizeOfDrawable } from '../pixels';
 import type { Explanation, MemoryUse, NodeProfile, TensorData } from '../session';
-import type { Chosen } from '../wasm/device';
 import { Loans } from './loans';
 import type { Answer, Chunk, Failure, Held, Method, Methods } from './protocol';
 
@@ -27,9 +27,9 @@ export class RemoteEngine {
   private constructor(
     private readonly worker: Worker,
     options: EngineOptions,
-    chosen: Promise<Chosen> | undefined,
+    code: Promise<Code> | undefined,
   ) {
-    this.opened = chosen ? chosen.then((given) => this.call('open', [options, given])) : this.call('open', [options]);
+    this.opened = code ? code.then((given) => this.call('open', [options, given])) : this.call('open', [options]);
     // It may fail before anybody waits for it.
     this.opened.catch(() => {});
   }
@@ -38,7 +38,7 @@ export class RemoteEngine {
    * Starts a worker that opens a file, and resolves once its script runs. `choose` is called while it starts
    * and gives what it computes with; it is left out where the script carries that. Rejects with NOT_FOUND where it cannot be started.
    */
-  static start(url: string | URL, options: EngineOptions, choose?: () => Promise<Chosen>): Promise<RemoteEngine> {
+  static start(url: string | URL, options: EngineOptions, choose?: () => Promise<Code>): Promise<RemoteEngine> {
     return new Promise((resolve, reject) => {
       const refused = (why: string) =>
         reject(

@@ -3,9 +3,9 @@
  * WebKitGTK never settles WebAssembly promises that a worker's top level waits for.
  */
 import { invariant, WaferError } from '../../core/errors';
+import type { Code } from '../code';
 import { Engine } from '../engine';
 import { Queue } from '../queue';
-import type { Binaries } from '../wasm/device';
 import type { Spawn } from '../wasm/pool';
 import { serveThread, THREAD_NAME, type ThreadScope } from '../wasm/team';
 import type { Answer, Call, Chunk, Failure, Held, Hello, Methods } from './protocol';
@@ -23,10 +23,10 @@ interface Scope {
 }
 
 /**
- * Starts to answer; `own` gives the binaries where the script carries them. In a worker that another of these has started,
+ * Starts to answer; `own` gives the code where the script carries it. In a worker that another of these has started,
  * the same script is one more thread of that one's engine.
  */
-export function serve(scope: WorkerScope, own?: () => Binaries): void {
+export function serve(scope: WorkerScope, own?: () => Code): void {
   if (scope.name === THREAD_NAME) serveThread(scope as ThreadScope);
   else serveEngine(scope as Scope, own);
 }
@@ -37,16 +37,16 @@ const spawn: Spawn = (failed) => {
   return thread;
 };
 
-function serveEngine(scope: Scope, own?: () => Binaries): void {
+function serveEngine(scope: Scope, own?: () => Code): void {
   let engine: Engine | undefined;
   const chunks = new Queue<Uint8Array>();
 
   async function answer({ method, args }: Call): Promise<unknown> {
     if (method === 'open') {
       const [options, given] = args as Methods['open']['args'];
-      const kernels = own?.() ?? given;
-      invariant(kernels, () => 'the worker was given no kernels');
-      engine = await Engine.open(chunks, kernels, options, spawn);
+      const code = own?.() ?? given;
+      invariant(code, () => 'the worker was given no code');
+      engine = await Engine.open(chunks, code, options, spawn);
       return engine.description;
     }
     invariant(engine, () => `${method} before open`);

@@ -21,6 +21,13 @@ bOuter:u32,
 fn thread(id:vec3u)->u32{
 return id.y*4194240u+id.x;
 }
+fn unpacked(word:u32)->vec4i{
+return vec4i(vec4u(word)<<vec4u(24u,16u,8u,0u))>>vec4u(24u);
+}
+fn packed(v:vec4i)->u32{
+let bytes=vec4u(v)&vec4u(255u);
+return bytes.x|(bytes.y<<8u)|(bytes.z<<16u)|(bytes.w<<24u);
+}
 fn exp4(value:vec4f)->vec4f{
 let x=clamp(value,vec4f(-103.9),vec4f(88.73));
 let n=round(x*1.44269504);
@@ -162,13 +169,6 @@ fn power(x:vec4f,a:f32,b:f32)->vec4f{return power4(x,vec4f(a));}
 fn affine(x:vec4f,a:f32,b:f32)->vec4f{return x*a+b;}
 fn sinOf(x:vec4f,a:f32,b:f32)->vec4f{return sine4(x,0);}
 fn cosOf(x:vec4f,a:f32,b:f32)->vec4f{return sine4(x,1);}
-fn unpacked(word:u32)->vec4i{
-return vec4i(vec4u(word)<<vec4u(24u,16u,8u,0u))>>vec4u(24u);
-}
-fn packed(v:vec4i)->u32{
-let bytes=vec4u(v)&vec4u(255u);
-return bytes.x|(bytes.y<<8u)|(bytes.z<<16u)|(bytes.w<<24u);
-}
 alias Four=vec4<f32>;
 alias Index=vec4u;
 alias Element=f32;

@@ -54,23 +54,25 @@ let group=tile/p.groupTiles;
 let row=t/p.tiles*4u;
 let c=p.c/4u;
 let depth=p.depth/4u;
+let bias0=bias[tile*2u+0u];
+let bias1=bias[tile*2u+1u];
 var window=windowAt(row);
 let window0=window;
 window=nextWindow(window);
-var c0_0=vec4f();
-var c0_1=vec4f();
+var c0_0=bias0;
+var c0_1=bias1;
 let window1=window;
 window=nextWindow(window);
-var c1_0=vec4f();
-var c1_1=vec4f();
+var c1_0=bias0;
+var c1_1=bias1;
 let window2=window;
 window=nextWindow(window);
-var c2_0=vec4f();
-var c2_1=vec4f();
+var c2_0=bias0;
+var c2_1=bias1;
 let window3=window;
 window=nextWindow(window);
-var c3_0=vec4f();
-var c3_1=vec4f();
+var c3_0=bias0;
+var c3_1=bias1;
 var at=tile*p.kh*p.kw*depth;
 for(var ky=0u;ky<p.kh;ky++){
 for(var kx=0u;kx<p.kw;kx++){
@@ -118,6 +120,6 @@ let first=tile%p.groupTiles*(4u*2u);
 for(var i=0u;i<4u*2u;i++){
 let m=row+i/2u;
 let n=first+i%2u*4u;
-if(m<p.rows&&n<p.n){put(sums[i]+bias[tile*2u+i%2u],m*p.o+group*p.n+n,p.n-n);}
+if(m<p.rows&&n<p.n){put(sums[i],m*p.o+group*p.n+n,p.n-n);}
 }
 }

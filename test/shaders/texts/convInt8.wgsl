@@ -30,6 +30,12 @@ offset:i32,
 low:i32,
 high:i32,
 residual:i32,
+curve:u32,
+half:i32,
+origin:i32,
+scale:i32,
+entryOffset:i32,
+zero:i32,
 }
 @group(0)@binding(0)var<uniform>p:P;
 fn thread(id:vec3u)->u32{
@@ -67,14 +73,31 @@ fn packed(v:vec4i)->u32{
 let bytes=vec4u(v)&vec4u(255u);
 return bytes.x|(bytes.y<<8u)|(bytes.z<<16u)|(bytes.w<<24u);
 }
+const SWISH=2u;
 fn times15(a:vec4i,b:vec4i)->vec4i{
 return(a*b+16384)>>vec4u(15u);
 }
-fn requantized(sum:vec4i,channels:Channels,residual:u32)->u32{
+fn entryOf(place:i32)->i32{
+let pair=knots[place>>6u];
+let part=(place>>2u)&15;
+return((16-part)*((pair<<16u)>>16u)+part*(pair>>16u)+8)>>4u;
+}
+fn followed(place:vec4i,factor:vec4i)->vec4i{
+var entry:vec4i;
+if(p.curve==SWISH){
+let q=place-p.origin;
+let ramp=clamp(q+p.half,vec4i(0),vec4i(2*p.half));
+entry=clamp(times15(q,p.scale*ramp)+p.entryOffset,vec4i(-32768),vec4i(32767));
+}else{
+for(var i=0;i<4;i++){entry[i]=entryOf(place[i]);}
+}
+return clamp(times15(entry,factor)+p.zero,vec4i(-128),vec4i(127));
+}
+fn requantized(sum:vec4i,channels:Channels,addend:vec4i)->u32{
 let within=clamp(sum+channels.bias,channels.lo,channels.hi);
-let exact=within*channels.m+(unpacked(residual)*p.residual+p.offset);
-let level=clamp(exact>>vec4u(p.shift),vec4i(p.low),vec4i(p.high));
-return packed(level);
+let level=clamp((within*channels.m+addend)>>vec4u(p.shift),vec4i(p.low),vec4i(p.high));
+if(p.curve==0u){return packed(level);}
+return packed(followed(level,channels.factor));
 }
 struct Weights{
 quads:array<vec4u,2>,
@@ -83,7 +106,8 @@ quads:array<vec4u,2>,
 @group(0)@binding(2)var<storage,read>weights:array<Weights>;
 @group(0)@binding(3)var<storage,read>channels:array<Channels>;
 @group(0)@binding(4)var<storage,read>residual:array<u32>;
-@group(0)@binding(5)var<storage,read_write>y:array<u32>;
+@group(0)@binding(5)var<storage,read>knots:array<i32>;
+@group(0)@binding(6)var<storage,read_write>y:array<u32>;
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id)id:vec3u){
 let i=thread(id);
@@ -149,30 +173,26 @@ c3_0+=m0*v3;
 c3_1+=m1*v3;
 }
 }
-var parts:array<vec4f,4*2>;
-parts[0*2+0]=c0_0;
-parts[0*2+1]=c0_1;
-parts[1*2+0]=c1_0;
-parts[1*2+1]=c1_1;
-parts[2*2+0]=c2_0;
-parts[2*2+1]=c2_1;
-parts[3*2+0]=c3_0;
-parts[3*2+1]=c3_1;
-for(var j=0;j<4*2;j++){sums[j]+=vec4i(parts[j]);}
+sums[0*2+0]+=vec4i(c0_0);
+sums[0*2+1]+=vec4i(c0_1);
+sums[1*2+0]+=vec4i(c1_0);
+sums[1*2+1]+=vec4i(c1_1);
+sums[2*2+0]+=vec4i(c2_0);
+sums[2*2+1]+=vec4i(c2_1);
+sums[3*2+0]+=vec4i(c3_0);
+sums[3*2+1]+=vec4i(c3_1);
 }
 }
-for(var t=0u;t<2u;t++){
-if(word+t>=p.words){break;}
+for(var t=0u;t<min(2u,p.words-word);t++){
 let own=channels[group*p.words+word+t];
-for(var r=0u;r<4u;r++){
+for(var r=0u;r<min(4u,p.rows-row);r++){
 let m=row+r;
-if(m>=p.rows){break;}
 let sum=sums[r*2u+t];
 let channel=(word+t)*4u;
 let at=m*p.rowChannels+group*p.channels+channel;
-var added=0u;
+var added=vec4i(p.offset);
 if(p.residual!=0){
-added=residual[at/4u];
+added+=unpacked(residual[at/4u])*p.residual;
 }
 y[m*p.rowWords+group*p.words+word+t]=requantized(sum,own,added);
 }

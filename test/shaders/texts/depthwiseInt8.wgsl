@@ -21,6 +21,12 @@ offset:i32,
 low:i32,
 high:i32,
 residual:i32,
+curve:u32,
+half:i32,
+origin:i32,
+scale:i32,
+entryOffset:i32,
+zero:i32,
 }
 @group(0)@binding(0)var<uniform>p:P;
 fn thread(id:vec3u)->u32{
@@ -58,20 +64,38 @@ fn packed(v:vec4i)->u32{
 let bytes=vec4u(v)&vec4u(255u);
 return bytes.x|(bytes.y<<8u)|(bytes.z<<16u)|(bytes.w<<24u);
 }
+const SWISH=2u;
 fn times15(a:vec4i,b:vec4i)->vec4i{
 return(a*b+16384)>>vec4u(15u);
 }
-fn requantized(sum:vec4i,channels:Channels,residual:u32)->u32{
+fn entryOf(place:i32)->i32{
+let pair=knots[place>>6u];
+let part=(place>>2u)&15;
+return((16-part)*((pair<<16u)>>16u)+part*(pair>>16u)+8)>>4u;
+}
+fn followed(place:vec4i,factor:vec4i)->vec4i{
+var entry:vec4i;
+if(p.curve==SWISH){
+let q=place-p.origin;
+let ramp=clamp(q+p.half,vec4i(0),vec4i(2*p.half));
+entry=clamp(times15(q,p.scale*ramp)+p.entryOffset,vec4i(-32768),vec4i(32767));
+}else{
+for(var i=0;i<4;i++){entry[i]=entryOf(place[i]);}
+}
+return clamp(times15(entry,factor)+p.zero,vec4i(-128),vec4i(127));
+}
+fn requantized(sum:vec4i,channels:Channels,addend:vec4i)->u32{
 let within=clamp(sum+channels.bias,channels.lo,channels.hi);
-let exact=within*channels.m+(unpacked(residual)*p.residual+p.offset);
-let level=clamp(exact>>vec4u(p.shift),vec4i(p.low),vec4i(p.high));
-return packed(level);
+let level=clamp((within*channels.m+addend)>>vec4u(p.shift),vec4i(p.low),vec4i(p.high));
+if(p.curve==0u){return packed(level);}
+return packed(followed(level,channels.factor));
 }
 @group(0)@binding(1)var<storage,read>x:array<u32>;
 @group(0)@binding(2)var<storage,read>weights:array<u32>;
 @group(0)@binding(3)var<storage,read>channels:array<Channels>;
 @group(0)@binding(4)var<storage,read>residual:array<u32>;
-@group(0)@binding(5)var<storage,read_write>y:array<u32>;
+@group(0)@binding(5)var<storage,read>knots:array<i32>;
+@group(0)@binding(6)var<storage,read_write>y:array<u32>;
 fn levelsAt(pixel:u32,word:u32)->vec4i{
 let own=x[pixel*p.words+word];
 return unpacked(select(own,p.outside,pixel==OUTSIDE));
@@ -110,14 +134,13 @@ sums[1]=c1;
 sums[2]=c2;
 sums[3]=c3;
 let own=channels[word];
-for(var t=0u;t<4u;t++){
-if(column+t>=p.ow){break;}
+for(var t=0u;t<min(4u,p.ow-column);t++){
 let m=row+t;
 let channel=word*4u;
 let at=m*p.channels+channel;
-var added=0u;
+var added=vec4i(p.offset);
 if(p.residual!=0){
-added=residual[at/4u];
+added+=unpacked(residual[at/4u])*p.residual;
 }
 y[m*p.words+word]=requantized(sums[t],own,added);
 }

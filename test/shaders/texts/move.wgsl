@@ -11,15 +11,6 @@ t1:u32,
 n2:u32,
 s2:u32,
 t2:u32,
-n3:u32,
-s3:u32,
-t3:u32,
-n4:u32,
-s4:u32,
-t4:u32,
-n5:u32,
-s5:u32,
-t5:u32,
 n:u32,
 s:u32,
 t:u32,
@@ -55,21 +46,6 @@ let i2=rest-q2*p.n2;
 a+=i2*p.s2;
 b+=i2*p.t2;
 rest=q2;
-let q3=rest/p.n3;
-let i3=rest-q3*p.n3;
-a+=i3*p.s3;
-b+=i3*p.t3;
-rest=q3;
-let q4=rest/p.n4;
-let i4=rest-q4*p.n4;
-a+=i4*p.s4;
-b+=i4*p.t4;
-rest=q4;
-let q5=rest/p.n5;
-let i5=rest-q5*p.n5;
-a+=i5*p.s5;
-b+=i5*p.t5;
-rest=q5;
 let first=i1*p.stride;
 for(var j=first;j<min(p.n,first+p.span);j+=p.step){y[b+j*p.t]=x[a+j*p.s];}
 }
