@@ -5,7 +5,9 @@
 #end
 
 fn activated(value: vec4f) -> vec4f {
-  var v = min(max(value, vec4f(p.low)), vec4f(p.high));
+  // Not min and max, which may make a number of NaN.
+  var v = select(value, vec4f(p.low), value < vec4f(p.low));
+  v = select(v, vec4f(p.high), v > vec4f(p.high));
   #for i,f ACT
   v = $f(v, p.a$i, p.b$i);
   #end

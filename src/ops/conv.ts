@@ -559,6 +559,21 @@ function casesOf(): Case<ConvAttrs>[] {
     const integers = integerCases<ConvAttrs>(g.x, g.w, y, g.w[1] * g.w[2] * g.w[3], g.attrs);
     list.push(...integers.filter((_, j) => (i + j) % 3 === 0 || i === 3 || i === 18));
   });
+  // What lies beside a border is not in it.
+  const [low, high] = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
+  const infinite: [x: number[], w: number[], group: number][] = [
+    [[high, 1, 2, 3, low, 4], [1, 3, 1, 2], 1],
+    [[high, 1, 2, low, 3, high, 2, 1, 3, low, 5, 4], [4, 1, 3, 1], 4],
+  ];
+  for (const [data, shape, group] of infinite)
+    list.push({
+      name: 'infinite',
+      inputs: [
+        { shape: [1, 1, 3, shape[3]! * group], data },
+        { shape, constant: true, data: Array.from({ length: elements(shape) }, (_, i) => i + 1) },
+      ],
+      attrs: { pads: [1, 1, 1, 1], group },
+    });
   const sparse: (Geometry & { share: number })[] = [
     { x: [2, 7, 7, 24], w: [9, 3, 3, 24], attrs: { pads: [1, 1, 1, 1] }, share: 0.8 },
     { x: [1, 9, 11, 3], w: [8, 3, 3, 3], attrs: { pads: [0, 0, 1, 1], strides: [2, 2] }, share: 0.9 },

@@ -88,14 +88,13 @@ function tiledWeights(data: ArrayLike<number>, tiles: number, tiling: Tiling): F
   const { width, taps, depth, unit } = tiling;
   const length = taps * depth;
   const packed = new Float32Array(Math.max(1, tiles * length) * width);
-  for (let tile = 0; tile < tiles; tile++) {
+  for (let at = 0, tile = 0; tile < tiles; tile++) {
     const [first, count] = outputsOf(tile, tiling);
-    for (let i = 0; i < count; i++) {
-      const from = (first + i) * length;
-      const to = tile * length * width + (i >> 2) * 4 * unit + (i & 3);
-      // Taps follow one another as units do.
-      for (let k = 0; k < length; k += unit) for (let j = 0; j < unit; j++) packed[to + k * width + 4 * j] = data[from + k + j]!;
-    }
+    // Taps follow one another as units do.
+    for (let k = 0; k < length; k += unit)
+      for (let four = 0; four < width; four += 4)
+        for (let j = 0; j < unit; j++)
+          for (let i = four; i < four + 4; i++, at++) if (i < count) packed[at] = data[(first + i) * length + k + j]!;
   }
   return packed;
 }
