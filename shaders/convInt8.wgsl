@@ -6,6 +6,9 @@
 // Whether pixels of x, their share for a group, or channels of y are no whole words: bytes are then read at any place.
 #flag RAGGED = false
 #flag DOT = false
+// Bits of a weight where weights are codes, and whether these stand for entries of a table.
+#flag CODES = 0
+#flag TABLE = false
 #flag FLOAT = false
 #flag ACT = []
 #flag TM = 4
@@ -29,8 +32,10 @@ struct P {
   // Of a pixel of x and of a group's share of it: words, or bytes where RAGGED.
   pitch: u32,
   share: u32,
-  // Words of weights of an output's tap; how many of them are added in f32, and how many taps.
+  // Words of inputs of an output's tap, and how many elements of `weights` a tap's are; how many words are added in f32, and
+  // how many taps.
   depth: u32,
+  run: u32,
   depthAtOnce: u32,
   tapsAtOnce: u32,
   // 4 times the zero point.
@@ -42,6 +47,12 @@ struct P {
   rowTiles: u32,
   rowWords: u32,
   rowChannels: u32,
+  #if CODES
+  level0: u32,
+  level1: u32,
+  level2: u32,
+  level3: u32,
+  #end
   #include requantUniforms
 }
 
@@ -49,9 +60,18 @@ struct P {
 #include window
 #include requant
 
+#if CODES
+#include codes
+#end
+
 struct Weights {
+  #if CODES
+  // For 4 inputs, a byte each, of 4 channels: codes of TN times 4 channels, of 2 bits those of the next 4 inputs too.
+  quads: array<vec4u, 1>,
+  #else
   // For 4 inputs, a byte each, of 4 channels.
   quads: array<vec4u, $TN>,
+  #end
 }
 
 @group(0) @binding(1) var<storage, read> x: array<u32>;
@@ -81,7 +101,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   windows[0] = windowAt(row);
   for (var r = 1; r < $TM; r++) { windows[r] = nextWindow(windows[r - 1]); }
   let taps = p.kh * p.kw;
-  let first = tile * taps * p.depth;
+  let first = tile * taps * p.run;
   var sums: array<vec4i, ${TM} * ${TN}>;
   for (var done = 0u; done < taps; done += p.tapsAtOnce) {
     let last = min(done + p.tapsAtOnce, taps);
@@ -105,12 +125,25 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
         #for r TM
         let place$r = places[$r];
         #end
-        var at = first + tap * p.depth + start;
+        let run = first + tap * p.run;
         for (var k = start; k < end; k++) {
+          #if CODES == 2
+          let codes = weights[run + k / 2u].quads[0] >> vec4u((k & 1u) * 4u);
           #for t TN
-          let w$t = weights[at].quads[$t];
+          let w$t = levelsOf((codes >> vec4u(2u * ${t}u)) & vec4u(0x03030303u));
           #end
-          at++;
+          #else
+          #if CODES == 4
+          let codes = weights[run + k].quads[0];
+          #for t TN
+          let w$t = levelsOf((codes >> vec4u(4u * ${t}u)) & vec4u(0x0f0f0f0fu));
+          #end
+          #else
+          #for t TN
+          let w$t = weights[run + k].quads[$t];
+          #end
+          #end
+          #end
           #if !DOT
           #for t TN
           let m$t = mat4x4f(

@@ -7,6 +7,7 @@ import type { TypedArray } from '../core/dtype';
 import { elements, type StaticShape } from '../core/shape';
 import { shaderCurve } from './curve';
 import { type Block, type Float, f32, type GpuDispatch, type GpuLowering, type Operand } from './define';
+import { bytesOf, type ShaderCodes, shaderCodes } from './levels';
 import { channelParameters, constantOf, curveOf, type ProductAttrs, scalingOf, splitClamp } from './product';
 import { shaderSteps } from './steps';
 import { type Window, windowUniforms } from './window';
@@ -58,7 +59,9 @@ function product(node: Node, { x, y, window, group }: Geometry): GpuDispatch[] {
   const depth = words(share);
   const tiles = Math.ceil(channels / (4 * TN));
   const taps = window.kernel[0]! * window.kernel[1]!;
-  const weights = constant('w', () => packed(data, group, channels, taps, share));
+  const codes = shaderCodes(inputs[1]!, taps, share);
+  const run = codes?.bits === 2 ? Math.ceil(depth / 2) : depth;
+  const weights = constant('w', () => packed(data, codes, group, channels, taps, share));
   const epilogue = epilogueOf(node, group);
   const unit = isRagged ? 1 : 4;
   const atOnce = gpu.packedDot ? [depth, taps] : [EXACT, Math.max(1, Math.floor(EXACT / Math.max(1, depth)))];
@@ -66,14 +69,23 @@ function product(node: Node, { x, y, window, group }: Geometry): GpuDispatch[] {
   return [
     {
       shader: 'convInt8',
-      flags: { ...epilogue.flags, RAGGED: isRagged, DOT: gpu.packedDot, TM, TN },
+      flags: {
+        ...epilogue.flags,
+        RAGGED: isRagged,
+        DOT: gpu.packedDot,
+        CODES: codes?.bits ?? 0,
+        TABLE: codes?.isTable ?? false,
+        TM,
+        TN,
+      },
       reads: [inputs[0]!, weights, ...epilogue.reads],
       writes: [target.block],
       threads: Math.ceil(rows / TM) * tiles * group,
       uniforms: [
         ...windowUniforms(x, y, window),
-        ...[rows, c / unit, share / unit, depth, ...atOnce, outsideOf(inputs[0]!)],
+        ...[rows, c / unit, share / unit, depth, run, ...atOnce, bytesOf(inputs[0]!.type.quant!.zero)],
         ...[tiles, words(channels), channels, tiles * group, words(channels) * group, n],
+        ...(codes?.uniforms ?? []),
         ...epilogue.uniforms,
       ],
     },
@@ -104,14 +116,11 @@ function depthwise(node: Node, { x, y, window }: Geometry): GpuDispatch[] {
       reads: [inputs[0]!, weights, ...epilogue.reads],
       writes: [target.block],
       threads: n * oh * tiles * words(c),
-      uniforms: [...windowUniforms(x, y, window), c, words(c), tiles, outsideOf(inputs[0]!), ...epilogue.uniforms],
+      uniforms: [...windowUniforms(x, y, window), c, words(c), tiles, bytesOf(inputs[0]!.type.quant!.zero), ...epilogue.uniforms],
     },
     ...target.dispatches(outputs[0]!),
   ];
 }
-
-/** 4 times the zero point, which a window sees outside of the image. */
-const outsideOf = (x: Operand): number => ((x.type.quant!.zero & 255) * 0x01010101) >>> 0;
 
 /**
  * Where a shader writes `rows` rows of `groups` groups of `channels` channels by whole words: to the output, or where its groups
@@ -135,23 +144,43 @@ function denseTarget({ outputs: [y], intermediate }: Node, rows: number, groups:
 
 /**
  * Weights [group * channels, taps, depth] as convInt8.wgsl reads them: for each tile of 4 * TN channels, tap and 4 inputs their
- * channels' 4 bytes each. What is no weight is 0.
+ * channels' 4 bytes each. What is no weight is 0. Codes of 4 bits share bytes with those of the tile's other channels, codes of 2
+ * bits with those of the next 4 inputs besides.
  */
-function packed(weights: ArrayLike<number>, groups: number, channels: number, taps: number, depth: number): TypedArray {
-  const tile = 4 * TN;
-  const tiles = Math.ceil(channels / tile);
-  const step = 4 * tile;
-  const run = words(depth) * step;
-  const bytes = new Int8Array(Math.max(step, groups * tiles * taps * run));
+function packed(
+  weights: ArrayLike<number>,
+  codes: ShaderCodes | undefined,
+  groups: number,
+  channels: number,
+  taps: number,
+  depth: number,
+): TypedArray {
+  const tiles = Math.ceil(channels / (4 * TN));
+  // Bytes for 4 inputs, or for 8 where these share them, of a tile.
+  const step = codes ? 16 : 16 * TN;
+  const bits = codes?.bits ?? 0;
+  const shared = bits === 2 ? 2 : 1;
+  const run = Math.ceil(words(depth) / shared) * step;
+  const bytes = new Uint8Array(Math.max(step, groups * tiles * taps * run));
+  const none = codes?.codes[128] ?? 0;
+  if (none) bytes.fill(bits === 2 ? 0x55 * none : 0x11 * none);
   let from = 0;
   for (let channel = 0; channel < groups * channels; channel++) {
     const within = channel % channels;
-    const at = (Math.floor(channel / channels) * tiles + Math.floor(within / tile)) * taps * run + 4 * (within % tile);
-    for (let tap = 0; tap < taps; tap++) {
-      let to = at + tap * run;
-      for (let k = 0; k < depth; k += 4, to += step)
-        for (let j = 0; j < Math.min(4, depth - k); j++) bytes[to + j] = weights[from++]!;
-    }
+    const [tile, place] = [Math.floor(within / (4 * TN)), within % (4 * TN)];
+    const quad = Math.floor(place / 4);
+    const start = (Math.floor(channel / channels) * tiles + tile) * taps * run + 4 * (place % 4) + (codes ? 0 : 16 * quad);
+    for (let tap = 0; tap < taps; tap++)
+      for (let k = 0; k < words(depth); k++) {
+        const to = start + tap * run + Math.floor(k / shared) * step;
+        const count = Math.min(4, depth - 4 * k);
+        if (!codes) for (let j = 0; j < count; j++) bytes[to + j] = weights[from++]!;
+        else {
+          const shift = bits * quad + 4 * (k % shared);
+          // The bits hold the code of 0, or nothing's.
+          for (let j = 0; j < count; j++) bytes[to + j]! ^= (codes.codes[weights[from++]! + 128]! ^ none) << shift;
+        }
+      }
   }
   return bytes;
 }

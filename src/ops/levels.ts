@@ -67,6 +67,34 @@ export function codedWeights(node: Lowering<unknown>, w: Operand, rows: number, 
   };
 }
 
+/** Weights as shaders/lib/codes.wgsl takes them. */
+export interface ShaderCodes {
+  readonly bits: 2 | 4;
+  /** Whether levels are at unequal distances. */
+  readonly isTable: boolean;
+  /** The code of each weight, from that of -128 on. */
+  readonly codes: Uint8Array;
+  /** Words: the first level and the step, or the table. */
+  readonly uniforms: readonly number[];
+}
+
+/**
+ * How a shader unpacks `w`, [channels, taps, depth], of which it reads 4 inputs at a time; undefined where weights have too many
+ * levels or are few. Throws UNSUPPORTED when `w` is not constant.
+ */
+export function shaderCodes(w: Operand, taps: number, depth: number): ShaderCodes | undefined {
+  const weights = w.type.shape[0]! * taps * depth;
+  const levels = weights < WEIGHTS ? undefined : levelsOf(w, taps * depth, depth % 4 > 0);
+  if (!levels) return undefined;
+  const { bits, step, table } = levels;
+  const bytes = Int8Array.from({ length: 16 }, (_, code) => table[code] ?? 0);
+  const uniforms = step ? [bytesOf(table[0]! + 128), step, 0, 0] : [...new Int32Array(bytes.buffer)];
+  return { bits, isTable: step === 0, codes: codesOf(table), uniforms };
+}
+
+/** A word of 4 times the byte. */
+export const bytesOf = (byte: number): number => ((byte & 255) * 0x01010101) >>> 0;
+
 const distinct = new WeakMap<ArrayLike<number>, readonly number[]>();
 
 /** The different values of an array in ascending order, when they are 16 or fewer; else the 17 found first. Looks once. */
