@@ -76,6 +76,8 @@ export const offline = defineOffline(op, {
     { inputs: [[2, 5, 3, 4]], attrs: { axis: 1 } },
     { inputs: [{ shape: [2, 3, 40], dtype: 'i8', quant }], attrs: { axis: 2 } },
     { inputs: [{ shape: [2, 3, 4], dtype: 'i8', quant }], attrs: { axis: 0, keepdims: false } },
+    { name: 'zeros and subnormals', inputs: [{ shape: [2, 3], data: [-0, 0, -1e-40, 1e-40, 2e-40, 0] }], attrs: { axis: 1 } },
+    { name: 'infinities', inputs: [{ shape: [2, 2], data: [-Infinity, -3e38, 3e38, Infinity] }], attrs: { axis: 1 } },
     { inputs: [[3, 1003]], attrs: { axis: 1 } },
     { inputs: [{ shape: [2, 300, 5], dtype: 'i8', quant }], attrs: { axis: 1 } },
     { inputs: [[0, 4]], attrs: { axis: 1 } },

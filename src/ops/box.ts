@@ -82,9 +82,11 @@ function copyAxes(x: Argument, y: Argument, { xo, yo, axes }: Box, bytes: number
 export const copyView = (x: Operand, from: View, y: Operand): Dispatch[] =>
   copyBox(x, from, y, whole(y), y.type.shape, sizeOf(y.type.dtype));
 
+/** As `copyView`, on a GPU. */
 export const moveView = (x: Operand, from: View, y: Operand): GpuDispatch[] =>
   moveBox(x, from, y, whole(y), y.type.shape, sizeOf(y.type.dtype));
 
+/** A tensor as it lies. */
 export const whole = ({ type }: Operand): View => ({ offset: 0, strides: stridesOf(type.shape) });
 
 type Memory = Operand | Block;

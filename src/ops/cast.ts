@@ -97,6 +97,11 @@ function casesOf(): Case<{ to: Target }>[] {
     ...list,
     { name: 'extremes', inputs: [{ shape: [6], data: [Number.NaN, 1e20, -1e20, 1.999, -1.999, -0.5] }], attrs: { to: 'i32' } },
     { name: 'floats to bytes', inputs: [{ shape: [17], range: [0, 255] }], attrs: { to: 'u8' } },
+    {
+      name: 'extremes',
+      inputs: [{ shape: [7], data: [Number.NaN, 1e20, -1e20, 300.5, 254.9, -0.5, -7.5] }],
+      attrs: { to: 'u8' },
+    },
     { name: 'zero and NaN', inputs: [{ shape: [4], data: [0, -0, Number.NaN, 0.1] }], attrs: { to: 'bool' } },
     { name: 'empty', inputs: [[0, 3]], attrs: { to: 'i32' } },
   ];

@@ -2,6 +2,8 @@
 import type { Browser, Page } from 'puppeteer-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { gpuFlags, launchBrowser } from '../../scripts/browser';
+import { Builder } from '../../src/graph/ir';
+import { GpuPlanner } from '../../src/runtime/webgpu/plan';
 import { bundled, openSecurePage } from '../support/page';
 
 describe.each(['core', 'compatibility'] as const)('%s', (level) => {
@@ -23,4 +25,13 @@ describe.each(['core', 'compatibility'] as const)('%s', (level) => {
   test('floats become levels, integers and truth values exactly', async () => {
     expect(await page.evaluate(`runFloats('${level}')`)).toEqual([]);
   });
+});
+
+test('a scale that floats cannot be multiplied by is refused', () => {
+  const builder = new Builder();
+  const x = builder.input('x', { dtype: 'f32', shape: [4] });
+  const y = builder.node('quantize', 'y', [x], { quant: { scale: 2 ** -120, zero: 0 } });
+  const graph = builder.finish([{ name: 'y', value: y }]);
+  const planner = new GpuPlanner(graph, new Map(), { isSoftware: false, packedDot: false }, new Map());
+  expect(() => planner.add(graph.nodes[0]!)).toThrow('no shader quantises by a scale of');
 });
