@@ -42,46 +42,49 @@ alias Scalar = f32;
 
 @group(0) @binding(2) var<storage, read_write> y: array<Element>;
 
-#if FN == max
 fn valueOf(i: u32) -> Value {
   let window = windowAt(i / p.channels);
   let channel = i % p.channels;
+  #if FN == max
   var s = Value(p.outside);
-  for (var ky = 0u; ky < p.kh; ky++) {
-    for (var kx = 0u; kx < p.kw; kx++) {
-      let pixel = pixelAt(window, ky, kx);
-      if (pixel != OUTSIDE) { s = max(s, valueAt(pixel * p.channels + channel)); }
-    }
-  }
-  return s;
-}
-#else
-fn valueOf(i: u32) -> Value {
-  let window = windowAt(i / p.channels);
-  let channel = i % p.channels;
+  #else
   var s = Value();
   var taps = 0;
   var counted = 0;
-  for (var ky = 0u; ky < p.kh; ky++) {
-    for (var kx = 0u; kx < p.kw; kx++) {
-      let pixel = pixelAt(window, ky, kx);
-      if (pixel != OUTSIDE) {
-        s += valueAt(pixel * p.channels + channel);
-        taps++;
-      }
-      let y = window.y + ky * p.dilationH + p.above;
-      let x = window.z + kx * p.dilationW + p.before;
-      counted += select(0, 1, y < p.rows && x < p.columns);
+  #end
+  var ky = 0u;
+  var kx = 0u;
+  for (var k = p.kh * p.kw; k > 0u; k--) {
+    let pixel = pixelAt(window, ky, kx);
+    let inside = pixel != OUTSIDE;
+    // Outside the image this is some element or other.
+    let v = valueAt(pixel * p.channels + channel);
+    #if FN == max
+    s = select(s, max(s, v), inside);
+    #else
+    s = select(s, s + v, inside);
+    taps += select(0, 1, inside);
+    let y = window.y + ky * p.dilationH + p.above;
+    let x = window.z + kx * p.dilationW + p.before;
+    counted += select(0, 1, y < p.rows && x < p.columns);
+    #end
+    kx++;
+    if (kx == p.kw) {
+      kx = 0u;
+      ky++;
     }
   }
+  #if FN == max
+  return s;
+  #else
   #if INT8
   let sum = s + (128 * counted + (counted - taps) * p.outside);
   return ((sum * ((4194303 + counted) / counted) + 2097152) >> Shift(22u)) - 128;
   #else
   return s / f32(counted);
   #end
+  #end
 }
-#end
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
