@@ -35,7 +35,8 @@ w:array<mat4x4f,2>,
 @group(0)@binding(2)var<storage,read>weights:array<Weights>;
 @group(0)@binding(3)var<storage,read>bias:array<vec4f>;
 fn activated(value:vec4f)->vec4f{
-var v=min(max(value,vec4f(p.low)),vec4f(p.high));
+var v=select(value,vec4f(p.low),value<vec4f(p.low));
+v=select(v,vec4f(p.high),v>vec4f(p.high));
 return v;
 }
 @group(0)@binding(4)var<storage,read>residual:array<vec4f>;

@@ -16,6 +16,7 @@ rows:u32,
 pitch:u32,
 share:u32,
 depth:u32,
+run:u32,
 depthAtOnce:u32,
 tapsAtOnce:u32,
 outside:u32,
@@ -120,7 +121,7 @@ var windows:array<vec3u,4>;
 windows[0]=windowAt(row);
 for(var r=1;r<4;r++){windows[r]=nextWindow(windows[r-1]);}
 let taps=p.kh*p.kw;
-let first=tile*taps*p.depth;
+let first=tile*taps*p.run;
 var sums:array<vec4i,4*2>;
 for(var done=0u;done<taps;done+=p.tapsAtOnce){
 let last=min(done+p.tapsAtOnce,taps);
@@ -144,11 +145,10 @@ let place0=places[0];
 let place1=places[1];
 let place2=places[2];
 let place3=places[3];
-var at=first+tap*p.depth+start;
+let run=first+tap*p.run;
 for(var k=start;k<end;k++){
-let w0=weights[at].quads[0];
-let w1=weights[at].quads[1];
-at++;
+let w0=weights[run+k].quads[0];
+let w1=weights[run+k].quads[1];
 let m0=mat4x4f(
 vec4f(vec4i(w0<<vec4u(24u))>>vec4u(24u)),vec4f(vec4i(w0<<vec4u(16u))>>vec4u(24u)),
 vec4f(vec4i(w0<<vec4u(8u))>>vec4u(24u)),vec4f(vec4i(w0)>>vec4u(24u)));

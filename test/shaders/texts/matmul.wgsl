@@ -11,7 +11,8 @@ fn thread(id:vec3u)->u32{
 return id.y*4194240u+id.x;
 }
 fn activated(value:vec4f)->vec4f{
-var v=min(max(value,vec4f(p.low)),vec4f(p.high));
+var v=select(value,vec4f(p.low),value<vec4f(p.low));
+v=select(v,vec4f(p.high),v>vec4f(p.high));
 return v;
 }
 @group(0)@binding(1)var<storage,read>a:array<vec4f>;

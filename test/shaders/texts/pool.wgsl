@@ -52,10 +52,17 @@ fn valueOf(i:u32)->Value{
 let window=windowAt(i/p.channels);
 let channel=i%p.channels;
 var s=Value(p.outside);
-for(var ky=0u;ky<p.kh;ky++){
-for(var kx=0u;kx<p.kw;kx++){
+var ky=0u;
+var kx=0u;
+for(var k=p.kh*p.kw;k>0u;k--){
 let pixel=pixelAt(window,ky,kx);
-if(pixel!=OUTSIDE){s=max(s,valueAt(pixel*p.channels+channel));}
+let inside=pixel!=OUTSIDE;
+let v=valueAt(pixel*p.channels+channel);
+s=select(s,max(s,v),inside);
+kx++;
+if(kx==p.kw){
+kx=0u;
+ky++;
 }
 }
 return s;
