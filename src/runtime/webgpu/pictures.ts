@@ -1,9 +1,10 @@
 /** Pictures into inputs on the GPU: copied to a texture there, and sampled by a shader that writes the input's own buffer. */
 import { WaferError } from '../../core/errors';
+import type { Precision } from '../../core/half';
 import { f32 } from '../../ops/define';
 import { homographyOf, type ImageRequest, isPixels, planesOf } from '../image';
 import { type Picture, pixelsOf, sizeOfDrawable } from '../pixels';
-import { type GpuDevice, shaderText } from './device';
+import { type GpuDevice, pipelineKey, shaderText } from './device';
 import { groupsOf, OFFSET, uniformsOf } from './plan';
 import { BUFFER, COMPUTE_STAGE, TEXTURE } from './usage';
 
@@ -30,8 +31,11 @@ export class PictureReader {
     this.uniforms = gpu.device.createBuffer({ size: OFFSET, usage: BUFFER.UNIFORM | BUFFER.COPY_DST });
   }
 
-  static async create(gpu: GpuDevice, target: PictureTarget): Promise<PictureReader> {
-    return new PictureReader(gpu, await gpu.pipelineOnce('picture', () => pipelineOf(gpu)), target);
+  static async create(gpu: GpuDevice, target: PictureTarget, precision: Precision): Promise<PictureReader> {
+    const shader = { shader: 'picture', flags: { F16: precision === 'f16' } } as const;
+    const label = pipelineKey(shader);
+    const pipeline = await gpu.pipelineOnce(label, () => pipelineOf(gpu, label, shaderText(shader, gpu.texts)));
+    return new PictureReader(gpu, pipeline, target);
   }
 
   /** Adds the dispatch to a pass; the picture is read now. Throws ARGUMENT for one that is empty or may not be read. */
@@ -93,7 +97,7 @@ export class PictureReader {
   }
 }
 
-function pipelineOf({ device, texts }: GpuDevice): Promise<GPUComputePipeline> {
+function pipelineOf({ device }: GpuDevice, label: string, code: string): Promise<GPUComputePipeline> {
   const visibility = COMPUTE_STAGE;
   const entries = [
     { binding: 0, visibility, buffer: { type: 'uniform' as const } },
@@ -101,6 +105,6 @@ function pipelineOf({ device, texts }: GpuDevice): Promise<GPUComputePipeline> {
     { binding: 2, visibility, texture: {} },
   ];
   const layout = device.createPipelineLayout({ bindGroupLayouts: [device.createBindGroupLayout({ entries })] });
-  const module = device.createShaderModule({ label: 'picture', code: shaderText({ shader: 'picture' }, texts) });
-  return device.createComputePipelineAsync({ label: 'picture', layout, compute: { module, entryPoint: 'main' } });
+  const module = device.createShaderModule({ label, code });
+  return device.createComputePipelineAsync({ label, layout, compute: { module, entryPoint: 'main' } });
 }
