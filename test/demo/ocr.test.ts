@@ -1,7 +1,7 @@
 /** The OCR pipeline: its parts on small made-up inputs, and the whole of it over onnxruntime-node on drawn text. */
 import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { detectorInput, textBoxes } from '../../demo/ocr/detect';
+import { detectorView, textBoxes } from '../../demo/ocr/detect';
 import {
   contains,
   convexHull,
@@ -12,9 +12,10 @@ import {
   project,
   type Quad,
 } from '../../demo/ocr/geometry';
-import { halfTurn, type Picture, planes, rectify, resize } from '../../demo/ocr/picture';
+import { halfTurn, type Picture, planes, resize } from '../../demo/ocr/picture';
 import { type Models, readText } from '../../demo/ocr/read';
-import { classifierInput, decode, isUpsideDown, recognizerInput, recognizerLabels } from '../../demo/ocr/recognize';
+import { classifierView, decode, isUpsideDown, recognizerLabels, recognizerView } from '../../demo/ocr/recognize';
+import { straightened, upsideDown, whole } from '../../demo/ocr/view';
 import { readLabels, readPicture } from '../../scripts/ocr';
 import { onnxModels } from './onnx';
 
@@ -78,10 +79,10 @@ describe('picture', () => {
     expect(redsOf(resize(reds([[0, 200]]), 4, 1))).toEqual([[0, 50, 150, 200]]);
   });
 
-  test('rectify copies an upright box and turns a tall one a quarter to the left', () => {
+  test('straightening copies an upright box and turns a tall one a quarter to the left', () => {
     const picture = reds([[1, 2, 3, 4], [5, 6, 7, 8], [9, 10, 11, 12]]); // biome-ignore format: one row
-    expect(redsOf(rectify(picture, [[1, 0], [3, 0], [3, 2], [1, 2]]))).toEqual([[2, 3], [6, 7]]);
-    expect(redsOf(rectify(picture, [[1, 0], [2, 0], [2, 3], [1, 3]]))).toEqual([[2, 6, 10]]);
+    expect(redsOf(straightened(picture, [[1, 0], [3, 0], [3, 2], [1, 2]]).pixels())).toEqual([[2, 3], [6, 7]]);
+    expect(redsOf(straightened(picture, [[1, 0], [2, 0], [2, 3], [1, 3]]).pixels())).toEqual([[2, 6, 10]]);
   }); // biome-ignore format: rows of pixels
 
   test('a half turn reverses rows and columns, also of a view that starts at an odd byte', () => {
@@ -105,9 +106,9 @@ describe('detector', () => {
       height,
       data: new Uint8ClampedArray(width * height * 4),
     });
-    expect(detectorInput(blank(640, 720)).shape).toEqual([1, 3, 704, 640]);
-    expect(detectorInput(blank(1920, 1080)).shape).toEqual([1, 3, 544, 960]);
-    expect(detectorInput(blank(5, 3)).shape).toEqual([1, 3, 32, 32]);
+    expect(detectorView(blank(640, 720)).tensor().shape).toEqual([1, 3, 704, 640]);
+    expect(detectorView(blank(1920, 1080)).tensor().shape).toEqual([1, 3, 544, 960]);
+    expect(detectorView(blank(5, 3)).tensor().shape).toEqual([1, 3, 32, 32]);
   });
 
   /** A map of 64 x 32 that is `value` in the given rectangles (first and last pixel). */
@@ -139,24 +140,21 @@ describe('detector', () => {
 });
 
 describe('classifier and recogniser', () => {
-  const line = (width: number, height: number): Picture => ({
-    width,
-    height,
-    data: new Uint8ClampedArray(width * height * 4).fill(255),
-  });
+  const line = (width: number, height: number) =>
+    whole({ width, height, data: new Uint8ClampedArray(width * height * 4).fill(255) });
 
   test('the classifier takes 48 x 192, padded or squeezed', () => {
-    const padded = classifierInput(line(48, 24));
+    const padded = classifierView(line(48, 24)).tensor();
     expect(padded.shape).toEqual([1, 3, 48, 192]);
     expect([padded.data[95], padded.data[96]]).toEqual([1, 0]);
-    expect(classifierInput(line(1000, 24)).data[191]).toBe(1);
+    expect(classifierView(line(1000, 24)).tensor().data[191]).toBe(1);
   });
 
   test('the recogniser takes 48 x W, W at least 320 and a multiple of 32', () => {
-    expect(recognizerInput(line(60, 30)).shape).toEqual([1, 3, 48, 320]);
-    expect(recognizerInput(line(300, 30)).shape).toEqual([1, 3, 48, 480]);
-    expect(recognizerInput(line(301, 30)).shape).toEqual([1, 3, 48, 512]);
-    expect(recognizerInput(line(30_000, 30)).shape).toEqual([1, 3, 48, 3200]);
+    expect(recognizerView(line(60, 30)).tensor().shape).toEqual([1, 3, 48, 320]);
+    expect(recognizerView(line(300, 30)).tensor().shape).toEqual([1, 3, 48, 480]);
+    expect(recognizerView(line(301, 30)).tensor().shape).toEqual([1, 3, 48, 512]);
+    expect(recognizerView(line(30_000, 30)).tensor().shape).toEqual([1, 3, 48, 3200]);
   });
 
   test('a line is turned only where the classifier is sure', () => {
