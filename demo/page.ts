@@ -3,9 +3,8 @@
  * All that is computed lies in ocr/; here is only what touches the document. `wafer` is the global of wafer.min.js.
  */
 import type * as Wafer from '../src/index';
-import type { Picture } from './ocr/picture';
 import { type Line, readText, type Stage, stages } from './ocr/read';
-import { waferNetworks } from './ocr/wafer';
+import { BitmapPicture, waferNetworks } from './ocr/wafer';
 
 declare const wafer: typeof Wafer;
 
@@ -58,7 +57,7 @@ const list = element<HTMLOListElement>('lines');
 /** By `keyOf` a choice, as the reports are. */
 const loaded = new Map<string, Promise<Loaded>>();
 const reports = new Map<string, Report>();
-let picture: CanvasPicture | undefined;
+let picture: BitmapPicture | undefined;
 const asked = new URLSearchParams(location.search);
 const choice: Choice = {
   precision: precisions.find((one) => one === asked.get('precision')) ?? 'int8',
@@ -70,33 +69,6 @@ let reading = new AbortController();
 function show(state: 'loading' | 'reading' | 'done' | 'failed', status: string): void {
   document.body.dataset.state = state;
   element<HTMLElement>('status').textContent = status;
-}
-
-/** What is on the canvas: a bitmap for a GPU, and pixels, which are read from it when a network on the processor wants them. */
-class CanvasPicture implements Picture {
-  private pixels: ImageData | undefined;
-
-  private constructor(
-    private readonly context: CanvasRenderingContext2D,
-    readonly bitmap: ImageBitmap,
-  ) {}
-
-  static async of(context: CanvasRenderingContext2D): Promise<CanvasPicture> {
-    return new CanvasPicture(context, await createImageBitmap(context.canvas));
-  }
-
-  get width(): number {
-    return this.bitmap.width;
-  }
-
-  get height(): number {
-    return this.bitmap.height;
-  }
-
-  get data(): Uint8ClampedArray {
-    this.pixels ??= this.context.getImageData(0, 0, this.width, this.height);
-    return this.pixels.data;
-  }
 }
 
 const keyOf = ({ precision, backend }: Choice): string => `${precision}/${backend}`;
@@ -295,7 +267,7 @@ async function open(file: Blob): Promise<void> {
     canvas.width = Math.max(1, Math.round(bitmap.width * ratio));
     canvas.height = Math.max(1, Math.round(bitmap.height * ratio));
     boxes.setAttribute('viewBox', `0 0 ${canvas.width} ${canvas.height}`);
-    const context = canvas.getContext('2d', { willReadFrequently: true })!;
+    const context = canvas.getContext('2d')!;
     // What is transparent is read as paper.
     context.fillStyle = '#fff';
     context.fillRect(0, 0, canvas.width, canvas.height);
@@ -303,7 +275,7 @@ async function open(file: Blob): Promise<void> {
     bitmap.close();
     reading.abort();
     picture?.bitmap.close();
-    picture = await CanvasPicture.of(context);
+    picture = new BitmapPicture(await createImageBitmap(canvas));
     reports.clear();
     await read();
   } catch (error) {

@@ -1,7 +1,6 @@
 /** The part of lines.test.ts that runs in the page: the demo's pipeline over the public API. */
-import type { Picture } from '../../demo/ocr/picture';
 import { type Network, readText, type Stage, stages } from '../../demo/ocr/read';
-import { waferNetworks } from '../../demo/ocr/wafer';
+import { BitmapPicture, waferNetworks } from '../../demo/ocr/wafer';
 import type * as Wafer from '../../src/index';
 import { fromBase64, type Sent, send } from '../support/sent';
 
@@ -24,6 +23,7 @@ async function loadModels(files: Record<Stage, string>): Promise<void> {
 /** Reads a picture file given in base64. */
 async function readPage(file: string): Promise<PageReading> {
   const runs: PageReading['runs'] = [];
+  const picture = new BitmapPicture(await createImageBitmap(new Blob([fromBase64(file)])));
   const networks = waferNetworks(models);
   const seen =
     (stage: Stage): Network =>
@@ -32,19 +32,11 @@ async function readPage(file: string): Promise<PageReading> {
       runs.push({ stage, input: send(view.tensor()), output: send(output) });
       return output;
     };
-  const { lines } = await readText(await decode(fromBase64(file)), {
+  const { lines } = await readText(picture, {
     ...networks,
     ...{ detect: seen('detect'), classify: seen('classify'), recognize: seen('recognize') },
   });
   return { texts: lines.map(({ reading }) => reading.text), runs };
-}
-
-/** As the demo page gets its pixels. */
-async function decode(file: Uint8Array<ArrayBuffer>): Promise<Picture> {
-  const bitmap = await createImageBitmap(new Blob([file]));
-  const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext('2d')!;
-  context.drawImage(bitmap, 0, 0);
-  return context.getImageData(0, 0, bitmap.width, bitmap.height);
 }
 
 const calls = { loadModels, readPage };

@@ -15,8 +15,9 @@ import {
 import { halfTurn, type Picture, planes, resize } from '../../demo/ocr/picture';
 import { type Models, readText } from '../../demo/ocr/read';
 import { classifierView, decode, isUpsideDown, recognizerLabels, recognizerView } from '../../demo/ocr/recognize';
-import { straightened, upsideDown, whole } from '../../demo/ocr/view';
+import { straightened, upsideDown, viewOf, whole } from '../../demo/ocr/view';
 import { readLabels, readPicture } from '../../scripts/ocr';
+import { imageTensor } from '../../src/runtime/image';
 import { onnxModels } from './onnx';
 
 /** A picture whose red channel is given and whose green, blue and alpha are 0, 0, 255. */
@@ -84,6 +85,25 @@ describe('picture', () => {
     expect(redsOf(straightened(picture, [[1, 0], [3, 0], [3, 2], [1, 2]]).pixels())).toEqual([[2, 3], [6, 7]]);
     expect(redsOf(straightened(picture, [[1, 0], [2, 0], [2, 3], [1, 3]]).pixels())).toEqual([[2, 6, 10]]);
   }); // biome-ignore format: rows of pixels
+
+  test.each([
+    ['upright', [[2, 1], [9, 1], [9, 4], [2, 4]], 4], // biome-ignore format: one row
+    ['tall', [[3, 0], [6, 0], [6, 8], [3, 8]], 5], // biome-ignore format: one row
+  ] as const)('what runtimes that are told a view see is its tensor: %s', (_, quad, padding) => {
+    const picture = { width: 12, height: 8, data: Uint8ClampedArray.from({ length: 12 * 8 * 4 }, (_, i) => (i * 89) % 256) };
+    const mean = [10, 20, 30] as const;
+    const processing = { input: 'x', layout: 'nchw', channels: 'bgr', mean, scale: [1, 2, 4] } as const;
+    const normalization = { mean: [10 / 255, 20 / 255, 30 / 255], deviation: [1 / 255, 1 / 510, 1 / 1020] } as const;
+    const found = straightened(picture, quad);
+    for (const part of [whole(picture), found, upsideDown(found)]) {
+      const { width: columns, height } = part;
+      const view = viewOf(part, normalization, { height, width: columns + padding, columns });
+      const { data, shape } = view.tensor();
+      const seen = imageTensor({ image: picture, ...view, processing });
+      expect(seen.shape).toEqual(shape);
+      seen.data.forEach((v, i) => void expect(v).toBeCloseTo(data[i]!, 2));
+    }
+  });
 
   test('a half turn reverses rows and columns, also of a view that starts at an odd byte', () => {
     const odd = new Uint8ClampedArray(9);
