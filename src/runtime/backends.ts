@@ -121,7 +121,7 @@ export class Backends {
       const isGone = error.code === 'NO_DEVICE' || (this.isAuto && FAULTS.includes(error.code));
       if (!isGone) throw error;
       this.wasm ??= await this.options.wasm();
-      this.leaveGpu(`the GPU failed (${error.message})`);
+      this.leaveGpu(`the GPU failed (${firstLine(error)})`);
       return this.runOnWasm(inputs);
     } finally {
       this.answered();
@@ -191,7 +191,7 @@ export class Backends {
     } catch (error) {
       gpu?.dispose();
       this.options.release();
-      if (!this.isDisposed) this.why = `the GPU cannot be used (${error instanceof Error ? error.message : error})`;
+      if (!this.isDisposed) this.why = `the GPU cannot be used (${firstLine(error)})`;
     }
   }
 
@@ -211,6 +211,9 @@ export class Backends {
     this.trial = Promise.resolve();
   }
 }
+
+/** What went wrong, without the hint. */
+const firstLine = (error: unknown): string => String(error instanceof Error ? error.message : error).split('\n')[0]!;
 
 const shown = (ms: number): string => `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
 

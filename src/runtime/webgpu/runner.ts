@@ -13,7 +13,7 @@ import type { ImageRequest } from '../image';
 import type { Picture } from '../pixels';
 import { keyOf, type TensorData, type TensorInput } from '../session';
 import type { GpuDevice } from './device';
-import { PictureReader } from './pictures';
+import { PictureReader, PictureTexture } from './pictures';
 import { type GpuCall, type GpuConstant, type GpuPlace, type GpuPlan, GpuPlanner, type GpuSlot, OFFSET } from './plan';
 import { Timestamps } from './timestamps';
 import { BUFFER, MAP_READ } from './usage';
@@ -63,6 +63,8 @@ export class GpuRunner {
   private readonly resident = new Map<string, { buffer: GPUBuffer; offset: number }>();
   private readonly constants: GPUBuffer[] = [];
   private readonly plans = new Map<string, Promise<Bound>>();
+  /** By the input's name. */
+  private readonly pictures = new Map<string, PictureTexture>();
   /** The plan that was used last. */
   latest: Bound | undefined;
 
@@ -197,7 +199,9 @@ export class GpuRunner {
       if ('processing' in inputs[name]! && !readers.has(name)) {
         invariant(place && 'pool' in place, () => 'an input has no place in a pool');
         const { pool, offset, bytes } = place;
-        readers.set(name, await PictureReader.create(this.gpu, { buffer: pools[pool]!, offset, bytes }));
+        const pictures = this.pictures.get(name) ?? new PictureTexture(this.gpu);
+        this.pictures.set(name, pictures);
+        readers.set(name, await PictureReader.create(this.gpu, pictures, { buffer: pools[pool]!, offset, bytes }));
       }
   }
 
@@ -313,6 +317,7 @@ export class GpuRunner {
   dispose(): void {
     for (const bound of this.plans.values()) void bound.then(release, () => {});
     for (const buffer of this.constants) buffer.destroy();
+    for (const pictures of this.pictures.values()) pictures.dispose();
   }
 }
 
