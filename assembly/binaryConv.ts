@@ -170,24 +170,25 @@ function lookUp(table: v128, at: v128): v128 {
 function widen(whole: v128, upper: v128, sums: usize, first: bool): void {
   const byte = i16x8.splat(255);
   let b1 = i16x8.shr_u(upper, 8);
-  let a1 = v128.and(i16x8.sub(i16x8.shr_u(whole, 8), i16x8.shl(b1, 4)), byte);
+  let a1 = i16x8.shr_u(i16x8.sub(whole, i16x8.shl(b1, 12)), 8);
   let b0 = v128.and(i16x8.sub(upper, i16x8.shl(a1, 4)), byte);
   let a0 = v128.and(i16x8.sub(whole, i16x8.shl(b0, 4)), byte);
   if (!first) {
     a0 = i16x8.add(a0, v128.load(sums));
     a1 = i16x8.add(a1, v128.load(sums, 16));
-    b0 = i16x8.add(b0, v128.load(sums, 32));
-    b1 = i16x8.add(b1, v128.load(sums, 48));
+    b0 = i16x8.add(b0, v128.load(sums, 2 * PANEL));
+    b1 = i16x8.add(b1, v128.load(sums, 2 * PANEL + 16));
   }
   v128.store(sums, a0);
   v128.store(sums, a1, 16);
-  v128.store(sums, b0, 32);
-  v128.store(sums, b1, 48);
+  v128.store(sums, b0, 2 * PANEL);
+  v128.store(sums, b1, 2 * PANEL + 16);
 }
 
 /**
- * The counts of a pair of pixels for 1 to 4 units, 64 bytes of `sums` each. The window starts at `window`; `runs` says where
- * each of `count` runs of `threes` threes of lookups starts from there. `most`: threes to add up at a time.
+ * The counts of a pair of pixels for 1 to 4 units, to `sums`, those of a whole panel for the pixel before its neighbour's. The
+ * window starts at `window`; `runs` says where each of `count` runs of `threes` threes of lookups starts from there. `most`:
+ * threes to add up at a time.
  *
  * Engines load all that a block of code loads before they compute, so each unit is a block of its own: else there are not
  * enough registers.
@@ -205,9 +206,9 @@ function tile(
       const n = min(left, most);
       if (room < n) {
         widen(w0, u0, sums, first);
-        if (units > 1) widen(w1, u1, sums + 64, first);
-        if (units > 2) widen(w2, u2, sums + 128, first);
-        if (units > 3) widen(w3, u3, sums + 192, first);
+        if (units > 1) widen(w1, u1, sums + 32, first);
+        if (units > 2) widen(w2, u2, sums + 64, first);
+        if (units > 3) widen(w3, u3, sums + 96, first);
         w0 = u0 = w1 = u1 = w2 = u2 = w3 = u3 = i8x16.splat(0);
         room = THREES;
         first = false;
@@ -247,9 +248,9 @@ function tile(
     }
   }
   widen(w0, u0, sums, first);
-  if (units > 1) widen(w1, u1, sums + 64, first);
-  if (units > 2) widen(w2, u2, sums + 128, first);
-  if (units > 3) widen(w3, u3, sums + 192, first);
+  if (units > 1) widen(w1, u1, sums + 32, first);
+  if (units > 2) widen(w2, u2, sums + 64, first);
+  if (units > 3) widen(w3, u3, sums + 96, first);
 }
 
 /**
@@ -261,19 +262,19 @@ const PAIR: usize = 32;
 /** y of 8 channels: (2 * count - signs) * scale * factor + bias + residual, clamped. */
 @inline
 function put(
-  counts: usize, signs: v128, factor: f32, m0: v128, m1: v128, b0: v128, b1: v128, y: usize, residual: usize, lo: v128,
-  hi: v128,
+  counts: usize, signs: v128, scaled: bool, factor: v128, m0: v128, m1: v128, b0: v128, b1: v128, y: usize, added: bool,
+  residual: usize, lo: v128, hi: v128,
 ): void {
   const c = v128.load(counts), s = i16x8.sub(i16x8.add(c, c), signs);
   let c0 = f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(s)), m0);
   let c1 = f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(s)), m1);
-  if (factor != 1) {
-    c0 = f32x4.mul(c0, f32x4.splat(factor));
-    c1 = f32x4.mul(c1, f32x4.splat(factor));
+  if (scaled) {
+    c0 = f32x4.mul(c0, factor);
+    c1 = f32x4.mul(c1, factor);
   }
   c0 = f32x4.add(c0, b0);
   c1 = f32x4.add(c1, b1);
-  if (residual) {
+  if (added) {
     c0 = f32x4.add(c0, v128.load(residual));
     c1 = f32x4.add(c1, v128.load(residual, 16));
   }
@@ -281,27 +282,31 @@ function put(
   v128.store(y, f32x4.pmin(f32x4.pmax(c1, lo), hi), 16);
 }
 
-/** y of a pair for n channels; `pixel` bytes lie between its two. `stage`: 64 bytes to work in. */
+/** y of a pair for n channels; `pixel` bytes lie between its two. `stage`: 1024 bytes to work in. */
 function finish(
   sums: usize, n: i32, pair: usize, scales: usize, bias: usize, y: usize, pixel: usize, residual: usize, low: f32, high: f32,
   stage: usize,
 ): void {
-  const two = load<i32>(pair, 12) > 1, f0 = load<f32>(pair, 24), f1 = load<f32>(pair, 28);
-  const k0 = v128.load16_splat(pair, 16), k1 = v128.load16_splat(pair, 20);
-  const lo = f32x4.splat(low), hi = f32x4.splat(high);
-  for (; n > 0; n -= 8) {
+  const pixels = load<i32>(pair, 12), staged = pixels < 2 || n % 8 != 0, bytes = <usize>n << 2;
+  const f0 = load<f32>(pair, 24), f1 = load<f32>(pair, 28), scaled = f0 != 1 || f1 != 1, added = residual != 0;
+  const signs0 = v128.load16_splat(pair, 16), signs1 = v128.load16_splat(pair, 20);
+  const factor0 = f32x4.splat(f0), factor1 = f32x4.splat(f1), lo = f32x4.splat(low), hi = f32x4.splat(high);
+  const pitch: usize = staged ? 4 * PANEL : pixel, end = sums + (<usize>n << 1);
+  if (staged && added) unstage(residual, pixel, stage + 8 * PANEL, pitch, pixels, bytes);
+  let out = staged ? stage : y;
+  // From an output to what is added to it.
+  const away = staged ? 8 * PANEL : residual - y;
+  do {
     const m0 = v128.load(scales), m1 = v128.load(scales, 16), b0 = v128.load(bias), b1 = v128.load(bias, 16);
-    const ragged = n < 8;
-    put(sums, k0, f0, m0, m1, b0, b1, ragged ? stage : y, residual, lo, hi);
-    if (two) put(sums + 32, k1, f1, m0, m1, b0, b1, ragged ? stage + 32 : y + pixel, residual ? residual + pixel : 0, lo, hi);
-    if (ragged) unstage(stage, 32, y, pixel, two ? 2 : 1, <usize>n << 2);
-    // The other 8 of a unit lie beside these.
-    sums += sums & 16 ? 48 : 16;
+    const next = out + pitch;
+    put(sums, signs0, scaled, factor0, m0, m1, b0, b1, out, added, out + away, lo, hi);
+    put(sums + 2 * PANEL, signs1, scaled, factor1, m0, m1, b0, b1, next, added, next + away, lo, hi);
+    sums += 16;
     scales += 32;
     bias += 32;
-    y += 32;
-    if (residual) residual += 32;
-  }
+    out += 32;
+  } while (sums < end);
+  if (staged) unstage(stage, pitch, y, pixel, pixels, bytes);
 }
 
 /** The sum of `magnitudes` over the part of a window that lies inside an image of h x w. */
@@ -333,7 +338,7 @@ function tapsInside(first: i32, n: i32, dilation: i32, size: i32): i32 {
  * from the rows of f32_signs, `columns` long and with a step of strideW. The factor is `mean` times the sum of `magnitudes`
  * over a window, or 1 where these are 0. `weights`: of i8_packBits, a run being a row of the window, or a pixel where columns
  * are dilated. `scales`, `bias`: o floats, rounded up to 16. `residual`, `steps`: 0 for none. `block`: pairs of pixels to
- * count at a time. `scratch`: 4992 bytes, and for each pair of the block 32 and 4 for each run. Rows: rows of y, N * oh.
+ * count at a time. `scratch`: 5952 bytes, and for each pair of the block 32 and 4 for each run. Rows: rows of y, N * oh.
  */
 export function f32_binaryConv(
   offsets: usize, y: usize, h: i32, w: i32, c: i32, oh: i32, ow: i32, kernelH: i32, kernelW: i32, strideH: i32, strideW: i32,
@@ -345,7 +350,7 @@ export function f32_binaryConv(
   const across = (ow + 1) >> 1, contiguous = dilationW == 1;
   const threes = ((contiguous ? kernelW : 1) * <i32>depth + 2) / 3;
   const rounds = (threes + THREES - 1) / THREES, most = (threes + rounds - 1) / rounds;
-  const sums = (scratch + 31) & ~31, stage = sums + 256, tables = stage + 64, pairs = tables + TABLES;
+  const sums = (scratch + 31) & ~31, stage = sums + 256, tables = stage + 16 * PANEL, pairs = tables + TABLES;
   const runs = pairs + <usize>block * PAIR;
   const runsAcross = contiguous ? 1 : kernelW, runCount = kernelH * runsAcross;
   makeTables(tables);

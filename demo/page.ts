@@ -3,23 +3,32 @@
  * All that is computed lies in ocr/; here is only what touches the document. `wafer` is the global of wafer.min.js.
  */
 import type * as Wafer from '../src/index';
-import type { Picture } from './ocr/picture';
-import { type Line, type Models, type Network, readText, type Stage, stages } from './ocr/read';
+import { type Line, readText, type Stage, stages } from './ocr/read';
+import { BitmapPicture, waferNetworks } from './ocr/wafer';
 
 declare const wafer: typeof Wafer;
 
 export const precisions = ['fp32', 'int8'] as const;
 export type Precision = (typeof precisions)[number];
+export const backends = ['auto', 'wasm', 'webgpu'] as const;
+export type Backend = (typeof backends)[number];
+
+/** What the page is to read with. */
+interface Choice {
+  precision: Precision;
+  backend: Backend;
+}
 
 /** What one reading took, for the page's table and for whoever drives the page. Times in milliseconds. */
-export interface Report {
-  precision: Precision;
+export interface Report extends Choice {
   lines: readonly { text: string; score: number }[];
   models: Readonly<Record<Stage, { bytes: number; load: number; runs: number; run: number }>>;
   /** From picture to text, the work between the networks too. */
   total: number;
-  /** Device, build and thread. */
+  /** What computed, its build and thread. */
   device: string;
+  /** Why that. */
+  why: string;
 }
 
 declare global {
@@ -29,7 +38,7 @@ declare global {
   }
 }
 
-/** The three models of one precision. */
+/** The three models of one choice. */
 interface Loaded {
   models: Record<Stage, Wafer.Model>;
   load: Record<Stage, number>;
@@ -45,10 +54,15 @@ const canvas = element<HTMLCanvasElement>('canvas');
 const boxes = element<SVGSVGElement>('boxes');
 const list = element<HTMLOListElement>('lines');
 
-const loaded = new Map<Precision, Promise<Loaded>>();
-const reports = new Map<Precision, Report>();
-let picture: Picture | undefined;
-let precision: Precision = new URLSearchParams(location.search).get('precision') === 'fp32' ? 'fp32' : 'int8';
+/** By `keyOf` a choice, as the reports are. */
+const loaded = new Map<string, Promise<Loaded>>();
+const reports = new Map<string, Report>();
+let picture: BitmapPicture | undefined;
+const asked = new URLSearchParams(location.search);
+const choice: Choice = {
+  precision: precisions.find((one) => one === asked.get('precision')) ?? 'int8',
+  backend: backends.find((one) => one === asked.get('backend')) ?? 'auto',
+};
 /** Ends the reading in progress when a new one begins. */
 let reading = new AbortController();
 
@@ -57,22 +71,28 @@ function show(state: 'loading' | 'reading' | 'done' | 'failed', status: string):
   element<HTMLElement>('status').textContent = status;
 }
 
-/** The models of a precision, downloaded once. */
-function load(wanted: Precision): Promise<Loaded> {
-  const known = loaded.get(wanted);
+const keyOf = ({ precision, backend }: Choice): string => `${precision}/${backend}`;
+
+/** The models of a choice, loaded once. */
+function load(wanted: Choice): Promise<Loaded> {
+  const key = keyOf(wanted);
+  const known = loaded.get(key);
   if (known) return known;
   const loading = download(wanted);
-  loaded.set(wanted, loading);
-  loading.catch(() => loaded.delete(wanted));
+  loaded.set(key, loading);
+  loading.catch(() => loaded.delete(key));
   return loading;
 }
 
-async function download(wanted: Precision): Promise<Loaded> {
+async function download({ precision, backend }: Choice): Promise<Loaded> {
   const progress = new Map<Stage, { loaded: number; total: number }>();
   const start = performance.now();
   const opened = await Promise.all(
     stages.map(async (stage) => {
-      const model = await wafer.load(`models/${wanted}/${stage}.wafer`, {
+      const model = await wafer.load(`models/${precision}/${stage}.wafer`, {
+        backend,
+        // The page's own thread gives a GPU the picture without a copy.
+        worker: backend !== 'webgpu',
         onProgress(step) {
           progress.set(stage, step);
           showProgress([...progress.values()]);
@@ -92,37 +112,25 @@ function showProgress(steps: readonly { loaded: number; total: number }[]): void
   element<HTMLProgressElement>('progress').value = steps.length === stages.length && total ? done / total : 0;
 }
 
-const network =
-  (model: Wafer.Model): Network =>
-  async ({ data, shape }) => {
-    const [output] = Object.values(await model.run({ x: { data, shape } }));
-    return output as { data: Float32Array; shape: readonly number[] };
-  };
-
-/** Reads the picture with the chosen precision and shows each line as it comes. */
+/** Reads the picture as chosen and shows each line as it comes. */
 async function read(): Promise<void> {
   reading.abort();
   reading = new AbortController();
   const { signal } = reading;
-  const [source, wanted] = [picture, precision];
+  const [source, wanted] = [picture, { ...choice }];
   if (!source) return;
   clearLines();
   try {
-    if (!loaded.has(wanted)) show('loading', `Loading the ${wanted} models …`);
+    if (!loaded.has(keyOf(wanted))) show('loading', `Loading the ${wanted.precision} models …`);
     const { models, load: loadTimes } = await load(wanted);
     if (signal.aborted) return;
     show('reading', 'Looking for text …');
     const start = performance.now();
-    const networks: Models = {
-      detect: network(models.detect),
-      classify: network(models.classify),
-      recognize: network(models.recognize),
-      labels: models.recognize.labels ?? [],
-    };
+    const networks = waferNetworks(models, wanted.backend === 'webgpu' ? source.bitmap : undefined);
     const { lines, times } = await readText(source, networks, { onLine: (line) => signal.aborted || addLine(line), signal });
     const total = performance.now() - start;
     const report: Report = {
-      precision: wanted,
+      ...wanted,
       lines: lines.map(({ reading: { text, score } }) => ({ text, score })),
       models: Object.fromEntries(
         stages.map((stage) => {
@@ -131,13 +139,13 @@ async function read(): Promise<void> {
         }),
       ) as Report['models'],
       total,
-      device: await deviceText(models.detect),
+      ...(await devicesOf(models)),
     };
     if (signal.aborted) return;
-    reports.set(wanted, report);
+    reports.set(keyOf(wanted), report);
     window.report = report;
     showFigures();
-    await showFacts(models, report.device);
+    await showFacts(models, report);
     const count = `${lines.length} ${lines.length === 1 ? 'line' : 'lines'}`;
     show('done', lines.length ? `${count} in ${milliseconds(total)}.` : 'No text found in this picture.');
   } catch (error) {
@@ -180,8 +188,9 @@ const milliseconds = (ms: number): string =>
   ms < 10 ? `${ms.toFixed(1)} ms` : ms < 9999 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(2)} MB`;
 
-/** One row a network and one for all; four columns a precision, dashes where it has not run on this picture. */
+/** One row a network and one for all; four columns a precision, dashes where the chosen backend has not read this picture with it. */
 function showFigures(): void {
+  const reportOf = (precision: Precision) => reports.get(keyOf({ ...choice, precision }));
   const cells = (report: Report | undefined, chosen: readonly Stage[]): string[] => {
     if (!report) return ['–', '–', '–', '–'];
     const rows = chosen.map((stage) => report.models[stage]);
@@ -197,7 +206,7 @@ function showFigures(): void {
   const row = (title: string, chosen: readonly Stage[]): HTMLTableRowElement => {
     const tr = document.createElement('tr');
     tr.append(Object.assign(document.createElement('th'), { scope: 'row', textContent: title }));
-    for (const text of precisions.flatMap((one) => cells(reports.get(one), chosen)))
+    for (const text of precisions.flatMap((precision) => cells(reportOf(precision), chosen)))
       tr.append(Object.assign(document.createElement('td'), { textContent: text }));
     return tr;
   };
@@ -205,18 +214,30 @@ function showFigures(): void {
     ...stages.map((stage) => row(names[stage], [stage])),
     row('Picture to text', stages),
   );
-  const [fp32, int8] = precisions.map((one) => reports.get(one)?.lines);
+  const [fp32, int8] = precisions.map((precision) => reportOf(precision)?.lines);
   const same = fp32 && int8 && fp32.filter(({ text }, index) => int8[index]?.text === text).length;
   element<HTMLElement>('agreement').textContent =
     same === undefined ? '' : `int8 reads ${same} of ${fp32!.length} lines exactly as fp32 does.`;
 }
 
-async function deviceText(model: Wafer.Model): Promise<string> {
-  const { device, build, dot, thread } = await model.explain();
-  return `${device}, ${build} build, int8 dot ${dot}, in ${thread.kind === 'worker' ? 'a worker' : "the page's thread"}`;
+/** Said once where it is the same for all models. */
+async function devicesOf(models: Loaded['models']): Promise<Pick<Report, 'device' | 'why'>> {
+  const said = await Promise.all(
+    stages.map(async (stage) => {
+      const { device, build, dot, why, thread } = await models[stage].explain();
+      const place = thread.kind === 'worker' ? 'in a worker' : "in the page's thread";
+      const what = device === 'webgpu' ? `GPU, ${build}` : `WASM, ${build} build`;
+      return { stage, device: `${what}, int8 dot ${dot}, ${place}`, why };
+    }),
+  );
+  const text = (key: 'device' | 'why') =>
+    new Set(said.map((one) => one[key])).size === 1
+      ? said[0]![key]
+      : said.map((one) => `${names[one.stage]}: ${one[key]}`).join('\n');
+  return { device: text('device'), why: text('why') };
 }
 
-async function showFacts(models: Loaded['models'], device: string): Promise<void> {
+async function showFacts(models: Loaded['models'], { precision, device, why }: Report): Promise<void> {
   const memories = await Promise.all(stages.map((stage) => models[stage].memory()));
   const [script] = performance
     .getEntriesByType('resource')
@@ -224,6 +245,7 @@ async function showFacts(models: Loaded['models'], device: string): Promise<void
   const facts: Record<string, string> = {
     Runtime: script ? `${(script.decodedBodySize / 1000).toFixed(0)} kB of script, WASM included` : 'inlined',
     Device: device,
+    Why: why,
     Memory: `${megabytes(memories.reduce((sum, { total }) => sum + total, 0))} for the three ${precision} models`,
     Machine: `${navigator.hardwareConcurrency} logical cores, ${globalThis.crossOriginIsolated ? 'isolated' : 'not isolated'} page`,
     Browser: navigator.userAgent,
@@ -245,13 +267,15 @@ async function open(file: Blob): Promise<void> {
     canvas.width = Math.max(1, Math.round(bitmap.width * ratio));
     canvas.height = Math.max(1, Math.round(bitmap.height * ratio));
     boxes.setAttribute('viewBox', `0 0 ${canvas.width} ${canvas.height}`);
-    const context = canvas.getContext('2d', { willReadFrequently: true })!;
+    const context = canvas.getContext('2d')!;
     // What is transparent is read as paper.
     context.fillStyle = '#fff';
     context.fillRect(0, 0, canvas.width, canvas.height);
     context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
     bitmap.close();
-    picture = context.getImageData(0, 0, canvas.width, canvas.height);
+    reading.abort();
+    picture?.bitmap.close();
+    picture = new BitmapPicture(await createImageBitmap(canvas));
     reports.clear();
     await read();
   } catch (error) {
@@ -261,6 +285,18 @@ async function open(file: Blob): Promise<void> {
 
 async function openSample(): Promise<void> {
   await open(await (await fetch('sample.png')).blob());
+}
+
+/** The radio buttons of one part of the choice. */
+function listenTo<K extends keyof Choice>(key: K, values: readonly Choice[K][]): void {
+  for (const value of values) {
+    const radio = document.querySelector<HTMLInputElement>(`input[name=${key}][value=${value}]`)!;
+    radio.checked = value === choice[key];
+    radio.addEventListener('change', () => {
+      choice[key] = value;
+      void read();
+    });
+  }
 }
 
 function listen(): void {
@@ -276,13 +312,8 @@ function listen(): void {
     const text = [...list.querySelectorAll('.text')].map((one) => one.textContent).join('\n');
     navigator.clipboard.writeText(text).catch(fail);
   });
-  for (const radio of document.querySelectorAll<HTMLInputElement>('input[name=precision]')) {
-    radio.checked = radio.value === precision;
-    radio.addEventListener('change', () => {
-      precision = radio.value as Precision;
-      void read();
-    });
-  }
+  listenTo('precision', precisions);
+  listenTo('backend', backends);
   const drop = element<HTMLElement>('drop');
   // The whole page takes a drop, so that a near miss does not replace it by the picture.
   addEventListener('dragover', (event) => {

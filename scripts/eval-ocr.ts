@@ -4,10 +4,11 @@
  * files are held against onnxruntime-node on the same inputs. Draws 200 lines and 8 pages with installed fonts.
  */
 import { readFileSync } from 'node:fs';
-import { detectorInput } from '../demo/ocr/detect';
+import { detectorView } from '../demo/ocr/detect';
 import type { Picture, Tensor } from '../demo/ocr/picture';
 import { type Models, type Stage, stages } from '../demo/ocr/read';
-import { decode, recognizerInput } from '../demo/ocr/recognize';
+import { decode, recognizerView } from '../demo/ocr/recognize';
+import { whole } from '../demo/ocr/view';
 import { WaferError } from '../src/core/errors';
 import { readWafer } from '../src/format/reader';
 import type { Graph } from '../src/graph/ir';
@@ -42,8 +43,8 @@ async function main(): Promise<void> {
 
   let [overlap, union, beyond] = [0, 0, 0];
   for (const png of pages) {
-    const input = detectorInput(await picture(png));
-    const [a, b, want] = [await fp32.detect(input), await int8.detect(input), await onnx.detect(input)];
+    const view = detectorView(await picture(png));
+    const [a, b, want] = [await fp32.detect(view), await int8.detect(view), await onnx.detect(view)];
     beyond += differing(a, want);
     a.data.forEach((p, i) => {
       const [x, y] = [p > TEXT, b.data[i]! > TEXT];
@@ -54,8 +55,8 @@ async function main(): Promise<void> {
   const characters = { all: 0, int8AsFp32: 0, int8AsDrawn: 0, fp32AsDrawn: 0, fp32AsOnnx: 0 };
   let equalLines = 0;
   for (const [i, png] of lines.entries()) {
-    const input = recognizerInput(await picture(png));
-    const [a, b, want] = [await fp32.recognize(input), await int8.recognize(input), await onnx.recognize(input)];
+    const view = recognizerView(whole(await picture(png)));
+    const [a, b, want] = [await fp32.recognize(view), await int8.recognize(view), await onnx.recognize(view)];
     beyond += differing(a, want);
     const [float, integer, source] = [a, b, want].map((y) => decode(y, fp32.labels).text) as [string, string, string];
     const { text } = drawn[i]!;

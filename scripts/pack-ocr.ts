@@ -5,9 +5,11 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import type { Tensor } from '../demo/ocr/picture';
+import { detectorNormalization } from '../demo/ocr/detect';
+import type { Normalization, Tensor } from '../demo/ocr/picture';
 import { type Models, type Network, readText, type Stage, stages } from '../demo/ocr/read';
-import type { Postprocessing } from '../src/format/model';
+import { lineNormalization } from '../demo/ocr/recognize';
+import type { ImageProcessing, Postprocessing } from '../src/format/model';
 import { readWafer } from '../src/format/reader';
 import type { Graph } from '../src/graph/ir';
 import { type Sample, wasmEngine } from '../src/packer/evaluate/engine';
@@ -32,6 +34,11 @@ const POSTPROCESSING: Readonly<Record<Stage, Postprocessing>> = {
   detect: { kind: 'db' },
   classify: { kind: 'classify' },
   recognize: { kind: 'ctc' },
+};
+const NORMALIZATIONS: Readonly<Record<Stage, Normalization>> = {
+  detect: detectorNormalization,
+  classify: lineNormalization,
+  recognize: lineNormalization,
 };
 
 /** Lines of the calibration pictures that int8 recogniser and classifier are calibrated on. */
@@ -78,12 +85,20 @@ function fingerprint(): string {
 export async function packed(stage: Stage, samples?: readonly Sample[]): Promise<Uint8Array> {
   const options: PackOptions = {
     name: basename(sources[stage]),
+    images: () => imageProcessing(NORMALIZATIONS[stage]),
     postprocessing: POSTPROCESSING[stage],
     ...(stage === 'recognize' && { labels: readLabels() }),
     ...(samples && { int8: { samples: async () => samples } }),
   };
   return (await pack(new Uint8Array(readFileSync(sources[stage])), options)).bytes;
 }
+
+/** What `planes` of the demo does, as the file says it. */
+const imageProcessing = ({ mean, deviation }: Normalization): ImageProcessing => ({
+  ...{ input: 'x', layout: 'nchw', channels: 'bgr' },
+  mean: mean.map((m) => 255 * m),
+  scale: deviation.map((d) => 1 / (255 * d)),
+});
 
 /** The networks over Wafer's engine in Node; `onInput` sees what each is given. */
 export async function waferModels(
@@ -94,7 +109,8 @@ export async function waferModels(
   const engine = wasmEngine(binaries());
   const network = async (stage: Stage): Promise<Network> => {
     const session = await engine.session(graphs[stage]);
-    return async (input) => {
+    return async (view) => {
+      const input = view.tensor();
       onInput?.(stage, input);
       const [output] = Object.values(session.run({ x: { data: input.data, shape: [...input.shape] } }));
       return output as { data: Float32Array; shape: readonly number[] };

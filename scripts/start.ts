@@ -1,19 +1,23 @@
 /**
  * `npm start`: packs the OCR networks, serves the demo, has a real browser read the sample picture with both precisions,
- * and stays for the person's own browser. `--once` ends after the reading; `--port N` chooses the port.
+ * and stays for the person's own browser. `--once` ends after the reading; `--port N` chooses the port; `--backend NAME` is what
+ * the page computes with there: auto, wasm or webgpu, for which a software GPU stands in where there is none.
  */
 import { copyFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { build } from 'esbuild';
-import type { Report } from '../demo/page';
+import type { Backend, Report } from '../demo/page';
 import { WaferError } from '../src/core/errors';
-import { launchBrowser } from './browser';
+import { launchBrowser, launchWithGpu } from './browser';
 import { type PackedFile, packOcr, precisions } from './pack-ocr';
 import { type Served, serve } from './serve';
 
 const SITE = 'build/demo';
 const DEFAULT_PORT = 8080;
+
+const BACKENDS: readonly Backend[] = ['auto', 'wasm', 'webgpu'];
+const isBackend = (name: string): name is Backend => (BACKENDS as readonly string[]).includes(name);
 
 const print = (line: string) => process.stdout.write(`${line}\n`);
 const kilobytes = (bytes: number) => `${Math.round(bytes / 1000)} kB`;
@@ -40,19 +44,20 @@ function printSizes(files: readonly PackedFile[]): void {
 }
 
 /** A headless browser reads the sample; its window closes, the server stays. */
-async function readSample(site: Served): Promise<void> {
-  const browser = await launchBrowser();
+async function readSample(site: Served, backend: Backend): Promise<void> {
+  const browser = await (backend === 'webgpu' ? launchWithGpu() : launchBrowser());
   try {
     for (const precision of precisions) {
       const page = await browser.newPage();
       const before = site.sent();
-      await page.goto(`${site.url}?precision=${precision}`);
+      await page.goto(`${site.url}?precision=${precision}&backend=${backend}`);
       await page.waitForFunction(() => ['done', 'failed'].includes(document.body.dataset.state ?? ''), { timeout: 180_000 });
       const report = await page.evaluate((): Report | string => window.report ?? document.getElementById('status')!.textContent!);
       if (typeof report === 'string') throw new WaferError('MISMATCH', `the page failed: ${report}`);
       const downloaded = site.sent() - before;
       await page.close();
       print(`\n${precision}: ${report.device}; ${kilobytes(downloaded)} downloaded, page and runtime included`);
+      print(`  ${report.why}`);
       for (const { text, score } of report.lines) print(`  ${text}  (${(100 * score).toFixed(1)} %)`);
       for (const [stage, { load, runs, run }] of Object.entries(report.models))
         print(`  ${stage.padEnd(10)} load ${load.toFixed(0)} ms, ${runs} run${runs === 1 ? '' : 's'} in ${run.toFixed(0)} ms`);
@@ -75,10 +80,14 @@ async function serveSite(port: string | undefined): Promise<Served> {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { once: { type: 'boolean' }, port: { type: 'string' } } });
+  const { values } = parseArgs({
+    options: { once: { type: 'boolean' }, port: { type: 'string' }, backend: { type: 'string', default: 'auto' } },
+  });
+  const { backend } = values;
+  if (!isBackend(backend)) throw new WaferError('ARGUMENT', `no backend "${backend}": ${BACKENDS.join(', ')}`);
   printSizes(await assembleSite());
   const site = await serveSite(values.port);
-  await readSample(site);
+  await readSample(site, backend);
   if (values.once) await site.close();
   else print(`\nThe demo is at ${site.url} - press Ctrl+C to end.`);
 }

@@ -119,13 +119,11 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
       #end
       #end
       for (var tap = done; tap < last; tap++) {
-        var places: array<u32, $TM>;
-        for (var r = 0; r < $TM; r++) {
-          let pixel = pixelAt(windows[r], tap / p.kw, tap % p.kw);
-          places[r] = select(pixel * p.pitch + group * p.share, OUTSIDE, pixel == OUTSIDE);
-        }
+        let ky = tap / p.kw;
+        let kx = tap - ky * p.kw;
         #for r TM
-        let place$r = places[$r];
+        let pixel$r = pixelAt(windows[$r], ky, kx);
+        let place$r = select(pixel$r * p.pitch + group * p.share, OUTSIDE, pixel$r == OUTSIDE);
         #end
         let run = first + tap * p.run;
         for (var k = start; k < end; k++) {

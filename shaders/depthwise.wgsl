@@ -81,8 +81,8 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let x$k = base + min(column$k, p.w - 1u) * p.c;
   #end
   #for i KH
-  var s$i = V();
   #for k KW
+  var s${i}_$k = V();
   let w${i}_$k = V(weights[c].w[$i * $KW + $k]);
   #end
   #end
@@ -93,20 +93,24 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     #for k KW
     let v$k = select(V(), V(x[x$k + start]), row < p.h && column$k < p.w);
     #end
-    // s0 has seen this row as its first, s1 as its second ...
-    var sum = V();
-    var before = V();
-    #for i KH
-    sum = before;
-    before = s$i;
+    // Sums of each column of the kernel, as WASM has them. s0 have seen this row as their first, s1 as their second ...
     #for k KW
-    sum += w${i}_$k * v$k;
+    var sum$k = V();
+    var before$k = V();
+    #for i KH
+    sum$k = before$k;
+    before$k = s${i}_$k;
+    sum$k += w${i}_$k * v$k;
+    s${i}_$k = sum$k;
     #end
-    s$i = sum;
     #end
     row += p.dilationH;
     if (i == next) {
-      if (oy < p.oh) { put(sum + b, at); }
+      var sum = b;
+      #for k KW
+      sum += sum$k;
+      #end
+      if (oy < p.oh) { put(sum, at); }
       next += p.stride;
       oy += p.step;
       at += p.step * p.ow * p.c;

@@ -48,9 +48,9 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     let d = one.x - mean;
     variance += one.y / f32(p.n) + d * d * share(k);
   }
-  let deviation = sqrt(variance + p.epsilon);
+  let factor = 1.0 / sqrt(variance + p.epsilon);
   for (var k = part.start; k < part.end; k += 4u) {
-    var v = (fourAt(k, part.end, 0.0) - mean) / deviation;
+    var v = (fourAt(k, part.end, 0.0) - mean) * factor;
     let c = k - part.row;
     if (p.gamma != 0u) { v *= vec4f(real4(gamma[c], gamma[c + 1u], gamma[c + 2u], gamma[c + 3u])); }
     if (p.beta != 0u) { v += vec4f(real4(beta[c], beta[c + 1u], beta[c + 2u], beta[c + 3u])); }

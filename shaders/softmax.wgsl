@@ -39,10 +39,11 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   for (var k = part.first; k < after; k++) { top = max(top, parts[k].x); }
   var sum = 0.0;
   for (var k = part.first; k < after; k++) { sum += parts[k].y * exp4(vec4f(parts[k].x - top)).x; }
+  let factor = 1.0 / sum;
   let logarithm = log4(vec4f(sum));
   for (var k = part.start; k < part.end; k += 4u) {
     let v = fourAt(k, part.end, 0.0) - top;
-    write(k, part.end, select(exp4(v) / sum, v - logarithm, p.log != 0u));
+    write(k, part.end, select(exp4(v) * factor, v - logarithm, p.log != 0u));
   }
   #end
 }

@@ -3,7 +3,8 @@
  * The network marks a shrunken core of each line, so that lines do not touch; boxes are grown back by `unclip`.
  */
 import { contains, corners, grow, leastRectangle, type Point, type Quad, type Rectangle } from './geometry';
-import { type Normalization, type Picture, planes, resize, type Tensor } from './picture';
+import type { Normalization, Picture, Tensor } from './picture';
+import { type View, viewOf, whole } from './view';
 
 const settings = {
   /** A picture whose longer side is above this is shrunk to it; pixels. */
@@ -20,7 +21,7 @@ const settings = {
   candidates: 1000,
 } as const;
 
-const normalization: Normalization = { mean: [0.485, 0.456, 0.406], deviation: [0.229, 0.224, 0.225] };
+export const detectorNormalization: Normalization = { mean: [0.485, 0.456, 0.406], deviation: [0.229, 0.224, 0.225] };
 
 /** A place where the detector sees a line of text. */
 export interface TextBox {
@@ -30,11 +31,11 @@ export interface TextBox {
   score: number;
 }
 
-/** The detector's input [1, 3, H, W]; H and W are multiples of 32, as five halvings need. */
-export function detectorInput(picture: Picture): Tensor {
+/** What the detector sees: all of the picture, with sides that are multiples of 32, as five halvings need. */
+export function detectorView(picture: Picture): View {
   const ratio = Math.min(1, settings.longest / Math.max(picture.width, picture.height));
   const side = (length: number) => Math.max(32, roundToEven(Math.trunc(length * ratio) / 32) * 32);
-  return planes(resize(picture, side(picture.width), side(picture.height)), normalization);
+  return viewOf(whole(picture), detectorNormalization, { height: side(picture.height), width: side(picture.width) });
 }
 
 /** The boxes in a probability map [1, 1, H, W], in reading order, for a picture of the given size. */

@@ -3,7 +3,7 @@
  * that a page and Node read a picture alike. Sampling follows OpenCV's conventions (pixel centres at half coordinates
  * in a resize, at whole ones in a warp), because the networks were trained behind it.
  */
-import { type Matrix3, type Point, perspective, project, type Quad } from './geometry';
+import { type Matrix3, perspective, project, type Quad } from './geometry';
 
 /** Rows from top to bottom, pixels from left to right, four bytes a pixel; alpha is ignored. `ImageData` is one. */
 export interface Picture {
@@ -61,19 +61,10 @@ function taps(source: number, size: number): { low: Int32Array; high: Int32Array
   return { low, high, fraction };
 }
 
-/**
- * The picture inside a quadrilateral, straightened to a rectangle as wide and high as its longer sides, and turned a
- * quarter to the left if it is tall (a vertical line). Bicubic; beyond the border the outermost pixels repeat.
- */
-export function rectify(picture: Picture, [tl, tr, br, bl]: Quad): Picture {
-  const width = Math.max(1, Math.trunc(Math.max(distance(tl, tr), distance(bl, br))));
-  const height = Math.max(1, Math.trunc(Math.max(distance(tl, bl), distance(tr, br))));
-  const toSource = perspective([[0, 0], [width, 0], [width, height], [0, height]], [tl, tr, br, bl]); // biome-ignore format: one row
-  const straight = warp(picture, toSource, width, height);
-  return height >= width * 1.5 ? quarterTurnLeft(straight) : straight;
+/** The picture inside a quadrilateral, straightened to a rectangle. Bicubic; beyond the border the outermost pixels repeat. */
+export function rectify(picture: Picture, quad: Quad, width: number, height: number): Picture {
+  return warp(picture, perspective([[0, 0], [width, 0], [width, height], [0, height]], quad), width, height); // biome-ignore format: one row
 }
-
-const distance = (a: Point, b: Point): number => Math.hypot(a[0] - b[0], a[1] - b[1]);
 
 function warp(picture: Picture, toSource: Matrix3, width: number, height: number): Picture {
   const { data: from } = picture;
@@ -115,7 +106,8 @@ function cubic(t: number, weights: Float64Array): void {
   weights[3] = 1 - weights[0] - weights[1] - weights[2];
 }
 
-function quarterTurnLeft({ width, height, data: from }: Picture): Picture {
+/** The picture turned by a quarter to the left. */
+export function quarterTurnLeft({ width, height, data: from }: Picture): Picture {
   const source = pixels(from);
   const turned = new Uint32Array(width * height);
   for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) turned[(width - 1 - x) * height + y] = source[y * width + x]!;

@@ -2,12 +2,13 @@
  * Reads the text in a picture with three networks, PP-OCRv4's pipeline: detect lines, straighten each, turn the ones that
  * stand on their heads, recognise. The networks are functions, so that any engine can be under them.
  */
-import { detectorInput, type TextBox, textBoxes } from './detect';
-import { halfTurn, type Picture, rectify, type Tensor } from './picture';
-import { classifierInput, decode, isUpsideDown, type Reading, recognizerInput } from './recognize';
+import { detectorView, type TextBox, textBoxes } from './detect';
+import type { Picture, Tensor } from './picture';
+import { classifierView, decode, isUpsideDown, type Reading, recognizerView } from './recognize';
+import { straightened, upsideDown, type View } from './view';
 
-/** Runs a network on its one input and gives its one output. */
-export type Network = (input: Tensor) => Promise<Tensor>;
+/** Runs a network on its one input, what it sees of the picture, and gives its one output. */
+export type Network = (view: View) => Promise<Tensor>;
 
 /** The stages, in the order in which a picture passes them. */
 export const stages = ['detect', 'classify', 'recognize'] as const;
@@ -50,19 +51,26 @@ export interface ReadOptions {
 /** What the picture says. Rejects with what the networks reject with. */
 export async function readText(picture: Picture, models: Models, { onLine, signal }: ReadOptions = {}): Promise<PictureText> {
   const times: PictureText['times'] = { detect: { runs: 0, ms: 0 }, classify: { runs: 0, ms: 0 }, recognize: { runs: 0, ms: 0 } };
-  const run = async (stage: Stage, input: Tensor): Promise<Tensor> => {
+  const run = async (stage: Stage, view: View): Promise<Tensor> => {
     signal?.throwIfAborted();
     const start = performance.now();
-    const output = await models[stage](input);
+    let making = 0;
+    const tensor = (): Tensor => {
+      const from = performance.now();
+      const made = view.tensor();
+      making += performance.now() - from;
+      return made;
+    };
+    const output = await models[stage]({ ...view, tensor });
     times[stage].runs++;
-    times[stage].ms += performance.now() - start;
+    times[stage].ms += performance.now() - start - making;
     return output;
   };
   const lines: Line[] = [];
-  for (const box of textBoxes(await run('detect', detectorInput(picture)), picture)) {
-    const straight = rectify(picture, box.quad);
-    const turned = isUpsideDown(await run('classify', classifierInput(straight)));
-    const reading = decode(await run('recognize', recognizerInput(turned ? halfTurn(straight) : straight)), models.labels);
+  for (const box of textBoxes(await run('detect', detectorView(picture)), picture)) {
+    const found = straightened(picture, box.quad);
+    const turned = isUpsideDown(await run('classify', classifierView(found)));
+    const reading = decode(await run('recognize', recognizerView(turned ? upsideDown(found) : found)), models.labels);
     if (reading.score < leastScore) continue;
     const line = { ...box, reading, turned };
     lines.push(line);

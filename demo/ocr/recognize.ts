@@ -2,7 +2,8 @@
  * Before and after PP-OCRv4's direction classifier and recogniser. Both take a straightened line 48 pixels high; the
  * recogniser answers a class for every eight columns, which CTC decoding (Graves et al., 2006) makes a text of.
  */
-import { type Normalization, type Picture, planes, resize, type Tensor } from './picture';
+import type { Normalization, Tensor } from './picture';
+import { type Part, type View, viewOf } from './view';
 
 const height = 48;
 const classifierWidth = 192;
@@ -11,7 +12,7 @@ const recognizerWidths = { least: 320, most: 3200 } as const;
 /** How sure the classifier must be before a line is turned. */
 const turnThreshold = 0.9;
 
-const normalization: Normalization = { mean: [0.5, 0.5, 0.5], deviation: [0.5, 0.5, 0.5] };
+export const lineNormalization: Normalization = { mean: [0.5, 0.5, 0.5], deviation: [0.5, 0.5, 0.5] };
 
 /** A line of text as read. */
 export interface Reading {
@@ -20,8 +21,8 @@ export interface Reading {
   score: number;
 }
 
-/** The classifier's input [1, 3, 48, 192]. */
-export function classifierInput(line: Picture): Tensor {
+/** What the classifier sees of a line: 48 x 192. */
+export function classifierView(line: Part): View {
   return atHeight(line, classifierWidth);
 }
 
@@ -30,15 +31,15 @@ export function isUpsideDown({ data }: Tensor): boolean {
   return data[1]! > data[0]! && data[1]! > turnThreshold;
 }
 
-/** The recogniser's input [1, 3, 48, W]. W is a multiple of 32, so that lines of like length share an execution plan. */
-export function recognizerInput(line: Picture): Tensor {
+/** What the recogniser sees of a line: 48 x W. W is a multiple of 32, so that lines of like length share an execution plan. */
+export function recognizerView(line: Part): View {
   const wanted = Math.ceil((height * line.width) / line.height / 32) * 32;
   return atHeight(line, Math.min(recognizerWidths.most, Math.max(recognizerWidths.least, wanted)));
 }
 
-function atHeight(line: Picture, width: number): Tensor {
+function atHeight(line: Part, width: number): View {
   const natural = Math.max(1, Math.ceil((height * line.width) / line.height));
-  return planes(resize(line, Math.min(natural, width), height), normalization, width);
+  return viewOf(line, lineNormalization, { height, width, columns: Math.min(natural, width) });
 }
 
 /** The recogniser's classes: blank, the dictionary's characters, space. `keys` is PaddleOCR's file, one character a line. */

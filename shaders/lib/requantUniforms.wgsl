@@ -1,4 +1,12 @@
 // What requant.wgsl reads of the uniform block; src/ops/implicitGemmInt8.ts gives the numbers.
+#if FLOAT
+least: f32,
+most: f32,
+#for i ACT
+a$i: f32,
+b$i: f32,
+#end
+#else
 shift: u32,
 offset: i32,
 low: i32,
@@ -11,11 +19,4 @@ origin: i32,
 scale: i32,
 entryOffset: i32,
 zero: i32,
-#if FLOAT
-least: f32,
-most: f32,
-#for i ACT
-a$i: f32,
-b$i: f32,
-#end
 #end

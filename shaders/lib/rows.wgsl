@@ -30,7 +30,7 @@ fn fourAt(i: u32, end: u32, otherwise: f32) -> vec4f {
   return select(vec4f(otherwise), vec4f(real4(x[at.x], x[at.y], x[at.z], x[at.w])), at < vec4u(end));
 }
 
-fn sumOf(v: vec4f) -> f32 { return (v.x + v.y) + (v.z + v.w); }
+fn sumOf(v: vec4f) -> f32 { return (v.x + v.z) + (v.y + v.w); }
 
 #if !PARTS
 // Writes 4 elements of y, which the shader declares, but none from `end` on.

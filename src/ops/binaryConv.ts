@@ -141,7 +141,7 @@ function dispatches(node: Lowering<BinaryConvAttrs>): Dispatch[] {
   const offsets = node.intermediate(2 * align(columns * depth + 2, 8) * (rows + 1));
   const magnitudes = scaled ? node.intermediate(4 * rows * width) : 0;
   const states = node.scratch((columns + across) * depth + 16);
-  const scratch = node.scratch(4992 + BLOCK * (32 + 4 * runs));
+  const scratch = node.scratch(5952 + BLOCK * (32 + 4 * runs));
   return [
     {
       kernel: 'f32_signs',

@@ -237,7 +237,7 @@ function casesOf(): Case<ProductAttrs>[] {
     { inputs: [[5, 0], { shape: [9, 0], constant: true }, { shape: [9], constant: true }] },
   );
   for (const [m, k, n] of sizes) list.push(...integerCases([m, k], [n, k], [m, n], k));
-  list.push(...longCases());
+  list.push(...longCases(), ...extremeCases(), ...curveCases());
   const sparse = [
     [16, 64, 8, 0.75],
     [49, 38, 19, 0.7],
@@ -274,4 +274,69 @@ function longCases(): Case<ProductAttrs>[] {
     ],
     attrs: { quant: { scale: 1, zero: 0 } },
   }));
+}
+
+/** Sums, which are biases, times multipliers where 32 bits could overflow, with zero points and ranges at their ends. */
+function extremeCases(): Case<ProductAttrs>[] {
+  const most = 2 ** 31 - 1;
+  const sums = [0, 1, -1, 2 ** 24 + 1, -(2 ** 24) - 1, 2 ** 30, most, -most];
+  const ranges = [
+    [-128, -128, 127],
+    [-128, -128, -127],
+    [0, 0, 1],
+    [127, 126, 127],
+    [127, -128, 127],
+  ] as const;
+  return ranges.flatMap(([zero, low, high]) =>
+    [0, 2 ** 21].map((residualMultiplier): Case<ProductAttrs> => {
+      const shift = residualMultiplier ? 20 : 22;
+      const multipliers = [1, 2 ** shift - 1, 2 ** shift, 2 ** shift + 1, residualMultiplier ? 2 ** 29 : 2 ** 30];
+      const pairs = sums.flatMap((sum) => multipliers.map((m) => [sum, m] as const));
+      const n = pairs.length;
+      return {
+        inputs: [
+          { shape: [3, 4], dtype: 'i8', quant: { scale: 1, zero: 5 } },
+          { shape: [n, 4], dtype: 'i8', constant: true, data: Array<number>(4 * n).fill(0) },
+          { shape: [n], dtype: 'i32', constant: true, data: pairs.map(([sum]) => sum) },
+          { shape: [n], dtype: 'i32', constant: true, data: pairs.map(([, m]) => m) },
+          residualMultiplier ? { shape: [3, n], dtype: 'i8', quant: { scale: 1, zero: 127 } } : null,
+        ],
+        attrs: { quant: { scale: 1, zero }, range: [low, high], shift, residualMultiplier },
+      };
+    }),
+  );
+}
+
+/** Places all over a curve, the sums being biases, with entries and factors at their ends. */
+function curveCases(): Case<ProductAttrs>[] {
+  const n = 409;
+  const channels = Array.from({ length: n }, (_, i) => i);
+  const constant = (dtype: 'i8' | 'i32', shape: readonly number[], data: readonly number[]) =>
+    ({ shape, dtype, constant: true, data }) as const;
+  const entries = [-32768, 32767, -1, 0, 129];
+  const table = Array.from({ length: 512 }, (_, i) => (entries[(i >> 1) % 5]! >> (8 * (i & 1))) & 255);
+  const swishes = [[], [1, 1, 0], [1, 16383, 32767], [16383, 1, -32768], [2100, 7, 77]];
+  return swishes.map((swish, i): Case<ProductAttrs> => {
+    const zero = [-128, 0, 127][i % 3]!;
+    return {
+      inputs: [
+        { shape: [1, 1], dtype: 'i8', quant: { scale: 1, zero: 0 } },
+        constant('i8', [n, 1], Array<number>(n).fill(0)),
+        constant(
+          'i32',
+          [n],
+          channels.map((channel) => 40 * channel - 64 * (128 + zero) + (channel % 3)),
+        ),
+        constant('i32', [n], Array<number>(n).fill(2 ** 16)),
+        null,
+        swish.length ? null : { shape: [256, 2], dtype: 'u8', constant: true, data: table },
+        constant(
+          'i32',
+          [n],
+          channels.map((channel) => [1, 256, 32767][channel % 3]!),
+        ),
+      ],
+      attrs: { quant: { scale: 1, zero: -zero - 1 }, middle: { scale: 1, zero }, swish },
+    };
+  });
 }

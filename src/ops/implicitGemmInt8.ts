@@ -4,6 +4,7 @@
  * so results are those of the other devices.
  */
 import type { TypedArray } from '../core/dtype';
+import { WaferError } from '../core/errors';
 import { elements, type StaticShape } from '../core/shape';
 import { shaderCurve } from './curve';
 import { type Block, type Float, f32, type GpuDispatch, type GpuLowering, type Operand } from './define';
@@ -201,8 +202,9 @@ function epilogueOf(node: Node, groups: number): Epilogue {
     const { low, high, rest } = splitClamp(attrs.act);
     const { ACT, constants } = shaderSteps(rest);
     const bounds = [low, high].map((bound) => f32(Math.min(Math.max(bound, -MOST), MOST)));
-    const unused = Array<number>(11).fill(0);
-    return { flags: { FLOAT: true, ACT }, reads: [channels], uniforms: [...unused, ...bounds, ...constants] };
+    if (rest.length > STEPS)
+      throw new WaferError('UNSUPPORTED', `no shader applies ${rest.length} functions to a product of levels`);
+    return { flags: { FLOAT: true, ACT }, reads: [channels], uniforms: [...bounds, ...constants] };
   }
   const { shift, offset, low, high } = scalingOf(node, attrs.quant, 0);
   const { uniforms, knots } = shaderCurve(curveOf(attrs, table), attrs.quant);
@@ -212,6 +214,9 @@ function epilogueOf(node: Node, groups: number): Epilogue {
     uniforms: [shift, offset, low, high, residual ? attrs.residualMultiplier : 0, ...uniforms],
   };
 }
+
+/** Functions of an activation for which a uniform block has room. */
+const STEPS = 15;
 
 /** The largest f32. */
 const MOST = 3.4028234663852886e38;

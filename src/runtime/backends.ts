@@ -126,7 +126,7 @@ export class Backends {
       const isGone = error.code === 'NO_DEVICE' || (this.isAuto && FAULTS.includes(error.code));
       if (!isGone) throw error;
       this.wasm ??= await this.options.wasm();
-      this.leaveGpu(`the GPU failed (${error.message})`);
+      this.leaveGpu(`the GPU failed (${firstLine(error)})`);
       return this.runOnWasm(inputs);
     } finally {
       this.answered();
@@ -196,7 +196,7 @@ export class Backends {
     } catch (error) {
       gpu?.dispose();
       this.options.release();
-      if (!this.isDisposed) this.why = `the GPU cannot be used (${error instanceof Error ? error.message : error})`;
+      if (!this.isDisposed) this.why = `the GPU cannot be used (${firstLine(error)})`;
     }
   }
 
@@ -216,6 +216,9 @@ export class Backends {
     this.trial = Promise.resolve();
   }
 }
+
+/** What went wrong, without the hint. */
+const firstLine = (error: unknown): string => String(error instanceof Error ? error.message : error).split('\n')[0]!;
 
 const shown = (ms: number): string => `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
 
@@ -240,7 +243,7 @@ async function verified({ webgpu, goldens, isVerified, graph }: BackendOptions):
     if (!isVerified) return session;
     await check().catch((error) => {
       if (session.precision === 'f32' || !(error instanceof WaferError && error.code === 'MISMATCH')) throw error;
-      session.leaveHalves(error.message);
+      session.leaveHalves(firstLine(error));
       return check();
     });
     return session;

@@ -11,6 +11,8 @@ export type Picture = Pixels | Drawable;
 /** Whether it is something that a canvas can draw. */
 export const isDrawable = (x: object): x is Drawable => drawnSize(x) !== undefined;
 
+export const isBitmap = (x: object): x is ImageBitmap => is(x, 'ImageBitmap');
+
 /** Throws ARGUMENT for one that is empty. */
 export function sizeOfDrawable(x: Drawable): { width: number; height: number } {
   const [width, height] = drawnSize(x) ?? [0, 0];

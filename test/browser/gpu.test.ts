@@ -346,6 +346,45 @@ test.each(['nhwc', 'nchw', 'gray'])('gpu/pictures of every kind, %s', async (nam
   for (const kind of Object.keys(got)) expect({ [kind]: got[kind]! < 3e-3 }).toEqual({ [kind]: true });
 });
 
+test('gpu/a bitmap is copied once for the inputs of all sizes, and what may change at every run', async () => {
+  const got = await on(
+    `let copies = 0;
+    const { copyExternalImageToTexture } = GPUQueue.prototype;
+    GPUQueue.prototype.copyExternalImageToTexture = function (...args) {
+      copies++;
+      return copyExternalImageToTexture.apply(this, args);
+    };
+    const canvas = new OffscreenCanvas(8, 6);
+    const context = canvas.getContext('2d');
+    const filled = async (colour) => {
+      context.fillStyle = colour;
+      context.fillRect(0, 0, 8, 6);
+      return createImageBitmap(canvas);
+    };
+    const [red, blue] = [await filled('#ff0000'), await filled('#0000ff')];
+    const model = await wafer.load(models.nhwc, { backend: 'webgpu', worker: false });
+    const isSeen = async (image, width, r, b) => {
+      const { y } = await model.run({ x: { image, height: 3, width } });
+      const want = [(r - 100) * 0.01 + 0.5, -2.2 + 0.5, (b - 120) * 0.03 + 0.5];
+      return y.data.every((v, i) => Math.abs(v - want[i % 3]) < 1e-3);
+    };
+    const counts = [];
+    const see = async (...args) => counts.push((await isSeen(...args)) ? copies : 'wrong');
+    for (const width of [5, 6, 5]) await see(red, width, 255, 0);
+    for (const width of [5, 7]) await see(blue, width, 0, 255);
+    await see(red, 6, 255, 0);
+    for (let i = 0; i < 2; i++) await see(canvas, 5, 0, 255);
+    await filled('#ff0000');
+    await see(canvas, 5, 255, 0);
+    const together = await Promise.all([isSeen(red, 4, 255, 0), isSeen(blue, 4, 0, 255), isSeen(blue, 3, 0, 255)]);
+    blue.close();
+    const closed = await model.run({ x: blue }).catch((e) => e.code);
+    await model.dispose();
+    return { counts, together, closed };`,
+  );
+  expect(got).toEqual({ counts: [1, 1, 1, 2, 2, 3, 4, 5, 6], together: [true, true, true], closed: 'ARGUMENT' });
+});
+
 test('gpu/compatibility mode', async () => {
   const other = await launchBrowser({ args: gpuFlags('compatibility') });
   try {

@@ -1,6 +1,6 @@
 /** The part of lines.test.ts that runs in the page: the demo's pipeline over the public API. */
-import type { Picture, Tensor } from '../../demo/ocr/picture';
-import { type Models, type Network, readText, type Stage, stages } from '../../demo/ocr/read';
+import { type Network, readText, type Stage, stages } from '../../demo/ocr/read';
+import { BitmapPicture, waferNetworks } from '../../demo/ocr/wafer';
 import type * as Wafer from '../../src/index';
 import { fromBase64, type Sent, send } from '../support/sent';
 
@@ -23,30 +23,20 @@ async function loadModels(files: Record<Stage, string>): Promise<void> {
 /** Reads a picture file given in base64. */
 async function readPage(file: string): Promise<PageReading> {
   const runs: PageReading['runs'] = [];
-  const network =
+  const picture = new BitmapPicture(await createImageBitmap(new Blob([fromBase64(file)])));
+  const networks = waferNetworks(models);
+  const seen =
     (stage: Stage): Network =>
-    async ({ data, shape }) => {
-      const input = { data: data as Float32Array, shape: [...shape] };
-      const [output] = Object.values(await models[stage].run({ x: input }));
-      runs.push({ stage, input: send(input), output: send(output!) });
-      return output as Tensor;
+    async (view) => {
+      const output = await networks[stage](view);
+      runs.push({ stage, input: send(view.tensor()), output: send(output) });
+      return output;
     };
-  const networks: Models = {
-    detect: network('detect'),
-    classify: network('classify'),
-    recognize: network('recognize'),
-    labels: models.recognize.labels!,
-  };
-  const { lines } = await readText(await decode(fromBase64(file)), networks);
+  const { lines } = await readText(picture, {
+    ...networks,
+    ...{ detect: seen('detect'), classify: seen('classify'), recognize: seen('recognize') },
+  });
   return { texts: lines.map(({ reading }) => reading.text), runs };
-}
-
-/** As the demo page gets its pixels. */
-async function decode(file: Uint8Array<ArrayBuffer>): Promise<Picture> {
-  const bitmap = await createImageBitmap(new Blob([file]));
-  const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext('2d')!;
-  context.drawImage(bitmap, 0, 0);
-  return context.getImageData(0, 0, bitmap.width, bitmap.height);
 }
 
 const calls = { loadModels, readPage };

@@ -2,17 +2,17 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Tensor } from '../../demo/ocr/picture';
-import { type Models, readText, type Stage, stages } from '../../demo/ocr/read';
+import { readText, type Stage, stages } from '../../demo/ocr/read';
 import { readPicture } from '../../scripts/ocr';
 import { packed } from '../../scripts/pack-ocr';
 import { compare } from '../../src/packer/evaluate/compare';
 import { type ApiPage, openApiPage } from '../support/page';
 import { receive, toBase64 } from '../support/sent';
 import type { LineCalls } from './lines.page';
-import { onnxModels } from './onnx';
+import { type OnnxModels, onnxModels } from './onnx';
 
 let page: ApiPage<LineCalls>;
-let onnx: Models;
+let onnx: OnnxModels;
 
 beforeAll(async () => {
   onnx = await onnxModels();
@@ -31,7 +31,7 @@ test.each(Array.from({ length: 10 }, (_, i) => `test/demo/lines/line-${i + 1}.pn
     for (const stage of stages) expect(runs.filter((run) => run.stage === stage)).toHaveLength(times[stage].runs);
     for (const { stage, input, output } of runs) {
       const { data, shape } = receive(output);
-      const want = await onnx[stage](receive(input) as Tensor);
+      const want = await onnx[stage]({ tensor: () => receive(input) as Tensor });
       expect(shape, stage).toEqual(want.shape);
       const { beyond, max, at } = compare(data, want.data, { abs: 1e-4, rel: 1e-3 });
       expect(beyond, `${stage}: ${max} apart at ${at}`).toBe(0);

@@ -1,7 +1,7 @@
 /** The OCR pipeline: its parts on small made-up inputs, and the whole of it over onnxruntime-node on drawn text. */
 import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { detectorInput, textBoxes } from '../../demo/ocr/detect';
+import { detectorView, textBoxes } from '../../demo/ocr/detect';
 import {
   contains,
   convexHull,
@@ -12,10 +12,12 @@ import {
   project,
   type Quad,
 } from '../../demo/ocr/geometry';
-import { halfTurn, type Picture, planes, rectify, resize } from '../../demo/ocr/picture';
+import { halfTurn, type Picture, planes, resize } from '../../demo/ocr/picture';
 import { type Models, readText } from '../../demo/ocr/read';
-import { classifierInput, decode, isUpsideDown, recognizerInput, recognizerLabels } from '../../demo/ocr/recognize';
+import { classifierView, decode, isUpsideDown, recognizerLabels, recognizerView } from '../../demo/ocr/recognize';
+import { straightened, upsideDown, viewOf, whole } from '../../demo/ocr/view';
 import { readLabels, readPicture } from '../../scripts/ocr';
+import { imageTensor } from '../../src/runtime/image';
 import { onnxModels } from './onnx';
 
 /** A picture whose red channel is given and whose green, blue and alpha are 0, 0, 255. */
@@ -78,11 +80,30 @@ describe('picture', () => {
     expect(redsOf(resize(reds([[0, 200]]), 4, 1))).toEqual([[0, 50, 150, 200]]);
   });
 
-  test('rectify copies an upright box and turns a tall one a quarter to the left', () => {
+  test('straightening copies an upright box and turns a tall one a quarter to the left', () => {
     const picture = reds([[1, 2, 3, 4], [5, 6, 7, 8], [9, 10, 11, 12]]); // biome-ignore format: one row
-    expect(redsOf(rectify(picture, [[1, 0], [3, 0], [3, 2], [1, 2]]))).toEqual([[2, 3], [6, 7]]);
-    expect(redsOf(rectify(picture, [[1, 0], [2, 0], [2, 3], [1, 3]]))).toEqual([[2, 6, 10]]);
+    expect(redsOf(straightened(picture, [[1, 0], [3, 0], [3, 2], [1, 2]]).pixels())).toEqual([[2, 3], [6, 7]]);
+    expect(redsOf(straightened(picture, [[1, 0], [2, 0], [2, 3], [1, 3]]).pixels())).toEqual([[2, 6, 10]]);
   }); // biome-ignore format: rows of pixels
+
+  test.each([
+    ['upright', [[2, 1], [9, 1], [9, 4], [2, 4]], 4], // biome-ignore format: one row
+    ['tall', [[3, 0], [6, 0], [6, 8], [3, 8]], 5], // biome-ignore format: one row
+  ] as const)('what runtimes that are told a view see is its tensor: %s', (_, quad, padding) => {
+    const picture = { width: 12, height: 8, data: Uint8ClampedArray.from({ length: 12 * 8 * 4 }, (_, i) => (i * 89) % 256) };
+    const mean = [10, 20, 30] as const;
+    const processing = { input: 'x', layout: 'nchw', channels: 'bgr', mean, scale: [1, 2, 4] } as const;
+    const normalization = { mean: [10 / 255, 20 / 255, 30 / 255], deviation: [1 / 255, 1 / 510, 1 / 1020] } as const;
+    const found = straightened(picture, quad);
+    for (const part of [whole(picture), found, upsideDown(found)]) {
+      const { width: columns, height } = part;
+      const view = viewOf(part, normalization, { height, width: columns + padding, columns });
+      const { data, shape } = view.tensor();
+      const seen = imageTensor({ image: picture, ...view, processing });
+      expect(seen.shape).toEqual(shape);
+      seen.data.forEach((v, i) => void expect(v).toBeCloseTo(data[i]!, 2));
+    }
+  });
 
   test('a half turn reverses rows and columns, also of a view that starts at an odd byte', () => {
     const odd = new Uint8ClampedArray(9);
@@ -105,9 +126,9 @@ describe('detector', () => {
       height,
       data: new Uint8ClampedArray(width * height * 4),
     });
-    expect(detectorInput(blank(640, 720)).shape).toEqual([1, 3, 704, 640]);
-    expect(detectorInput(blank(1920, 1080)).shape).toEqual([1, 3, 544, 960]);
-    expect(detectorInput(blank(5, 3)).shape).toEqual([1, 3, 32, 32]);
+    expect(detectorView(blank(640, 720)).tensor().shape).toEqual([1, 3, 704, 640]);
+    expect(detectorView(blank(1920, 1080)).tensor().shape).toEqual([1, 3, 544, 960]);
+    expect(detectorView(blank(5, 3)).tensor().shape).toEqual([1, 3, 32, 32]);
   });
 
   /** A map of 64 x 32 that is `value` in the given rectangles (first and last pixel). */
@@ -139,24 +160,21 @@ describe('detector', () => {
 });
 
 describe('classifier and recogniser', () => {
-  const line = (width: number, height: number): Picture => ({
-    width,
-    height,
-    data: new Uint8ClampedArray(width * height * 4).fill(255),
-  });
+  const line = (width: number, height: number) =>
+    whole({ width, height, data: new Uint8ClampedArray(width * height * 4).fill(255) });
 
   test('the classifier takes 48 x 192, padded or squeezed', () => {
-    const padded = classifierInput(line(48, 24));
+    const padded = classifierView(line(48, 24)).tensor();
     expect(padded.shape).toEqual([1, 3, 48, 192]);
     expect([padded.data[95], padded.data[96]]).toEqual([1, 0]);
-    expect(classifierInput(line(1000, 24)).data[191]).toBe(1);
+    expect(classifierView(line(1000, 24)).tensor().data[191]).toBe(1);
   });
 
   test('the recogniser takes 48 x W, W at least 320 and a multiple of 32', () => {
-    expect(recognizerInput(line(60, 30)).shape).toEqual([1, 3, 48, 320]);
-    expect(recognizerInput(line(300, 30)).shape).toEqual([1, 3, 48, 480]);
-    expect(recognizerInput(line(301, 30)).shape).toEqual([1, 3, 48, 512]);
-    expect(recognizerInput(line(30_000, 30)).shape).toEqual([1, 3, 48, 3200]);
+    expect(recognizerView(line(60, 30)).tensor().shape).toEqual([1, 3, 48, 320]);
+    expect(recognizerView(line(300, 30)).tensor().shape).toEqual([1, 3, 48, 480]);
+    expect(recognizerView(line(301, 30)).tensor().shape).toEqual([1, 3, 48, 512]);
+    expect(recognizerView(line(30_000, 30)).tensor().shape).toEqual([1, 3, 48, 3200]);
   });
 
   test('a line is turned only where the classifier is sure', () => {

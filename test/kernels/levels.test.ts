@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest';
 import { Builder } from '../../src/graph/ir';
 import { Session } from '../../src/runtime/session';
+import { GpuPlanner } from '../../src/runtime/webgpu/plan';
 import { random } from '../support/random';
 import { baseDevice, emulatedDevice } from '../support/wasm';
 
@@ -71,6 +72,32 @@ async function grown(k: number, n: number): Promise<number> {
 test('levels/weights are packed without all their bytes being in memory', async () => {
   const [k, n] = [4096, 2048];
   expect(await grown(k, n)).toBeLessThan(0.26 * k * n + 2 * 2 ** 20);
+});
+
+/** Bytes of constants on a GPU for each of 1024 x k weights, and the flags that say how they are read. */
+function onGpu(k: number, levels: readonly number[]) {
+  const { graph } = product(1, k, 1024, drawn(levels));
+  const residents = new Map<string, number>();
+  const planner = new GpuPlanner(graph, new Map(), { isSoftware: false, packedDot: true }, residents);
+  for (const node of graph.nodes) planner.add(node);
+  const { flags } = planner.finish().nodes[0]!.calls[0]!.dispatch;
+  return { bytes: [...residents.values()].reduce((a, b) => a + b) / (1024 * k), flags };
+}
+
+test('levels/webgpu/weights are held as codes', () => {
+  for (const [levels, bytes, CODES, TABLED] of [
+    [TERNARY, 0.25, 2, false],
+    [INT4, 0.5, 4, false],
+    [TABLE, 0.5, 4, true],
+    [[...TABLE, 0], 1, 0, false],
+  ] as const) {
+    const held = onGpu(4096, levels);
+    expect(held.flags).toMatchObject({ CODES, TABLE: TABLED });
+    expect(held.bytes).toBeGreaterThanOrEqual(bytes);
+    expect(held.bytes).toBeLessThan(bytes + 0.01);
+  }
+  // The weights of inputs that are not there are zeros, for which the table has no place.
+  expect(onGpu(4095, TABLE).flags).toMatchObject({ CODES: 0 });
 });
 
 for (const [name, device] of Object.entries(DEVICES)) {

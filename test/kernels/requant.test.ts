@@ -5,6 +5,7 @@ import { Builder } from '../../src/graph/ir';
 import { type Curve, checkCurve, entryOf, FINE, FINE_BITS, levelOfEntry } from '../../src/ops/curve';
 import { checkRequant, checkSums, type Requant, requantize, saturation } from '../../src/ops/requant';
 import { Session } from '../../src/runtime/session';
+import { GpuPlanner } from '../../src/runtime/webgpu/plan';
 import { baseDevice } from '../support/wasm';
 
 const device = await baseDevice();
@@ -110,6 +111,23 @@ test('requant/what could leave 32 bits is refused', () => {
   refused(() => checkRequant({ ...fine, shift: 20 }, [1], 2 ** 21 + 1));
   checkSums(2 ** 30, 4_000_000);
   refused(() => checkSums(2 ** 30, 5_000_000));
+});
+
+test('requant/it is refused for a GPU too', () => {
+  const planned = (multiplier: number, bias: number) => {
+    const build = new Builder();
+    const x = build.input('x', { dtype: 'i8', shape: [1, 4], quant: { scale: 1, zero: 5 } });
+    const column = (name: string, value: number) => build.numbers(name, 'i32', [4], new Array(4).fill(value));
+    const w = build.numbers('w', 'i8', [4, 4], new Array(16).fill(1));
+    const y = build.node('gemm', 'y', [x, w, column('bias', bias), column('multiplier', multiplier)], {
+      quant: { scale: 1, zero: 0 },
+    });
+    const graph = build.finish([{ name: 'y', value: y }]);
+    return () => new GpuPlanner(graph, new Map(), { isSoftware: true, packedDot: false }, new Map()).add(graph.nodes[0]!);
+  };
+  expect(planned(1, 2 ** 30)).not.toThrow();
+  expect(planned(0, 0)).toThrow('multiplier 0 of channel 0');
+  expect(planned(1, LIMIT)).toThrow('can overflow 32 bits');
 });
 
 test('requant/curves at their extremes are what curve.ts says', () => {

@@ -4,7 +4,7 @@
  */
 import { existsSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { detectorInput } from '../../demo/ocr/detect';
+import { detectorView } from '../../demo/ocr/detect';
 import { readPicture } from '../../scripts/ocr';
 import type { Graph } from '../../src/graph/ir';
 import type { Sample } from '../../src/packer/evaluate/engine';
@@ -84,7 +84,7 @@ export async function samplesOf(name: string, graph: Graph): Promise<Sample[]> {
   if (name === DETECTOR)
     return Promise.all(
       SEEDS.map(async (n) => {
-        const { data, shape } = detectorInput(await readPicture(`test/demo/lines/line-${n}.png`));
+        const { data, shape } = detectorView(await readPicture(`test/demo/lines/line-${n}.png`)).tensor();
         return { x: { data, shape: [...shape] } };
       }),
     );

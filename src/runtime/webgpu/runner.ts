@@ -14,7 +14,7 @@ import type { ImageRequest } from '../image';
 import type { Picture } from '../pixels';
 import { keyOf, type TensorData, type TensorInput } from '../session';
 import type { GpuDevice } from './device';
-import { PictureReader } from './pictures';
+import { PictureReader, PictureTexture } from './pictures';
 import { bytesIn, type GpuCall, type GpuConstant, type GpuPlace, type GpuPlan, GpuPlanner, OFFSET } from './plan';
 import { Timestamps } from './timestamps';
 import { BUFFER, MAP_READ } from './usage';
@@ -64,6 +64,8 @@ export class GpuRunner {
   private readonly resident = new Map<string, { buffer: GPUBuffer; offset: number }>();
   private readonly constants: GPUBuffer[] = [];
   private readonly plans = new Map<string, Promise<Bound>>();
+  /** By the input's name. */
+  private readonly pictures = new Map<string, PictureTexture>();
   /** The plan that was used last. */
   latest: Bound | undefined;
 
@@ -199,7 +201,10 @@ export class GpuRunner {
       if ('processing' in inputs[name]! && !readers.has(name)) {
         invariant(place && 'pool' in place, () => 'an input has no place in a pool');
         const { pool, offset, bytes } = place;
-        readers.set(name, await PictureReader.create(this.gpu, { buffer: pools[pool]!, offset, bytes }, plan.precision));
+        const { precision } = plan;
+        const pictures = this.pictures.get(name) ?? new PictureTexture(this.gpu);
+        this.pictures.set(name, pictures);
+        readers.set(name, await PictureReader.create(this.gpu, pictures, { buffer: pools[pool]!, offset, bytes, precision }));
       }
   }
 
@@ -320,6 +325,7 @@ export class GpuRunner {
   dispose(): void {
     for (const bound of this.plans.values()) void bound.then(release, () => {});
     for (const buffer of this.constants) buffer.destroy();
+    for (const pictures of this.pictures.values()) pictures.dispose();
   }
 }
 

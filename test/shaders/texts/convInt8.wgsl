@@ -136,15 +136,16 @@ var c2_1=vec4f();
 var c3_0=vec4f();
 var c3_1=vec4f();
 for(var tap=done;tap<last;tap++){
-var places:array<u32,4>;
-for(var r=0;r<4;r++){
-let pixel=pixelAt(windows[r],tap/p.kw,tap%p.kw);
-places[r]=select(pixel*p.pitch+group*p.share,OUTSIDE,pixel==OUTSIDE);
-}
-let place0=places[0];
-let place1=places[1];
-let place2=places[2];
-let place3=places[3];
+let ky=tap/p.kw;
+let kx=tap-ky*p.kw;
+let pixel0=pixelAt(windows[0],ky,kx);
+let place0=select(pixel0*p.pitch+group*p.share,OUTSIDE,pixel0==OUTSIDE);
+let pixel1=pixelAt(windows[1],ky,kx);
+let place1=select(pixel1*p.pitch+group*p.share,OUTSIDE,pixel1==OUTSIDE);
+let pixel2=pixelAt(windows[2],ky,kx);
+let place2=select(pixel2*p.pitch+group*p.share,OUTSIDE,pixel2==OUTSIDE);
+let pixel3=pixelAt(windows[3],ky,kx);
+let place3=select(pixel3*p.pitch+group*p.share,OUTSIDE,pixel3==OUTSIDE);
 let run=first+tap*p.run;
 for(var k=start;k<end;k++){
 let w0=weights[run+k].quads[0];

@@ -13,14 +13,13 @@ fn thread(id:vec3u)->u32{
 return id.y*4194240u+id.x;
 }
 fn exp4(value:vec4f)->vec4f{
-let x=clamp(value,vec4f(-103.9),vec4f(88.73));
+let x=clamp(value,vec4f(-104.0),vec4f(89.0));
 let n=round(x*1.44269504);
 let r=(x-n*0.693359375)+n*2.12194440e-4;
-var y=1.9875691500e-4*r+1.3981999507e-3;
-y=y*r+8.3334519073e-3;
-y=y*r+4.1665795894e-2;
-y=y*r+1.6666665459e-1;
-y=y*r+5.0000001201e-1;
+var y=0.001381455920636654*r+0.008368735201656818;
+y=y*r+0.04166838899254799;
+y=y*r+0.1666652113199234;
+y=y*r+0.4999999403953552;
 y=y*(r*r)+r+1.0;
 let i=vec4i(n);
 let half=i>>vec4u(1u);

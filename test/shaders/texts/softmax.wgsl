@@ -10,14 +10,13 @@ fn thread(id:vec3u)->u32{
 return id.y*4194240u+id.x;
 }
 fn exp4(value:vec4f)->vec4f{
-let x=clamp(value,vec4f(-103.9),vec4f(88.73));
+let x=clamp(value,vec4f(-104.0),vec4f(89.0));
 let n=round(x*1.44269504);
 let r=(x-n*0.693359375)+n*2.12194440e-4;
-var y=1.9875691500e-4*r+1.3981999507e-3;
-y=y*r+8.3334519073e-3;
-y=y*r+4.1665795894e-2;
-y=y*r+1.6666665459e-1;
-y=y*r+5.0000001201e-1;
+var y=0.001381455920636654*r+0.008368735201656818;
+y=y*r+0.04166838899254799;
+y=y*r+0.1666652113199234;
+y=y*r+0.4999999403953552;
 y=y*(r*r)+r+1.0;
 let i=vec4i(n);
 let half=i>>vec4u(1u);
@@ -135,7 +134,7 @@ fn fourAt(i:u32,end:u32,otherwise:f32)->vec4f{
 let at=vec4u(i,i+1u,i+2u,i+3u);
 return select(vec4f(otherwise),vec4f(real4(x[at.x],x[at.y],x[at.z],x[at.w])),at<vec4u(end));
 }
-fn sumOf(v:vec4f)->f32{return(v.x+v.y)+(v.z+v.w);}
+fn sumOf(v:vec4f)->f32{return(v.x+v.z)+(v.y+v.w);}
 fn write(i:u32,end:u32,v:vec4f){
 y[i]=real(v.x);
 if(i+1u<end){y[i+1u]=real(v.y);}
@@ -154,9 +153,10 @@ var top=LEAST;
 for(var k=part.first;k<after;k++){top=max(top,parts[k].x);}
 var sum=0.0;
 for(var k=part.first;k<after;k++){sum+=parts[k].y*exp4(vec4f(parts[k].x-top)).x;}
+let factor=1.0/sum;
 let logarithm=log4(vec4f(sum));
 for(var k=part.start;k<part.end;k+=4u){
 let v=fourAt(k,part.end,0.0)-top;
-write(k,part.end,select(exp4(v)/sum,v-logarithm,p.log!=0u));
+write(k,part.end,select(exp4(v)*factor,v-logarithm,p.log!=0u));
 }
 }

@@ -27,17 +27,6 @@ channels:u32,
 rowTiles:u32,
 rowWords:u32,
 rowChannels:u32,
-shift:u32,
-offset:i32,
-low:i32,
-high:i32,
-residual:i32,
-curve:u32,
-half:i32,
-origin:i32,
-scale:i32,
-entryOffset:i32,
-zero:i32,
 least:f32,
 most:f32,
 }
@@ -64,14 +53,13 @@ let down=select(select(window.y,y,ends),0u-p.top,last);
 return vec3u(window.x+select(0u,p.h,last),down,select(x,0u-p.left,ends));
 }
 fn exp4(value:vec4f)->vec4f{
-let x=clamp(value,vec4f(-103.9),vec4f(88.73));
+let x=clamp(value,vec4f(-104.0),vec4f(89.0));
 let n=round(x*1.44269504);
 let r=(x-n*0.693359375)+n*2.12194440e-4;
-var y=1.9875691500e-4*r+1.3981999507e-3;
-y=y*r+8.3334519073e-3;
-y=y*r+4.1665795894e-2;
-y=y*r+1.6666665459e-1;
-y=y*r+5.0000001201e-1;
+var y=0.001381455920636654*r+0.008368735201656818;
+y=y*r+0.04166838899254799;
+y=y*r+0.1666652113199234;
+y=y*r+0.4999999403953552;
 y=y*(r*r)+r+1.0;
 let i=vec4i(n);
 let half=i>>vec4u(1u);
@@ -258,15 +246,16 @@ var c2_1=vec4f();
 var c3_0=vec4f();
 var c3_1=vec4f();
 for(var tap=done;tap<last;tap++){
-var places:array<u32,4>;
-for(var r=0;r<4;r++){
-let pixel=pixelAt(windows[r],tap/p.kw,tap%p.kw);
-places[r]=select(pixel*p.pitch+group*p.share,OUTSIDE,pixel==OUTSIDE);
-}
-let place0=places[0];
-let place1=places[1];
-let place2=places[2];
-let place3=places[3];
+let ky=tap/p.kw;
+let kx=tap-ky*p.kw;
+let pixel0=pixelAt(windows[0],ky,kx);
+let place0=select(pixel0*p.pitch+group*p.share,OUTSIDE,pixel0==OUTSIDE);
+let pixel1=pixelAt(windows[1],ky,kx);
+let place1=select(pixel1*p.pitch+group*p.share,OUTSIDE,pixel1==OUTSIDE);
+let pixel2=pixelAt(windows[2],ky,kx);
+let place2=select(pixel2*p.pitch+group*p.share,OUTSIDE,pixel2==OUTSIDE);
+let pixel3=pixelAt(windows[3],ky,kx);
+let place3=select(pixel3*p.pitch+group*p.share,OUTSIDE,pixel3==OUTSIDE);
 let run=first+tap*p.run;
 for(var k=start;k<end;k++){
 let w0=weights[run+k].quads[0];

@@ -31,7 +31,7 @@ fn fourAt(i:u32,end:u32,otherwise:f32)->vec4f{
 let at=vec4u(i,i+1u,i+2u,i+3u);
 return select(vec4f(otherwise),vec4f(real4(x[at.x],x[at.y],x[at.z],x[at.w])),at<vec4u(end));
 }
-fn sumOf(v:vec4f)->f32{return(v.x+v.y)+(v.z+v.w);}
+fn sumOf(v:vec4f)->f32{return(v.x+v.z)+(v.y+v.w);}
 fn write(i:u32,end:u32,v:vec4f){
 y[i]=real(v.x);
 if(i+1u<end){y[i+1u]=real(v.y);}
@@ -54,9 +54,9 @@ let one=parts[part.first+k];
 let d=one.x-mean;
 variance+=one.y/f32(p.n)+d*d*share(k);
 }
-let deviation=sqrt(variance+p.epsilon);
+let factor=1.0/sqrt(variance+p.epsilon);
 for(var k=part.start;k<part.end;k+=4u){
-var v=(fourAt(k,part.end,0.0)-mean)/deviation;
+var v=(fourAt(k,part.end,0.0)-mean)*factor;
 let c=k-part.row;
 if(p.gamma!=0u){v*=vec4f(real4(gamma[c],gamma[c+1u],gamma[c+2u],gamma[c+3u]));}
 if(p.beta!=0u){v+=vec4f(real4(beta[c],beta[c+1u],beta[c+2u],beta[c+3u]));}
