@@ -350,7 +350,7 @@ test('api/what cannot be loaded', async () => {
     await used.text();
     return [await code('/none.wafer'), await code('/relu.wafer', { worker: '/none.js' }), await code(7),
       await code('/relu.wafer', { backend: 'webgpu' }), await code('/relu.wafer', { threads: 'all' }),
-      await code('/relu.wafer', { backend: 'gpu' }), await code('/relu.wafer', { device: 'webgpu' }),
+      await code('/relu.wafer', { backend: 'gpu' }), await code('/relu.wafer', { device: 'webgpu' }), await code('/relu.wafer', { precision: 'f64' }),
       await code('/relu.wafer', { threads: 0 }), await code('/relu.wafer', { thread: 1 }), await code('/relu.wafer', null),
       await code('http://['), await code('/broken.wafer'), await code(gone), await code(used), await code('/script'), await code(new Blob([])), await code('/relu.wafer', { signal: aborted.signal })];`,
   );
@@ -359,6 +359,7 @@ test('api/what cannot be loaded', async () => {
     'NOT_FOUND',
     'ARGUMENT',
     'NO_DEVICE',
+    'ARGUMENT',
     'ARGUMENT',
     'ARGUMENT',
     'ARGUMENT',

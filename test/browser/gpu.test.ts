@@ -5,44 +5,8 @@
 import type { Browser } from 'puppeteer-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { gpuFlags, launchBrowser } from '../../scripts/browser';
-import { symbol } from '../../src/core/dim';
-import { makeGolden } from '../../src/format/golden';
-import type { WaferModel } from '../../src/format/model';
-import { writeWafer } from '../../src/format/writer';
-import { Builder } from '../../src/graph/ir';
-import { step } from '../../src/ops/steps';
-import { runGolden } from '../../src/runtime/golden';
-import { Session } from '../../src/runtime/session';
-import { modelOf } from '../format/models';
+import { rows, seeing } from '../support/gpuModels';
 import { openSecurePage } from '../support/page';
-import { baseDevice } from '../support/wasm';
-
-/** y = relu(2x + 1), z = -y, over N rows of 4, with a golden run of 3 rows; `off` is added to what is expected of y. */
-async function rows(off = 0): Promise<Uint8Array> {
-  const builder = new Builder();
-  const x = builder.input('x', { dtype: 'f32', shape: [symbol('N'), 4] });
-  const y = builder.node('unary', 'y', [x], { steps: [step('affine', 2, 1), step('relu')] });
-  const z = builder.node('unary', 'z', [y], { steps: [step('neg')] });
-  const graph = builder.finish([y, z].map((value) => ({ name: value.name, value })));
-  const bindings = new Map([['N', 3]]);
-  const outputs = runGolden(new Session(graph, await baseDevice()), { seed: 1, bindings });
-  outputs[0]!.data[5]! += off;
-  return writeWafer({ ...modelOf(graph), goldens: [makeGolden(1, bindings, outputs)] });
-}
-
-/** y = the picture as it is read, in either layout. */
-function seeing(layout: 'nhwc' | 'nchw', channels: 'rgb' | 'bgr' | 'gray'): Uint8Array {
-  const builder = new Builder();
-  const planes = channels === 'gray' ? 1 : 3;
-  const sides = [symbol('H'), symbol('W')];
-  const shape = layout === 'nhwc' ? [1, ...sides, planes] : [1, planes, ...sides];
-  const x = builder.input('x', { dtype: 'f32', shape });
-  const y = builder.node('unary', 'y', [x], { steps: [step('affine', 1, 0.5)] });
-  const model: WaferModel = modelOf(builder.finish([{ name: 'y', value: y }]));
-  const [mean, scale] = [[100, 110, 120].slice(0, planes), [0.01, 0.02, 0.03].slice(0, planes)];
-  const images = [{ input: 'x', layout, channels, mean, scale }];
-  return writeWafer({ ...model, images });
-}
 
 const models = {
   rows: await rows(),
@@ -120,6 +84,30 @@ test.each([true, false])('gpu/computes in a worker: %s', async (worker) => {
     code: 'DISPOSED',
   });
   expect(got).toHaveProperty('total', expect.any(Number));
+});
+
+test('gpu/f32 is computed where there are no 16-bit floats, and explain says so', async () => {
+  const got = await on(
+    `const input = x(4);
+    const told = [];
+    for (const backend of ['webgpu', 'wasm']) {
+      const model = await wafer.load(models.rows, { backend, precision: 'f16' });
+      const right = isRight(await model.run({ x: input }), input);
+      const { device, precision, why } = await model.explain();
+      told.push({ right, device, precision, why });
+    }
+    return told;`,
+  );
+  const lacking = 'f32 is computed, not f16';
+  expect(got).toEqual([
+    { right: true, device: 'webgpu', precision: 'f32', why: `webgpu was asked for; ${lacking}: this GPU has no 16-bit floats` },
+    {
+      right: true,
+      device: 'wasm',
+      precision: 'f32',
+      why: expect.stringContaining(`wasm was asked for; ${lacking}: WASM computes`),
+    },
+  ]);
 });
 
 test('gpu/inputs are the page’s own again once run was called', async () => {

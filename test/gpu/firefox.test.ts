@@ -17,6 +17,7 @@ import { launchFirefox } from '../engines/drivers';
 import { files, SKIPS, samplesOf } from '../models/models';
 import type { ModelCalls } from '../models/models.page';
 import { allCases } from '../support/cases';
+import { rows, scaled, seeing } from '../support/gpuModels';
 import { bundled, openSecurePage } from '../support/page';
 import { receiveAll, sendAll, toBase64 } from '../support/sent';
 
@@ -113,3 +114,134 @@ for (const file of files.filter((path) => MODELS.includes(basename(path)) && !SK
     }
   });
 }
+
+const MODEL_FILES = {
+  ...{ rows: await rows(), nhwc: seeing('nhwc', 'rgb'), nchw: seeing('nchw', 'bgr') },
+  ...{ small: await scaled(3), large: await scaled(60000), larger: await scaled(70000) },
+};
+
+/** What the body, an async function's source, returns on a page that has the bundle and the files above. */
+async function on<T>(body: string): Promise<T> {
+  const page = await pageWith('test/models/models.page.ts');
+  const files = Object.fromEntries(Object.entries(MODEL_FILES).map(([name, file]) => [name, toBase64(file)]));
+  try {
+    return (await page.evaluate(`(async () => {
+      const models = Object.fromEntries(Object.entries(${JSON.stringify(files)})
+        .map(([name, text]) => [name, Uint8Array.from(atob(text), (c) => c.charCodeAt(0))]));
+      const load = (name, more) => wafer.load(models[name], { backend: 'webgpu', precision: 'f16', ...more });
+      const x = (n, from = -3) => ({ data: Float32Array.from({ length: 4 * n }, (_, i) => from + i / 2), shape: [n, 4] });
+      const isRight = ({ y, z }, { data }) =>
+        data.every((v, i) => y.data[i] === Math.max(0, 2 * v + 1) && z.data[i] === -y.data[i]);
+      ${body}
+    })()`)) as T;
+  } finally {
+    await page.close();
+  }
+}
+
+const pageTest = missing ? test.skip : test;
+
+pageTest('gpu/f16 in a worker and beside it', async () => {
+  const got = await on(
+    `const told = [];
+    for (const worker of [true, false]) {
+      const model = await load('rows', { worker });
+      // Numbers of elements that are odd come first.
+      const inputs = [x(1), x(5), x(3, 2), x(5, 7)];
+      const outputs = await Promise.all(inputs.map((x) => model.run({ x })));
+      const right = outputs.every((y, i) => isRight(y, inputs[i]));
+      const { precision, why, nodes } = await model.explain();
+      told.push({ right, precision, why, kernels: nodes.flatMap(({ kernels }) => kernels) });
+      await model.dispose();
+    }
+    return told;`,
+  );
+  const kernels = ['unary ACT=affine,relu F16=true', 'unary ACT=neg F16=true'];
+  const told = { right: true, precision: 'f16', why: 'webgpu was asked for', kernels };
+  expect(got).toEqual([told, told]);
+});
+
+pageTest('gpu/f16 takes and gives no buffers', async () => {
+  const got = await on(
+    `const device = await (await navigator.gpu.requestAdapter()).requestDevice({ requiredFeatures: ['shader-f16'] });
+    const model = await load('rows', { device });
+    const buffer = device.createBuffer({ size: 48, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC });
+    const tries = [() => model.run({ x: { buffer, shape: [3, 4] } }), () => model.run({ x: x(3) }, { outputs: 'buffers' })];
+    const codes = [];
+    for (const run of tries) codes.push(await run().then(() => 'ran', ({ code, hint }) => code + ': ' + hint));
+    const plain = await (await navigator.gpu.requestAdapter()).requestDevice();
+    const lacking = await load('rows', { device: plain });
+    await lacking.run({ x: { buffer: plain.createBuffer({ size: 48, usage: GPUBufferUsage.COPY_SRC }), shape: [3, 4] } });
+    const { precision } = await lacking.explain();
+    return { codes, right: isRight(await model.run({ x: x(3) }), x(3)), precision };`,
+  );
+  const refused = "ARGUMENT: pass and take arrays, or load the model with { precision: 'f32' }";
+  expect(got).toEqual({ codes: [refused, refused], right: true, precision: 'f32' });
+});
+
+pageTest.each(['nhwc', 'nchw'])('gpu/f16 pictures, %s', async (name) => {
+  const got = await on<{ off: number; precision: string }>(
+    `const image = new ImageData(33, 21);
+    image.data.forEach((_, i) => { image.data[i] = i % 4 === 3 ? 255 : (i * 7) % 256; });
+    const run = async (precision) => {
+      const model = await load('${name}', { precision });
+      const { y } = await model.run({ x: { image, height: 9, width: 13 } });
+      return { y, ...(await model.explain()) };
+    };
+    const [want, got] = [await run('f32'), await run('f16')];
+    const off = Math.max(...want.y.data.map((v, i) => Math.abs(v - got.y.data[i])));
+    return { off, precision: got.precision };`,
+  );
+  expect(got.precision).toBe('f16');
+  expect(got.off).toBeGreaterThan(0);
+  // Values are up to 5 in size, and rounded twice.
+  expect(got.off).toBeLessThan(5 * 2 ** -9);
+});
+
+pageTest('gpu/f16 is left where numbers do not fit, and explain says why', async () => {
+  const got = await on(
+    `const told = {};
+    const input = { data: Float32Array.from({ length: 8 }, (_, i) => i - 4), shape: [2, 4] };
+    for (const [name, factor] of [['small', 3], ['large', 60000], ['larger', 70000]]) {
+      const model = await load(name);
+      const { y } = await model.run(input);
+      const { precision, why } = await model.explain();
+      told[name] = { right: y.data.every((v, i) => v === 2 * factor * input.data[i]), precision, why };
+    }
+    const unchecked = await load('large', { verify: 'off' });
+    const { y } = await unchecked.run(input);
+    return { ...told, unchecked: (await unchecked.explain()).precision, first: y.data[0] };`,
+  );
+  expect(got).toEqual({
+    small: { right: true, precision: 'f16', why: 'webgpu was asked for' },
+    large: {
+      right: true,
+      precision: 'f32',
+      why: expect.stringMatching(/f32 is computed, not f16: golden output "y" is -?Infinity/),
+    },
+    larger: {
+      right: true,
+      precision: 'f32',
+      why: expect.stringContaining('f32 is computed, not f16: a constant f32[4] has numbers beyond 65504'),
+    },
+    ...{ unchecked: 'f16', first: Number.NEGATIVE_INFINITY },
+  });
+});
+
+pageTest('gpu/f16 comes back after the loss of a device', async () => {
+  const got = await on(
+    `const devices = [];
+    const { requestDevice } = GPUAdapter.prototype;
+    GPUAdapter.prototype.requestDevice = async function (...args) {
+      const device = await requestDevice.apply(this, args);
+      devices.push(device);
+      return device;
+    };
+    const model = await load('rows', { worker: false });
+    const right = [isRight(await model.run({ x: x(3) }), x(3))];
+    devices[0].destroy();
+    right.push(isRight(await model.run({ x: x(5) }), x(5)));
+    return { right, devices: devices.length, precision: (await model.explain()).precision };`,
+  );
+  expect(got).toEqual({ right: [true, true], devices: 2, precision: 'f16' });
+});

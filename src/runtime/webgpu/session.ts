@@ -4,7 +4,7 @@
  */
 import { located, WaferError } from '../../core/errors';
 import { fitHalves, type Precision } from '../../core/half';
-import { checkShape, type StaticShape } from '../../core/shape';
+import { checkShape, type StaticShape, typeText } from '../../core/shape';
 import { constantsOf, type Graph, nodeText, type Value } from '../../graph/ir';
 import { align } from '../arena';
 import { imageShape } from '../image';
@@ -212,7 +212,7 @@ export const noHalves = (why: string): string => `f32 is computed, not f16: ${wh
 function whyNoHalves({ hasHalves }: GpuDevice, graph: Graph): string | undefined {
   if (!hasHalves) return 'this GPU has no 16-bit floats';
   const large = constantsOf(graph).find(({ data }) => data instanceof Float32Array && !fitHalves(data));
-  return large && `"${large.name}" has numbers beyond 65504`;
+  return large && `a constant ${typeText(large.type)} has numbers beyond 65504`;
 }
 
 const copied = (inputs: GpuInputs): GpuInputs =>
