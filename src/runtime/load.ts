@@ -31,8 +31,8 @@ export interface LoadOptions {
    */
   backend?: EngineOptions['backend'];
   /**
-   * What the GPU stores floats as. Default `f32`. `f16` takes half the memory and its bandwidth, and 3 digits of accuracy; sums are
-   * of f32 still. f32 is computed, and `explain()` says why, where the GPU has no 16-bit floats, a constant has no place in them, a
+   * What the GPU stores floats as. Default `f32`. `f16` takes half the memory and its bandwidth, and leaves 3 digits; sums are of f32
+   * still. Models of levels gain nothing. f32 is computed, and `explain()` says why, where the GPU has no 16-bit floats, a constant has no place in them, a
    * golden run of the file comes out otherwise, or WASM computes. Inputs and outputs are f32 arrays in any case, and no buffers.
    */
   precision?: EngineOptions['precision'];

@@ -9,8 +9,9 @@ export interface PageRun {
   thread: string;
   /** `wasm`, or the GPU. */
   device: string;
-  /** What floats were stored as. */
+  /** What floats were stored as, and why. */
   precision: string;
+  why: string;
   /** Bytes of constants and of activations. */
   resident: number;
   arena: number;
@@ -23,16 +24,16 @@ async function runFile(
   file: string,
   samples: Record<string, Sent>[],
   level?: 'core' | 'compatibility',
-  precision: 'f32' | 'f16' = 'f32',
+  options: Pick<Wafer.LoadOptions, 'precision' | 'verify'> = {},
 ): Promise<PageRun> {
   if (level) offerOnly(level);
-  const model = await wafer.load(fromBase64(file), level ? { backend: 'webgpu', worker: false, precision } : {});
+  const model = await wafer.load(fromBase64(file), level ? { backend: 'webgpu', worker: false, ...options } : {});
   const outputs: PageRun['outputs'] = [];
   for (const sample of samples) outputs.push(sendAll(await model.run(receiveAll(sample))));
-  const { thread, device, build, precision: used } = await model.explain();
+  const { thread, device, build, precision: used, why } = await model.explain();
   const { resident, arena } = await model.memory();
   await model.dispose();
-  const where = { thread: thread.kind, device: device === 'webgpu' ? build : device, precision: used };
+  const where = { thread: thread.kind, device: device === 'webgpu' ? build : device, precision: used, why };
   return { ...where, resident, arena, outputs };
 }
 
