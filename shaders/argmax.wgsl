@@ -2,6 +2,7 @@
 // line: the elements themselves, or (`narrowed`) those that a dispatch before has found in `count` parts.
 
 #flag BYTES = false
+#flag F16 = false
 
 struct P {
   threads: u32,
@@ -14,9 +15,10 @@ struct P {
 }
 
 #include thread
+#include bits
 #include order
 
-@group(0) @binding(1) var<storage, read> x: array<u32>;
+@group(0) @binding(1) var<storage, read> x: array<Bits>;
 @group(0) @binding(2) var<storage, read> found: array<u32>;
 @group(0) @binding(3) var<storage, read_write> y: array<u32>;
 
@@ -24,7 +26,8 @@ fn valueAt(at: u32) -> i32 {
   #if BYTES
   return i32(x[at / 4u] << (24u - 8u * (at % 4u))) >> 24u;
   #else
-  return select(ordered(x[at]), -0x7fffffff, isNaN(x[at]));
+  let bits = bitsOf(x[at]);
+  return select(ordered(bits), -0x7fffffff, isNaN(bits));
   #end
 }
 

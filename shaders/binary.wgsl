@@ -11,6 +11,7 @@
 #flag VEC = false
 // Most dimensions besides the outermost.
 #flag INNER = 4
+#flag F16 = false
 
 struct P {
   threads: u32,
@@ -41,6 +42,7 @@ struct P {
 }
 
 #include thread
+#include real
 #include bytes
 #if IN == f32
 #include steps
@@ -51,12 +53,21 @@ alias Four = u32;
 #else
 alias Four = vec4<$IN>;
 #end
+#if IN == f32
+alias Scalar = real;
+#else
+alias Scalar = $IN;
+#end
 #if VEC
 alias Index = u32;
-alias Element = Four;
+#if IN == u32
+alias Element = u32;
+#else
+alias Element = vec4<Scalar>;
+#end
 #else
 alias Index = vec4u;
-alias Element = $IN;
+alias Element = Scalar;
 #end
 
 @group(0) @binding(1) var<storage, read> a: array<Element>;
@@ -68,16 +79,16 @@ alias Element = $IN;
 #end
 
 #if VEC
-fn fourOfA(i: u32) -> Four { return a[i]; }
-fn fourOfB(i: u32) -> Four { return b[i]; }
+fn fourOfA(i: u32) -> Four { return Four(a[i]); }
+fn fourOfB(i: u32) -> Four { return Four(b[i]); }
 #else
 #if IN == u32
 fn bytesOf(words: vec4u, i: vec4u) -> u32 { return packed(vec4i(words >> (i % 4u * 8u))); }
 fn fourOfA(i: vec4u) -> u32 { return bytesOf(vec4u(a[i.x / 4u], a[i.y / 4u], a[i.z / 4u], a[i.w / 4u]), i); }
 fn fourOfB(i: vec4u) -> u32 { return bytesOf(vec4u(b[i.x / 4u], b[i.y / 4u], b[i.z / 4u], b[i.w / 4u]), i); }
 #else
-fn fourOfA(i: vec4u) -> Four { return Four(a[i.x], a[i.y], a[i.z], a[i.w]); }
-fn fourOfB(i: vec4u) -> Four { return Four(b[i.x], b[i.y], b[i.z], b[i.w]); }
+fn fourOfA(i: vec4u) -> Four { return Four(vec4<Scalar>(a[i.x], a[i.y], a[i.z], a[i.w])); }
+fn fourOfB(i: vec4u) -> Four { return Four(vec4<Scalar>(b[i.x], b[i.y], b[i.z], b[i.w])); }
 #end
 #end
 
@@ -143,16 +154,16 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   #for i,f ACT
   v = $f(v, p.act$i, p.act${i}b);
   #end
-  #if VEC
-  y[i] = v;
-  #else
   #if OUT == u32
   y[i] = v;
   #else
-  y[first] = v.x;
-  if (first + 1u < p.n) { y[first + 1u] = v.y; }
-  if (first + 2u < p.n) { y[first + 2u] = v.z; }
-  if (first + 3u < p.n) { y[first + 3u] = v.w; }
+  #if VEC
+  y[i] = Element(v);
+  #else
+  y[first] = Scalar(v.x);
+  if (first + 1u < p.n) { y[first + 1u] = Scalar(v.y); }
+  if (first + 2u < p.n) { y[first + 2u] = Scalar(v.z); }
+  if (first + 3u < p.n) { y[first + 3u] = Scalar(v.w); }
   #end
   #end
 }

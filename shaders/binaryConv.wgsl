@@ -7,6 +7,7 @@
 #flag SCALED = false
 #flag VY = true
 #flag ACT = []
+#flag F16 = false
 
 struct P {
   threads: u32,
@@ -26,10 +27,11 @@ struct P {
 }
 
 #include thread
+#include real
 #include window
 
 struct Weights { w: array<vec4u, $TN> }
-struct Outputs { multiplier: vec4f, bias: vec4f }
+struct Outputs { multiplier: real4, bias: real4 }
 
 #if SCALED
 @group(0) @binding(1) var<storage, read> x: array<vec2u>;
@@ -108,7 +110,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     let n = first + i % ${TN}u * 4u;
     if (m < p.rows && n < p.o) {
       let four = outputs[n / 4u];
-      put(sums[i] * four.multiplier + four.bias, m * p.o + n, p.o - n);
+      put(sums[i] * vec4f(four.multiplier) + vec4f(four.bias), m * p.o + n, p.o - n);
     }
   }
 }

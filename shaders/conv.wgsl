@@ -7,6 +7,7 @@
 #flag VX = true
 #flag VY = true
 #flag ACT = []
+#flag F16 = false
 
 struct P {
   threads: u32,
@@ -23,26 +24,27 @@ struct P {
 }
 
 #include thread
+#include real
 #include window
 
 // Weights of one tile and tap, in order of channels: of 4 channels, as columns, or of one.
 struct Weights {
   #if VX
-  w: array<mat4x4f, $TN>,
+  w: array<mat4x4<real>, $TN>,
   #else
-  w: array<vec4f, $TN>,
+  w: array<real4, $TN>,
   #end
 }
 
 #if VX
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read> x: array<real4>;
 #else
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<real>;
 #end
 // By tile, row and column of the kernel, and channel.
 @group(0) @binding(2) var<storage, read> weights: array<Weights>;
 // By tile.
-@group(0) @binding(3) var<storage, read> bias: array<vec4f>;
+@group(0) @binding(3) var<storage, read> bias: array<real4>;
 #include epilogue
 
 @compute @workgroup_size(64)
@@ -60,7 +62,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let depth = p.depth;
   #end
   #for j TN
-  let bias$j = bias[tile * ${TN}u + ${j}u];
+  let bias$j = vec4f(bias[tile * ${TN}u + ${j}u]);
   #end
   // Windows beyond the last are computed and not written.
   var window = windowAt(row);
@@ -81,14 +83,18 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
       #end
       for (var k = 0u; k < depth; k++) {
         #for j TN
-        let w$j = weights[at].w[$j];
+        #if VX
+        let w$j = mat4x4f(weights[at].w[$j]);
+        #else
+        let w$j = vec4f(weights[at].w[$j]);
+        #end
         #end
         at++;
         #for i TM
         #if VX
-        let v$i = select(vec4f(), x[x$i + k], inside$i);
+        let v$i = select(vec4f(), vec4f(x[x$i + k]), inside$i);
         #else
-        let v$i = select(0.0, x[x$i + k], inside$i);
+        let v$i = select(0.0, f32(x[x$i + k]), inside$i);
         #end
         #for j TN
         c$i_$j += w$j * v$i;

@@ -16,6 +16,7 @@
 #flag ACT = []
 #flag TM = 4
 #flag TN = 2
+#flag F16 = false
 
 struct P {
   threads: u32,
@@ -86,7 +87,8 @@ struct Weights {
 @group(0) @binding(2) var<storage, read> weights: array<Weights>;
 @group(0) @binding(3) var<storage, read> channels: array<Channels>;
 #if FLOAT
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+#include real
+@group(0) @binding(4) var<storage, read_write> y: array<real>;
 #else
 @group(0) @binding(4) var<storage, read> residual: array<u32>;
 @group(0) @binding(5) var<storage, read> knots: array<i32>;
@@ -199,7 +201,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
       let at = m * p.rowChannels + group * p.channels + channel;
       #if FLOAT
       let v = activated(sum, own);
-      for (var j = 0u; j < min(p.channels - channel, 4u); j++) { y[at + j] = v[j]; }
+      for (var j = 0u; j < min(p.channels - channel, 4u); j++) { y[at + j] = real(v[j]); }
       #else
       var added = vec4i(p.offset);
       if (p.residual != 0) {

@@ -7,6 +7,7 @@
 #flag KW = 3
 #flag V4 = true
 #flag ACT = []
+#flag F16 = false
 
 struct P {
   threads: u32,
@@ -24,34 +25,37 @@ struct P {
 }
 
 #include thread
+#include real
 #include clamps
 
 #if V4
 alias V = vec4f;
+alias Stored = real4;
 #else
 alias V = f32;
+alias Stored = real;
 #end
 
 #if KH
-struct Weights { w: array<V, $KH * $KW> }
+struct Weights { w: array<Stored, $KH * $KW> }
 #else
-alias Weights = V;
+alias Weights = Stored;
 #end
 
-@group(0) @binding(1) var<storage, read> x: array<V>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
 // By channel, and row and column of the kernel.
 @group(0) @binding(2) var<storage, read> weights: array<Weights>;
-@group(0) @binding(3) var<storage, read> bias: array<V>;
-@group(0) @binding(4) var<storage, read> residual: array<V>;
-@group(0) @binding(5) var<storage, read_write> y: array<V>;
+@group(0) @binding(3) var<storage, read> bias: array<Stored>;
+@group(0) @binding(4) var<storage, read> residual: array<Stored>;
+@group(0) @binding(5) var<storage, read_write> y: array<Stored>;
 
 fn put(sum: V, at: u32) {
   var v = sum;
-  if (p.adds != 0u) { v += residual[at]; }
+  if (p.adds != 0u) { v += V(residual[at]); }
   #if V4
-  y[at] = activated(v);
+  y[at] = Stored(activated(v));
   #else
-  y[at] = activated(vec4f(v)).x;
+  y[at] = Stored(activated(vec4f(v)).x);
   #end
 }
 
@@ -67,7 +71,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   var oy = part / p.step * p.run * p.step + part % p.step;
   var at = ((image * p.oh + oy) * p.ow + ox) * p.c + c;
   let base = image * p.h * p.w * p.c + c;
-  let b = bias[c];
+  let b = V(bias[c]);
   // Rows and columns before the image wrap around and are beyond it too.
   var row = oy * p.strideH - p.top;
   let left = ox * p.strideW - p.left;
@@ -79,7 +83,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   #for i KH
   #for k KW
   var s${i}_$k = V();
-  let w${i}_$k = weights[c].w[$i * $KW + $k];
+  let w${i}_$k = V(weights[c].w[$i * $KW + $k]);
   #end
   #end
   var next = ${KH}u - 1u;
@@ -87,7 +91,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   for (var i = 0u; i < rows; i++) {
     let start = min(row, p.h - 1u) * p.w * p.c;
     #for k KW
-    let v$k = select(V(), x[x$k + start], row < p.h && column$k < p.w);
+    let v$k = select(V(), V(x[x$k + start]), row < p.h && column$k < p.w);
     #end
     // Sums of each column of the kernel, as WASM has them. s0 have seen this row as their first, s1 as their second ...
     #for k KW
@@ -119,7 +123,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     let start = base + min(row, p.h - 1u) * p.w * p.c;
     for (var kx = 0u; kx < p.kw; kx++) {
       let column = left + kx * p.dilationW;
-      sum += weights[tap] * select(V(), x[start + min(column, p.w - 1u) * p.c], row < p.h && column < p.w);
+      sum += V(weights[tap]) * select(V(), V(x[start + min(column, p.w - 1u) * p.c]), row < p.h && column < p.w);
       tap++;
     }
     row += p.dilationH;

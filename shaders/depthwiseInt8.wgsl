@@ -9,6 +9,7 @@
 #flag ACT = []
 // For software adapters, and no more than 1024 taps: weights are floats, and sums too, which are exact below 2^24.
 #flag SOFTWARE = false
+#flag F16 = false
 
 struct P {
   threads: u32,
@@ -51,7 +52,8 @@ alias Levels = vec4i;
 #end
 @group(0) @binding(3) var<storage, read> channels: array<Channels>;
 #if FLOAT
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+#include real
+@group(0) @binding(4) var<storage, read_write> y: array<real>;
 #else
 @group(0) @binding(4) var<storage, read> residual: array<u32>;
 @group(0) @binding(5) var<storage, read> knots: array<i32>;
@@ -90,7 +92,7 @@ fn put(sum: Levels, pixel: u32, word: u32, own: Channels) {
   let at = pixel * p.channels + word * 4u;
   #if FLOAT
   let v = activated(vec4i(sum), own);
-  for (var j = 0u; j < min(p.channels - word * 4u, 4u); j++) { y[at + j] = v[j]; }
+  for (var j = 0u; j < min(p.channels - word * 4u, 4u); j++) { y[at + j] = real(v[j]); }
   #else
   var added = vec4i(p.offset);
   if (p.residual != 0) {

@@ -1,6 +1,7 @@
 // Layer normalisation of rows. Of each part the mean, and the sum of squares of what is left without it.
 
 #flag PARTS = false
+#flag F16 = false
 
 struct P {
   threads: u32,
@@ -18,9 +19,9 @@ struct P {
 #include rows
 
 #if !PARTS
-@group(0) @binding(3) var<storage, read> gamma: array<f32>;
-@group(0) @binding(4) var<storage, read> beta: array<f32>;
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;
+@group(0) @binding(3) var<storage, read> gamma: array<real>;
+@group(0) @binding(4) var<storage, read> beta: array<real>;
+@group(0) @binding(5) var<storage, read_write> y: array<real>;
 #end
 
 @compute @workgroup_size(64)
@@ -51,8 +52,8 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   for (var k = part.start; k < part.end; k += 4u) {
     var v = (fourAt(k, part.end, 0.0) - mean) * factor;
     let c = k - part.row;
-    if (p.gamma != 0u) { v *= vec4f(gamma[c], gamma[c + 1u], gamma[c + 2u], gamma[c + 3u]); }
-    if (p.beta != 0u) { v += vec4f(beta[c], beta[c + 1u], beta[c + 2u], beta[c + 3u]); }
+    if (p.gamma != 0u) { v *= vec4f(real4(gamma[c], gamma[c + 1u], gamma[c + 2u], gamma[c + 3u])); }
+    if (p.beta != 0u) { v += vec4f(real4(beta[c], beta[c + 1u], beta[c + 2u], beta[c + 3u])); }
     write(k, part.end, v);
   }
   #end

@@ -6,6 +6,7 @@
 #flag V = true
 #flag TRANS = false
 #flag ACT = []
+#flag F16 = false
 
 struct P {
   threads: u32,
@@ -23,16 +24,17 @@ struct P {
 }
 
 #include thread
+#include real
 #include clamps
 
 #if V
-@group(0) @binding(1) var<storage, read> a: array<vec4f>;
-@group(0) @binding(2) var<storage, read> b: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(1) var<storage, read> a: array<real4>;
+@group(0) @binding(2) var<storage, read> b: array<real4>;
+@group(0) @binding(3) var<storage, read_write> y: array<real4>;
 #else
-@group(0) @binding(1) var<storage, read> a: array<f32>;
-@group(0) @binding(2) var<storage, read> b: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(1) var<storage, read> a: array<real>;
+@group(0) @binding(2) var<storage, read> b: array<real>;
+@group(0) @binding(3) var<storage, read_write> y: array<real>;
 #end
 
 @compute @workgroup_size(64)
@@ -68,11 +70,11 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   #end
   for (var k = 0u; k < p.k / 4u; k++) {
     #for j TN
-    let w$j = mat4x4f(b[at$j], b[at$j + next], b[at$j + 2u * next], b[at$j + 3u * next]);
+    let w$j = mat4x4f(vec4f(b[at$j]), vec4f(b[at$j + next]), vec4f(b[at$j + 2u * next]), vec4f(b[at$j + 3u * next]));
     at$j += step;
     #end
     #for i TM
-    let v$i = a[from$i / 4u + k];
+    let v$i = vec4f(a[from$i / 4u + k]);
     #for j TN
     #if TRANS
     c$i_$j += v$i * w$j;
@@ -88,11 +90,11 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   #end
   for (var k = 0u; k < p.k; k++) {
     #for j TN
-    let w$j = vec4f(b[at$j.x], b[at$j.y], b[at$j.z], b[at$j.w]);
+    let w$j = vec4f(real4(b[at$j.x], b[at$j.y], b[at$j.z], b[at$j.w]));
     at$j += p.bk;
     #end
     #for i TM
-    let v$i = a[from$i + k];
+    let v$i = f32(a[from$i + k]);
     #for j TN
     c$i_$j += w$j * v$i;
     #end
@@ -112,9 +114,9 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
       let v = activated(sums[i]);
       let at = (batch * p.m + m) * p.n + n;
       #if V
-      y[at / 4u] = v;
+      y[at / 4u] = real4(v);
       #else
-      for (var e = 0u; e < min(p.n - n, 4u); e++) { y[at + e] = v[e]; }
+      for (var e = 0u; e < min(p.n - n, 4u); e++) { y[at + e] = real(v[e]); }
       #end
     }
   }

@@ -4,6 +4,7 @@
 #flag WIDE = false
 #flag BYTES = false
 #flag AXES = 3
+#flag F16 = false
 
 struct P {
   threads: u32,
@@ -25,11 +26,12 @@ struct P {
 }
 
 #include thread
+#include word
 
 #if WIDE
-alias Element = vec4u;
+alias Element = vec4<Word>;
 #else
-alias Element = u32;
+alias Element = Word;
 #end
 
 @group(0) @binding(1) var<storage, read> x: array<Element>;

@@ -1,6 +1,8 @@
 // A picture as an input tensor: resampled bilinearly through a perspective, then normalised; runtime/image.ts says what is
 // computed. One pixel of the input to an invocation.
 
+#flag F16 = false
+
 struct P {
   threads: u32,
   width: u32,
@@ -17,8 +19,9 @@ struct P {
 }
 
 #include thread
+#include real
 
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<real>;
 @group(0) @binding(2) var image: texture_2d<f32>;
 
 fn texel(x: i32, y: i32) -> vec3f {
@@ -49,9 +52,9 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     value = (pixel - vec3f(p.mean0, p.mean1, p.mean2)) * vec3f(p.scale0, p.scale1, p.scale2);
   }
   let to = row * p.width + column;
-  y[to * p.pixelStride] = value.x;
+  y[to * p.pixelStride] = real(value.x);
   if (p.channels != 2u) {
-    y[to * p.pixelStride + p.planeStride] = value.y;
-    y[to * p.pixelStride + 2u * p.planeStride] = value.z;
+    y[to * p.pixelStride + p.planeStride] = real(value.y);
+    y[to * p.pixelStride + 2u * p.planeStride] = real(value.z);
   }
 }

@@ -4,6 +4,7 @@
 #flag INT8 = false
 // Whether channels come in fours, which are counted then.
 #flag VEC = false
+#flag F16 = false
 
 struct P {
   threads: u32,
@@ -34,9 +35,11 @@ struct P {
 }
 
 #include thread
+#include real
 #include window
 
 alias Scalar = f32;
+alias Stored = real;
 
 #include channels
 

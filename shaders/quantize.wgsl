@@ -1,6 +1,8 @@
 // y = the level of x, 4 to an invocation. A product says between which two levels it lies, inexactly as products may be; which of
 // them it is, the order of x and the least float of the upper level.
 
+#flag F16 = false
+
 struct P {
   threads: u32,
   zero: i32,
@@ -10,9 +12,10 @@ struct P {
 }
 
 #include thread
+#include bits
 #include order
 
-@group(0) @binding(1) var<storage, read> x: array<u32>;
+@group(0) @binding(1) var<storage, read> x: array<Bits>;
 // By level + 127, as `ordered` gives it: the least float of each level but the first.
 @group(0) @binding(2) var<storage, read> least: array<i32>;
 @group(0) @binding(3) var<storage, read_write> y: array<u32>;
@@ -29,6 +32,6 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let i = thread(id);
   if (i >= p.threads) { return; }
   var word = 0u;
-  for (var k = 0u; k < 4u; k++) { word |= (u32(levelOf(x[4u * i + k])) & 255u) << (8u * k); }
+  for (var k = 0u; k < 4u; k++) { word |= (u32(levelOf(bitsOf(x[4u * i + k]))) & 255u) << (8u * k); }
   y[i] = word;
 }

@@ -3,6 +3,7 @@
 #flag LINEAR = false
 #flag INT8 = false
 #flag VEC = false
+#flag F16 = false
 
 struct P {
   threads: u32,
@@ -16,9 +17,13 @@ struct P {
 #include thread
 
 #if LINEAR
+#include real
 alias Scalar = f32;
+alias Stored = real;
 #else
-alias Scalar = u32;
+#include word
+alias Scalar = Word;
+alias Stored = Word;
 #end
 
 #include channels

@@ -2,6 +2,7 @@
 // element where that is 0.
 
 #flag BYTES = false
+#flag F16 = false
 
 struct P {
   threads: u32,
@@ -12,11 +13,12 @@ struct P {
 }
 
 #include thread
+#include word
 
 @group(0) @binding(1) var<storage, read> condition: array<u32>;
-@group(0) @binding(2) var<storage, read> a: array<u32>;
-@group(0) @binding(3) var<storage, read> b: array<u32>;
-@group(0) @binding(4) var<storage, read_write> y: array<u32>;
+@group(0) @binding(2) var<storage, read> a: array<Word>;
+@group(0) @binding(3) var<storage, read> b: array<Word>;
+@group(0) @binding(4) var<storage, read_write> y: array<Word>;
 
 // The 4 bytes of an operand, given its word.
 fn spread(word: u32, step: u32) -> u32 {

@@ -2,6 +2,7 @@
 // channels' magnitudes beside it.
 
 #flag SCALED = false
+#flag F16 = false
 
 struct P {
   threads: u32,
@@ -10,9 +11,9 @@ struct P {
 }
 
 #include thread
+#include bits
 
-// Bits, as a GPU may take what is almost 0 for 0.
-@group(0) @binding(1) var<storage, read> x: array<u32>;
+@group(0) @binding(1) var<storage, read> x: array<Bits>;
 #if SCALED
 @group(0) @binding(2) var<storage, read_write> y: array<vec2u>;
 #else
@@ -28,7 +29,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   var bits = 0u;
   var magnitude = 0.0;
   for (var i = 0u; i < min(p.c - first, 32u); i++) {
-    let v = x[pixel + i];
+    let v = bitsOf(x[pixel + i]);
     bits |= select(0u, 1u << i, v <= 0x7f800000u || v == 0x80000000u);
     magnitude += abs(bitcast<f32>(v));
   }

@@ -1,6 +1,7 @@
 // Softmax of rows, or its logarithm. Of each part the largest element, and the sum of e^(x - largest).
 
 #flag PARTS = false
+#flag F16 = false
 
 struct P {
   threads: u32,
@@ -17,7 +18,7 @@ struct P {
 const LEAST = -0x1.fffffep+127f;
 
 #if !PARTS
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(3) var<storage, read_write> y: array<real>;
 #end
 
 @compute @workgroup_size(64)

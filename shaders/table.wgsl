@@ -1,6 +1,7 @@
 // y = table[x + 128] of levels, a word of them to an invocation. Entries are words (WIDE), or bytes that stand for level + 128.
 
 #flag WIDE = false
+#flag F16 = false
 
 struct P {
   threads: u32,
@@ -8,10 +9,11 @@ struct P {
 }
 
 #include thread
+#include word
 
 @group(0) @binding(1) var<storage, read> x: array<u32>;
-@group(0) @binding(2) var<storage, read> table: array<u32>;
-@group(0) @binding(3) var<storage, read_write> y: array<u32>;
+@group(0) @binding(2) var<storage, read> table: array<Word>;
+@group(0) @binding(3) var<storage, read_write> y: array<Word>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {

@@ -1,6 +1,6 @@
 // For shaders whose results are computed channel by channel: 4 channels at once where VEC says that channels come in fours, which
-// are counted then, else one. Of levels (INT8) an invocation makes a word of 4 all the same. The shader declares Scalar, unless INT8,
-// and valueOf(i), which gives result i from what valueAt reads.
+// are counted then, else one. Of levels (INT8) an invocation makes a word of 4 all the same. Unless INT8 the shader declares Scalar, and
+// what tensors are made of, Stored; and valueOf(i), which gives result i from what valueAt reads.
 
 #if INT8
 #include bytes
@@ -23,12 +23,13 @@ fn resultOf(i: u32) -> Element {
 #else
 #if VEC
 alias Value = vec4<Scalar>;
+alias Element = vec4<Stored>;
 #else
 alias Value = Scalar;
+alias Element = Stored;
 #end
-alias Element = Value;
-fn valueAt(i: u32) -> Value { return x[i]; }
-fn resultOf(i: u32) -> Element { return valueOf(i); }
+fn valueAt(i: u32) -> Value { return Value(x[i]); }
+fn resultOf(i: u32) -> Element { return Element(valueOf(i)); }
 #end
 
 @group(0) @binding(1) var<storage, read> x: array<Element>;

@@ -29,7 +29,8 @@ export const op = defineOp({
     const n = elements(x!.type.shape);
     const { dtype } = x!.type;
     const CONVERT = (dtype === 'f32' ? OF_FLOATS : OF_INTEGERS)[to];
-    const flags = { CONVERT, FROM_BYTES: sizeOf(dtype) === 1, TO_BYTES: sizeOf(to) === 1 };
+    const [FROM_BYTES, TO_BYTES] = [dtype, to].map((type) => sizeOf(type) === 1) as [boolean, boolean];
+    const flags = { CONVERT, FROM_BYTES, TO_BYTES, FROM_FLOATS: dtype === 'f32', TO_FLOATS: to === 'f32' };
     return [{ shader: 'cast', flags, reads: [x!], writes: [y!], threads: Math.ceil(n / 4), uniforms: [n] }];
   },
 });

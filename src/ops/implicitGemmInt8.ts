@@ -97,7 +97,7 @@ function depthwise(node: Node, { x, y, window }: Geometry): GpuDispatch[] {
     for (let tap = 0; tap < taps; tap++)
       for (let channel = 0; channel < c; channel++)
         levels[4 * (Math.floor(channel / 4) * taps + tap) + (channel % 4)] = data[channel * taps + tap]!;
-    return levels;
+    return new Int32Array(levels.buffer);
   });
   const epilogue = epilogueOf(node, 1, isSoftware);
   const columns = columnsOf(window, oh, gpu);
@@ -182,14 +182,14 @@ function packed(
   return bytes;
 }
 
-/** Bytes of `packed` as floats, of each 4 channels by 4 inputs those of an input together. */
-function widened(bytes: TypedArray): Float32Array {
+/** Bytes of `packed` as the bits of floats, which plans leave as they are; of each 4 channels by 4 inputs those of an input together. */
+function widened(bytes: TypedArray): Int32Array {
   const levels = new Int8Array(bytes.buffer);
   const floats = new Float32Array(levels.length);
   for (let at = 0; at < levels.length; at += 16)
     for (let input = 0; input < 4; input++)
       for (let channel = 0; channel < 4; channel++) floats[at + 4 * input + channel] = levels[at + 4 * channel + input]!;
-  return floats;
+  return new Int32Array(floats.buffer);
 }
 
 interface Epilogue {

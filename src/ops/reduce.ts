@@ -128,7 +128,7 @@ export const op = defineOp({
       const uniforms = [n, inner, parts, length, f32(empty ?? 0), f32(scale), FINISH[finish ?? 'none']];
       const dispatch: GpuDispatch = {
         shader: 'reduce',
-        flags: { FN: [kernel] },
+        flags: { FN: [kernel], FROM_PARTS: i > 0, TO_PARTS: !last },
         reads: [source],
         writes: [destination],
         threads,

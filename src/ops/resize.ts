@@ -126,9 +126,9 @@ function tableOf(
   dtype: DType,
   sizes: readonly number[],
   outs: readonly number[],
-): Float32Array {
-  const table = new Float32Array(3 * (outs[0]! + outs[1]!));
-  const indices = new Uint32Array(table.buffer);
+): Int32Array {
+  const indices = new Int32Array(3 * (outs[0]! + outs[1]!));
+  const weights = new Float32Array(indices.buffer);
   let entry = 0;
   sizes.forEach((size, axis) => {
     const out = outs[axis]!;
@@ -139,10 +139,10 @@ function tableOf(
       const first = Math.floor(inside);
       indices[entry] = first;
       indices[entry + 1] = Math.min(first + 1, size - 1);
-      table[entry + 2] = dtype === 'i8' ? in128ths(inside - first) : inside - first;
+      weights[entry + 2] = dtype === 'i8' ? in128ths(inside - first) : inside - first;
     }
   });
-  return table;
+  return indices;
 }
 
 /** shift, numerator, denominator and origin of input coordinate = ((o + shift) * numerator) / denominator + origin. */

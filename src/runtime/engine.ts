@@ -6,6 +6,7 @@ import { crc32 } from '../core/crc';
 import { dimText, isStatic } from '../core/dim';
 import type { DType, TypedArray } from '../core/dtype';
 import { WaferError } from '../core/errors';
+import type { Precision } from '../core/half';
 import { isStaticShape, type Quant, type StaticShape, shapeText } from '../core/shape';
 import { checkGolden, F32_TOLERANCE } from '../format/golden';
 import type { ImageProcessing, Postprocessing, Provenance, WaferModel } from '../format/model';
@@ -68,6 +69,8 @@ export interface EngineOptions {
   threads?: number | 'auto';
   /** As `load` takes it. Default `wasm`. */
   backend?: 'auto' | 'wasm' | 'webgpu';
+  /** As `load` takes it. Default `f32`. */
+  precision?: Precision;
   /** A device of the page's own. */
   device?: GPUDevice | undefined;
 }
@@ -104,7 +107,7 @@ export class Engine {
   static async open(
     chunks: AsyncIterable<Uint8Array>,
     { kernels, shaders }: Code,
-    { verify, threads = 1, backend = 'wasm', device }: EngineOptions = {},
+    { verify, threads = 1, backend = 'wasm', precision = 'f32', device }: EngineOptions = {},
     spawn?: Spawn,
   ): Promise<Engine> {
     const onWasm = () => WasmDevice.create(kernels, undefined, { limit: threadLimit(threads, spawn) });
@@ -134,9 +137,12 @@ export class Engine {
       for (const { inputs } of session.prepare(fixed)) while (!inputs.every((x) => !x || reader.has(x))) await arrive();
     while (await arrive());
     const options: BackendOptions = {
-      ...{ graph, goldens, isVerified: verify !== 'off' },
+      ...{ graph, goldens, isVerified: verify !== 'off', precision },
       wasm: async () => new Session(graph, await onWasm()),
-      webgpu: async () => prepared(graph, (await gpu) ?? (await onGpu()), () => GpuDevice.create(shaders), fixed),
+      webgpu: async () => {
+        const found = (await gpu) ?? (await onGpu());
+        return prepared(new GpuSession(graph, found, () => GpuDevice.create(shaders), precision), fixed);
+      },
       release: () => fixed && releaseConstants(graph),
     };
     if (!session) return new Engine(bytes, model, await Backends.webgpu(options));
@@ -218,14 +224,8 @@ function fixedShapes({ inputs }: Graph): Record<string, StaticShape> | undefined
   return isFixed ? Object.fromEntries(shapes) : undefined;
 }
 
-/** A session on `gpu`, with all that runs of these shapes need. */
-async function prepared(
-  graph: Graph,
-  gpu: GpuDevice,
-  again: () => Promise<GpuDevice>,
-  shapes: Record<string, StaticShape> | undefined,
-): Promise<GpuSession> {
-  const session = new GpuSession(graph, gpu, again);
+/** The session, with all that runs of these shapes need. */
+async function prepared(session: GpuSession, shapes: Record<string, StaticShape> | undefined): Promise<GpuSession> {
   try {
     if (shapes) await session.prepare(shapes);
     return session;

@@ -1,4 +1,5 @@
 /** Golden runs on this device. */
+import type { Precision } from '../core/half';
 import { evaluateShape } from '../core/shape';
 import { F32_TOLERANCE, goldenInputs, type Inputs, type NamedTensor, type Tolerance } from '../format/golden';
 import type { Golden } from '../format/model';
@@ -24,11 +25,12 @@ export const runGolden = (session: Session, golden: Pick<Golden, 'seed' | 'bindi
 
 /**
  * What a GPU's outputs may be off by. Floats that are quantised on the way are rounded to another level now and then, as their last
- * bits differ from those on WASM; what follows then differs by more than floats do, but little in all.
+ * bits differ from those on WASM; what follows then differs by more than floats do, but little in all. So do floats of 16 bits.
  */
-export function gpuTolerance(graph: Graph): Tolerance {
+export function gpuTolerance(graph: Graph, precision: Precision): Tolerance {
   const isRounded = graph.nodes.some(({ op, inputs: [x] }) => op.name === 'quantize' && isComputed(x!));
-  return isRounded ? { ...F32_TOLERANCE, rms: 0.1 } : F32_TOLERANCE;
+  if (isRounded) return { ...F32_TOLERANCE, rms: 0.1 };
+  return precision === 'f16' ? { ...F32_TOLERANCE, rms: 0.05 } : F32_TOLERANCE;
 }
 
 /** Whether more was done to a value than to move inputs. */

@@ -30,6 +30,12 @@ export interface LoadOptions {
    * `webgpu` rejects with NO_DEVICE where there is none, and goes over to WASM only when the GPU is lost for good.
    */
   backend?: EngineOptions['backend'];
+  /**
+   * What the GPU stores floats as. Default `f32`. `f16` takes half the memory and its bandwidth, and 3 digits of accuracy; sums are
+   * of f32 still. f32 is computed, and `explain()` says why, where the GPU has no 16-bit floats, a constant has no place in them, a
+   * golden run of the file comes out otherwise, or WASM computes. Inputs and outputs are f32 arrays in any case, and no buffers.
+   */
+  precision?: EngineOptions['precision'];
   /** A WebGPU device of the page's own, with which inputs and outputs can be its buffers. The model then runs in the page's thread. */
   device?: GPUDevice;
   /**
@@ -56,7 +62,7 @@ declare const WAFER_WORKER_SCRIPT: string | undefined;
  */
 export async function load(source: Source, options: LoadOptions = {}): Promise<Model> {
   checkOptions(options);
-  const { signal, onProgress, verify, threads = 'auto', backend = 'auto', device } = options;
+  const { signal, onProgress, verify, threads = 'auto', backend = 'auto', precision = 'f32', device } = options;
   const { worker = !device } = options;
   if (signal?.aborted) throw signal.reason;
   const stop = new AbortController();
@@ -80,7 +86,7 @@ export async function load(source: Source, options: LoadOptions = {}): Promise<M
       (error) => chunks.close({ error }),
     );
   try {
-    const engineOptions: EngineOptions = { ...(verify && { verify }), threads, backend };
+    const engineOptions: EngineOptions = { ...(verify && { verify }), threads, backend, precision };
     const started = await start(worker, engineOptions);
     remote = started.remote;
     if (remote) return new Model(remote, await opened(remote, chunks), started.thread);
@@ -108,6 +114,7 @@ async function opened(remote: RemoteEngine, chunks: AsyncIterable<Uint8Array<Arr
 const OPTIONS: readonly string[] = [
   'worker',
   'backend',
+  'precision',
   'device',
   'threads',
   'verify',
@@ -126,9 +133,11 @@ function checkOptions(options: LoadOptions): void {
     const hint = near ? `did you mean "${near}"?` : `options are ${OPTIONS.join(', ')}`;
     throw new WaferError('ARGUMENT', `there is no option "${unknown}"`, { hint });
   }
-  const { backend = 'auto', device, threads = 'auto', verify = 'off', worker = false } = options;
+  const { backend = 'auto', precision = 'f32', device, threads = 'auto', verify = 'off', worker = false } = options;
   if (backend !== 'auto' && backend !== 'wasm' && backend !== 'webgpu')
     throw new WaferError('ARGUMENT', `no backend ${JSON.stringify(backend)}: auto, wasm or webgpu`);
+  if (precision !== 'f32' && precision !== 'f16')
+    throw new WaferError('ARGUMENT', `no precision ${JSON.stringify(precision)}: f32 or f16`);
   if (device !== undefined && (typeof device !== 'object' || typeof device.createBuffer !== 'function'))
     throw new WaferError('ARGUMENT', `device is a GPUDevice, got ${JSON.stringify(device)}`, {
       hint: "what computes is chosen by backend: 'auto', 'wasm' or 'webgpu'",

@@ -4,6 +4,7 @@
  */
 import { DTYPES, type DType, dtypeOf, type TypedArray } from '../core/dtype';
 import { invariant, located, nearest, WaferError } from '../core/errors';
+import type { Precision } from '../core/half';
 import { checkShape, elements, type StaticShape, type StaticType, shapeText, type TensorType } from '../core/shape';
 import { type Graph, type Node, nodeText, type Value } from '../graph/ir';
 import { align } from './arena';
@@ -54,7 +55,9 @@ export interface Explanation {
   /** The WASM build, or the GPU's name. */
   build: string;
   dot: string;
-  /** Why this device, build and dot. */
+  /** What f32 tensors are stored as; arithmetic is in f32 in any case. */
+  precision: Precision;
+  /** Why this device, build, dot and precision. */
   why: string;
   /** How many threads there are, how many of them the latest plan's runs use, and why. */
   threads: { count: number; used: number; why: string };
@@ -160,7 +163,7 @@ export class Session {
     const used = Math.min(threads.count, this.latest?.shared?.threads ?? 1);
     const planned = this.latest?.plan.nodes.filter((n) => n.calls.length > 0) ?? [];
     const nodes = planned.map(({ node, calls }) => ({ node: nodeText(node), kernels: calls.map((c) => c.kernel) }));
-    return { device: kind, build, dot, why, threads: { ...threads, used }, nodes };
+    return { device: kind, build, dot, precision: 'f32', why, threads: { ...threads, used }, nodes };
   }
 
   memory(): MemoryUse {

@@ -8,7 +8,7 @@ import { gpuFlags, type LaunchOptions, launchBrowser } from '../../scripts/brows
 import { SKIPS } from '../ops/skips';
 import { allCases } from '../support/cases';
 import { bundled, openSecurePage } from '../support/page';
-import type { GpuPageResult } from './gpu.page';
+import type { GpuPageResult, GpuRunOptions } from './gpu.page';
 import type { PageResult } from './ops.page';
 
 interface TestDevice {
@@ -21,8 +21,9 @@ interface TestDevice {
 const wasm = (build?: 'base', ...flags: string[]): TestDevice => {
   return { flags, page: 'test/browser/ops.page.ts', call: `runCases(${JSON.stringify(build)})` };
 };
-const gpu = (level: 'core' | 'compatibility', packed = false): TestDevice => {
-  return { flags: gpuFlags(level), page: 'test/browser/gpu.page.ts', call: `runCases('${level}', ${packed})` };
+const gpu = (featureLevel: 'core' | 'compatibility', packed = false): TestDevice => {
+  const options: GpuRunOptions = { featureLevel, packed };
+  return { flags: gpuFlags(featureLevel), page: 'test/browser/gpu.page.ts', call: `runCases(${JSON.stringify(options)})` };
 };
 
 const DEVICES: Record<string, TestDevice> = {

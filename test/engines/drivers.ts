@@ -38,13 +38,18 @@ export const chromium = (name: string, args: readonly string[] = []): Driver => 
   },
 });
 
+/** With these preferences; undefined where it is not installed. The caller closes it. */
+export async function launchFirefox(preferences: Readonly<Record<string, unknown>> = {}): Promise<Browser | undefined> {
+  const executablePath = ['/usr/bin/firefox-esr', '/usr/bin/firefox'].find(existsSync);
+  if (!executablePath) return undefined;
+  return puppeteer.launch({ browser: 'firefox', executablePath, headless: true, extraPrefsFirefox: { ...preferences } });
+}
+
 export const firefox: Driver = {
   name: 'firefox',
   async start() {
-    const executablePath = ['/usr/bin/firefox-esr', '/usr/bin/firefox'].find(existsSync);
-    if (!executablePath) return undefined;
-    const browser = await puppeteer.launch({ browser: 'firefox', executablePath, headless: true });
-    return { visit: visitor(browser), stop: () => browser.close() };
+    const browser = await launchFirefox();
+    return browser && { visit: visitor(browser), stop: () => browser.close() };
   },
 };
 

@@ -9,19 +9,31 @@ export interface PageRun {
   thread: string;
   /** `wasm`, or the GPU. */
   device: string;
+  /** What floats were stored as. */
+  precision: string;
+  /** Bytes of constants and of activations. */
+  resident: number;
+  arena: number;
   /** Of each sample, by name. */
   outputs: Record<string, Sent>[];
 }
 
 /** Loads a file, given in base64, and runs it on each sample: on a GPU of `level` where one is named. */
-async function runFile(file: string, samples: Record<string, Sent>[], level?: 'core' | 'compatibility'): Promise<PageRun> {
+async function runFile(
+  file: string,
+  samples: Record<string, Sent>[],
+  level?: 'core' | 'compatibility',
+  precision: 'f32' | 'f16' = 'f32',
+): Promise<PageRun> {
   if (level) offerOnly(level);
-  const model = await wafer.load(fromBase64(file), level ? { backend: 'webgpu', worker: false } : {});
+  const model = await wafer.load(fromBase64(file), level ? { backend: 'webgpu', worker: false, precision } : {});
   const outputs: PageRun['outputs'] = [];
   for (const sample of samples) outputs.push(sendAll(await model.run(receiveAll(sample))));
-  const { thread, device, build } = await model.explain();
+  const { thread, device, build, precision: used } = await model.explain();
+  const { resident, arena } = await model.memory();
   await model.dispose();
-  return { thread: thread.kind, device: device === 'webgpu' ? build : device, outputs };
+  const where = { thread: thread.kind, device: device === 'webgpu' ? build : device, precision: used };
+  return { ...where, resident, arena, outputs };
 }
 
 const { requestAdapter } = globalThis.GPU?.prototype ?? {};

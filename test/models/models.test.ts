@@ -126,7 +126,7 @@ for (const file of files) {
   test.each(LEVELS)(`models/${name}/webgpu %s: gives what WASM gives`, async (level) => {
     const { samples, bytes, outputs } = await subject(file);
     for (const precision of PRECISIONS) {
-      const { rms } = gpuTolerance(readWafer(bytes[precision]).graph);
+      const { rms } = gpuTolerance(readWafer(bytes[precision]).graph, 'f32');
       const got = await gpus[level].call.runFile(toBase64(bytes[precision]), samples.map(sendAll), level);
       expect(got.device).toContain(level);
       for (const [i, tensors] of got.outputs.entries())

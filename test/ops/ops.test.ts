@@ -1,9 +1,11 @@
 /** Every operator's cases on every device that Node has. A test's name is its address: `npx vitest run -t 'ADDRESS'`. */
 import { expect, test } from 'vitest';
+import type { Precision } from '../../src/core/half';
 import { elements } from '../../src/core/shape';
+import type { GpuTraits } from '../../src/ops/define';
 import type { Device } from '../../src/runtime/device';
 import { NullDevice } from '../../src/runtime/null/device';
-import { faultsOf, LIMITS } from '../../src/runtime/null/gpu';
+import { faultsOf, type GpuLimits, LIMITS } from '../../src/runtime/null/gpu';
 import { Session } from '../../src/runtime/session';
 import { shaderText } from '../../src/runtime/webgpu/device';
 import { GpuPlanner } from '../../src/runtime/webgpu/plan';
@@ -20,11 +22,12 @@ const WASM: Readonly<Record<string, Device>> = {
 };
 const NULL = { 'null-u8': 'u8', 'null-s8': 's8', 'null-i16': 'i16' } as const;
 /** What a GPU may be like, and what it has to have. */
-const NULL_GPU = {
+const NULL_GPU: Readonly<Record<string, { traits: GpuTraits; limits: GpuLimits; precision?: Precision }>> = {
   'null-webgpu': { traits: { isSoftware: false, packedDot: true }, limits: LIMITS.core },
   'null-webgpu-compatibility': { traits: { isSoftware: false, packedDot: false }, limits: LIMITS.compatibility },
   'null-webgpu-software': { traits: { isSoftware: true, packedDot: false }, limits: LIMITS.compatibility },
-} as const;
+  'null-webgpu-f16': { traits: { isSoftware: false, packedDot: true }, limits: LIMITS.core, precision: 'f16' },
+};
 const BROWSERS = ['chromium-base', 'chromium', 'chromium-novnni', 'webgpu', 'webgpu-compatibility', 'webgpu-packed'];
 const DEVICES = ['reference', ...[WASM, NULL, NULL_GPU].flatMap(Object.keys), ...BROWSERS];
 
@@ -67,10 +70,10 @@ for (const c of cases) {
     });
 
   if (c.op.webgpu)
-    for (const [name, { traits, limits }] of Object.entries(NULL_GPU))
+    for (const [name, { traits, limits, precision }] of Object.entries(NULL_GPU))
       addressed(`${c.address};device=${name}`, () => {
         const { graph } = buildCase(c);
-        const planner = new GpuPlanner(graph, new Map(), traits, new Map());
+        const planner = new GpuPlanner(graph, new Map(), traits, new Map(), precision);
         for (const node of graph.nodes) planner.add(node);
         expect(faultsOf(planner.finish(), limits, ({ dispatch }) => shaderText(dispatch, TEXTS))).toEqual([]);
       });

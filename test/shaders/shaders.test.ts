@@ -1,14 +1,15 @@
 /**
  * The texts that are compiled: of each shader with its defaults, whole; and of each variant that any case of any operator asks for, by
- * its key, a checksum. `npx vitest run test/shaders -u` takes over what has changed; read the difference before.
+ * its key, a checksum; in 16 bits too. `npx vitest run test/shaders -u` takes over what has changed; read the difference before.
  */
 
 import type { Browser, Page } from 'puppeteer-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { gpuFlags, launchBrowser } from '../../scripts/browser';
 import { crc32 } from '../../src/core/crc';
+import type { Precision } from '../../src/core/half';
 import type { GpuTraits } from '../../src/ops/define';
-import type { ShaderName } from '../../src/ops/shaders.gen';
+import type { ShaderFlags, ShaderName } from '../../src/ops/shaders.gen';
 import { pipelineKey, shaderText } from '../../src/runtime/webgpu/device';
 import { GpuPlanner } from '../../src/runtime/webgpu/plan';
 import { TEXTS } from '../../src/runtime/webgpu/texts.gen';
@@ -36,8 +37,33 @@ test.each(names)('shaders/%s is valid with its defaults', async (shader) => {
   await expect(`${text}\n`).toMatchFileSnapshot(`texts/${shader}.wgsl`);
 });
 
-const TRAITS: readonly GpuTraits[] = [true, false].flatMap((isSoftware) =>
-  [true, false].map((packedDot) => ({ isSoftware, packedDot })),
+const inHalves = names.filter((shader) => /^#flag F16 /m.test(TEXTS.shaders[shader]));
+
+/** Flags without which these shaders have no floats in memory, or fewer. */
+const HALVES: Readonly<Partial<ShaderFlags>> = {
+  ...{ cast: { FROM_FLOATS: true }, table: { WIDE: true }, convInt8: { FLOAT: true }, depthwiseInt8: { FLOAT: true } },
+} as object;
+
+const halfText = (shader: ShaderName, more: object = {}): string =>
+  shaderText({ shader, flags: { F16: true, ...HALVES[shader], ...more } }, TEXTS);
+
+test.each(inHalves)('shaders/%s in 16 bits', async (shader) => {
+  const text = halfText(shader);
+  await expect(`${text}\n`).toMatchFileSnapshot(`texts/f16/${shader}.wgsl`);
+});
+
+// Software GPUs of Chromium have no halves. Integers want the same conversions, but there are no matrices of them.
+test.each(inHalves)('shaders/%s converts from halves and to halves', async (shader) => {
+  const text = halfText(shader, shader === 'conv' ? { VX: false } : {})
+    .replaceAll('enable f16;', '')
+    .replaceAll('f16', 'i32');
+  expect(await page.evaluate(`messagesOf(${JSON.stringify(text)})`)).toEqual([]);
+});
+
+const WAYS: readonly (readonly [GpuTraits, Precision])[] = [true, false].flatMap((isSoftware) =>
+  [true, false].flatMap((packedDot) =>
+    (['f32', 'f16'] as const).map((precision) => [{ isSoftware, packedDot }, precision] as const),
+  ),
 );
 
 test('shaders/every variant that the operators ask for', async () => {
@@ -45,8 +71,8 @@ test('shaders/every variant that the operators ask for', async () => {
   for (const c of allCases()) {
     if (!c.op.webgpu) continue;
     const { graph } = buildCase(c);
-    for (const traits of TRAITS) {
-      const planner = new GpuPlanner(graph, new Map(), traits, new Map());
+    for (const [traits, precision] of WAYS) {
+      const planner = new GpuPlanner(graph, new Map(), traits, new Map(), precision);
       for (const node of graph.nodes) planner.add(node);
       for (const { calls } of planner.finish().nodes)
         for (const { dispatch } of calls) {

@@ -30,6 +30,11 @@ test('specialise/what is included is there once, and sees the flags', () => {
   expect(text('#flag WIDE = true\n#include two\n#include one\nmain')).toBe('fn one() {}\nfn two() {}\nmain');
 });
 
+test('specialise/what enables an extension comes first, once', () => {
+  const source = 'fn a() {}\nenable f16;\nfn b() {}\nenable f16;';
+  expect(text(source)).toBe('enable f16;\nfn a() {}\nfn b() {}');
+});
+
 test.each([
   ['a flag that is not declared', 'main', { N: 1 }],
   ['a name that is no flag', 'let a = $N;', {}],

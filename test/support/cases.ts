@@ -3,9 +3,11 @@
  * outputs that the reference computes. Knows no Node and no browser, so that both run the same.
  */
 import { DTYPES, type DType, type TypedArray } from '../../src/core/dtype';
+import { fromHalves, type Precision, toHalves } from '../../src/core/half';
 import { elements, type StaticType } from '../../src/core/shape';
 import { Builder, type Graph, type Value } from '../../src/graph/ir';
 import {
+  type Accuracy,
   type Attrs,
   type AttrValue,
   type Case,
@@ -77,8 +79,8 @@ export interface BuiltCase {
   readonly want: readonly Float64Array[];
 }
 
-/** Throws what the operator throws on its own case. */
-export function buildCase({ address, op, offline, case: c }: OpCase): BuiltCase {
+/** Floats are rounded to `precision`. Throws what the operator throws on its own case. */
+export function buildCase({ address, op, offline, case: c }: OpCase, precision: Precision = 'f32'): BuiltCase {
   const builder = new Builder();
   const inputs: Record<string, TensorInput> = {};
   const references: (RefTensor | undefined)[] = [];
@@ -89,7 +91,8 @@ export function buildCase({ address, op, offline, case: c }: OpCase): BuiltCase 
     }
     const input = normal(given);
     const type: StaticType = { dtype: input.dtype ?? 'f32', shape: input.shape, quant: input.quant };
-    const data = draw(input, type, `${address}#${i}`);
+    const drawn = draw(input, type, `${address}#${i}`);
+    const data = drawn instanceof Float32Array && precision === 'f16' ? fromHalves(toHalves(drawn)) : drawn;
     references.push({ type, data: Float64Array.from(data) });
     const name = inputName(op, i);
     if (input.constant) return builder.constant(name, type, data);
@@ -124,8 +127,21 @@ function defaultRange(dtype: DType, constant: boolean): readonly [number, number
   return [-1, 1];
 }
 
-/** What is wrong with `got`, or undefined. Integers must be equal, floats within the operator's accuracy. */
-export function mismatch(built: BuiltCase, offline: Offline, got: Readonly<Record<string, TensorData>>): string | undefined {
+/**
+ * What a result of 16 bits may be off by besides: it is rounded once, in either direction, and GPUs may take what is below the
+ * normal numbers for 0.
+ */
+const HALF: Accuracy = { abs: 2 ** -14, rel: 2 ** -10 };
+const LARGEST_HALF = 65504;
+
+/** What is wrong with `got`, or undefined. Integers must be equal, floats within the operator's accuracy and the precision's. */
+export function mismatch(
+  built: BuiltCase,
+  { accuracy }: Offline,
+  got: Readonly<Record<string, TensorData>>,
+  precision: Precision = 'f32',
+): string | undefined {
+  const near = precision === 'f16' ? isNearHalf : isNear;
   for (const [i, type] of built.outputs.entries()) {
     const y = got[`y${i}`]!;
     const want = built.want[i]!;
@@ -135,7 +151,7 @@ export function mismatch(built: BuiltCase, offline: Offline, got: Readonly<Recor
     let wrong = 0;
     let first = '';
     for (let k = 0; k < want.length; k++) {
-      if (close(y.data[k]!, want[k]!, type.dtype, offline)) continue;
+      if (close(y.data[k]!, want[k]!, type.dtype, near, accuracy)) continue;
       if (wrong++ === 0) first = `[${k}] is ${y.data[k]}, expected ${want[k]}`;
     }
     if (wrong) return `output ${i}: ${wrong} of ${want.length} elements are wrong, the first at ${first}`;
@@ -143,10 +159,23 @@ export function mismatch(built: BuiltCase, offline: Offline, got: Readonly<Recor
   return undefined;
 }
 
-function close(got: number, want: number, dtype: DType, { accuracy: { abs, rel } }: Offline): boolean {
+type Near = (got: number, want: number, accuracy: Accuracy) => boolean;
+
+function close(got: number, want: number, dtype: DType, near: Near, accuracy: Accuracy): boolean {
   if (Object.is(got, want) || got === want) return true;
   if (dtype !== 'f32') return false;
   if (Number.isNaN(want)) return Number.isNaN(got);
+  return near(got, want, accuracy);
+}
+
+function isNear(got: number, want: number, { abs, rel }: Accuracy): boolean {
   if (!Number.isFinite(want)) return got === Math.fround(want);
   return Math.abs(got - want) <= abs + rel * Math.abs(want);
+}
+
+/** What is too large for a half becomes infinite or the largest, as GPUs have it. */
+function isNearHalf(got: number, want: number, { abs, rel }: Accuracy): boolean {
+  const most = LARGEST_HALF * (1 - HALF.rel);
+  if (Math.abs(want) > LARGEST_HALF) return Math.sign(got) === Math.sign(want) && Math.abs(got) >= most;
+  return isNear(got, want, { abs: abs + HALF.abs, rel: rel + HALF.rel });
 }

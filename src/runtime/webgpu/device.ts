@@ -20,7 +20,7 @@ const FEATURES = ['shader-f16', 'timestamp-query'] as const;
 /** Asked for as far as the adapter goes. */
 const LIMITS = ['maxBufferSize', 'maxStorageBufferBindingSize'] as const;
 
-/** What says how a dispatch's shader is compiled: equal for dispatches that share a pipeline. */
+/** What says how a dispatch's shader is compiled: dispatches for which it is equal share a pipeline. */
 export const pipelineKey = ({ shader, flags = {} }: Pick<GpuDispatch, 'shader' | 'flags'>): string =>
   `${shader}${Object.entries(flags)
     .sort(([a], [b]) => (a < b ? -1 : 1))
@@ -102,10 +102,19 @@ export class GpuDevice {
     return new GpuDevice(device, name, traits, isSoftware || known !== undefined, texts, isOurs);
   }
 
+  /** Whether shaders may have 16-bit floats. */
+  get hasHalves(): boolean {
+    return this.device.features.has('shader-f16');
+  }
+
   /** The pipeline of a dispatch. Rejects when the shader does not compile here. */
   pipeline(dispatch: GpuDispatch): Promise<GPUComputePipeline> {
     const key = pipelineKey(dispatch);
-    return this.pipelineOnce(key, () => this.compiled(dispatch, key));
+    // Flags that make no difference to the text make no pipeline of their own.
+    return this.pipelineOnce(key, () => {
+      const code = shaderText(dispatch, this.texts);
+      return this.pipelineOnce(code, () => this.compiled(dispatch, key, code));
+    });
   }
 
   /** The pipeline of this key, which `make` compiles the first time. */
@@ -120,10 +129,9 @@ export class GpuDevice {
     return pipeline;
   }
 
-  private async compiled(dispatch: GpuDispatch, label: string): Promise<GPUComputePipeline> {
+  private async compiled(dispatch: GpuDispatch, label: string, code: string): Promise<GPUComputePipeline> {
     const { device } = this;
     const layout = device.createPipelineLayout({ bindGroupLayouts: [this.layout(dispatch)] });
-    const code = shaderText(dispatch, this.texts);
     const module = device.createShaderModule({ label, code });
     try {
       return await device.createComputePipelineAsync({ label, layout, compute: { module, entryPoint: 'main' } });

@@ -1,17 +1,19 @@
 /** Pictures into inputs on the GPU: copied to a texture there, and sampled by a shader that writes the input's own buffer. */
 import { WaferError } from '../../core/errors';
+import type { Precision } from '../../core/half';
 import { f32 } from '../../ops/define';
 import { homographyOf, type ImageRequest, isPixels, planesOf } from '../image';
 import { isBitmap, type Picture, pixelsOf, sizeOfDrawable } from '../pixels';
-import { type GpuDevice, shaderText } from './device';
+import { type GpuDevice, pipelineKey, shaderText } from './device';
 import { groupsOf, OFFSET, uniformsOf } from './plan';
 import { BUFFER, COMPUTE_STAGE, TEXTURE } from './usage';
 
-/** Where an input lies. */
+/** Where an input lies, and what its elements are. */
 export interface PictureTarget {
   readonly buffer: GPUBuffer;
   readonly offset: number;
   readonly bytes: number;
+  readonly precision: Precision;
 }
 
 /** Codes of shaders/picture.wgsl. */
@@ -31,7 +33,10 @@ export class PictureReader {
   }
 
   static async create(gpu: GpuDevice, pictures: PictureTexture, target: PictureTarget): Promise<PictureReader> {
-    return new PictureReader(gpu, await gpu.pipelineOnce('picture', () => pipelineOf(gpu)), pictures, target);
+    const shader = { shader: 'picture', flags: { F16: target.precision === 'f16' } } as const;
+    const label = pipelineKey(shader);
+    const pipeline = await gpu.pipelineOnce(label, () => pipelineOf(gpu, label, shaderText(shader, gpu.texts)));
+    return new PictureReader(gpu, pipeline, pictures, target);
   }
 
   /** Adds the dispatch to a pass; the picture is read now. Throws ARGUMENT for one that is empty or may not be read. */
@@ -114,7 +119,7 @@ export class PictureTexture {
   }
 }
 
-function pipelineOf({ device, texts }: GpuDevice): Promise<GPUComputePipeline> {
+function pipelineOf({ device }: GpuDevice, label: string, code: string): Promise<GPUComputePipeline> {
   const visibility = COMPUTE_STAGE;
   const entries = [
     { binding: 0, visibility, buffer: { type: 'uniform' as const } },
@@ -122,6 +127,6 @@ function pipelineOf({ device, texts }: GpuDevice): Promise<GPUComputePipeline> {
     { binding: 2, visibility, texture: {} },
   ];
   const layout = device.createPipelineLayout({ bindGroupLayouts: [device.createBindGroupLayout({ entries })] });
-  const module = device.createShaderModule({ label: 'picture', code: shaderText({ shader: 'picture' }, texts) });
-  return device.createComputePipelineAsync({ label: 'picture', layout, compute: { module, entryPoint: 'main' } });
+  const module = device.createShaderModule({ label, code });
+  return device.createComputePipelineAsync({ label, layout, compute: { module, entryPoint: 'main' } });
 }

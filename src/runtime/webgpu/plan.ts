@@ -2,16 +2,18 @@
  * From a graph and concrete input shapes to dispatches with places in buffers. A plan is data, and is made and checked without any
  * GPU. WebGPU forbids that a dispatch reads from a buffer that it writes to, even elsewhere in it: activations are therefore
  * spread over a few buffers, *pools*, so that what a dispatch reads is never in the pool that it writes to. Constants
- * have buffers of their own.
+ * have buffers of their own. A plan in 16 bits has every f32 tensor as halves, constants too; what dispatches carry to the next ones of
+ * their node stays as it is.
  */
 import type { Bindings } from '../../core/dim';
-import type { TypedArray } from '../../core/dtype';
+import { type DType, sizeOf, type TypedArray } from '../../core/dtype';
 import { invariant, located, WaferError } from '../../core/errors';
-import type { StaticType } from '../../core/shape';
+import { type Precision, toHalves } from '../../core/half';
+import { elements, type StaticType } from '../../core/shape';
 import { type Graph, type Node, nodeText } from '../../graph/ir';
 import type { Block, Float, GpuDispatch, GpuTraits, Operand } from '../../ops/define';
 import { align, assignOffsets, type Buffer } from '../arena';
-import { bytesOf, Values } from '../values';
+import { Values } from '../values';
 
 /** What offsets of bindings are multiples of, on every device. */
 export const OFFSET = 256;
@@ -47,6 +49,7 @@ export interface GpuNode {
 
 export interface GpuPlan {
   readonly bindings: Bindings;
+  readonly precision: Precision;
   readonly inputs: readonly GpuSlot[];
   readonly outputs: readonly GpuSlot[];
   readonly nodes: readonly GpuNode[];
@@ -57,7 +60,7 @@ export interface GpuPlan {
 /** Constants that a node needs and nobody has yet. */
 export interface GpuConstant {
   readonly key: string;
-  readonly data: TypedArray;
+  readonly data: ArrayBufferView;
 }
 
 /** Memory for one value and for those that are the same bytes under another shape. */
@@ -66,6 +69,10 @@ interface Owned extends Buffer {
   /** Never in the same pool. */
   readonly apart: Set<Owned>;
 }
+
+/** Bytes of an element on the GPU. */
+export const bytesIn = (precision: Precision, dtype: DType): number =>
+  dtype === 'f32' && precision === 'f16' ? 2 : sizeOf(dtype);
 
 /** Bytes of a binding: whole words, and at least one. */
 const words = (bytes: number): number => Math.max(4, align(bytes, 4));
@@ -84,6 +91,7 @@ export class GpuPlanner {
     private readonly bindings: Bindings,
     private readonly gpu: GpuTraits,
     private readonly residents: Map<string, number>,
+    private readonly precision: Precision = 'f32',
   ) {
     this.values = new Values(graph, bindings);
     for (const input of graph.inputs) this.own(this.values.operand(input), -1, this.values.lastUse(input, -1));
@@ -98,9 +106,9 @@ export class GpuPlanner {
 
   /** To be called when all nodes were added. */
   finish(): GpuPlan {
-    const { graph, bindings, nodes } = this;
+    const { graph, bindings, precision, nodes } = this;
     return {
-      bindings,
+      ...{ bindings, precision },
       inputs: graph.inputs.map((x) => this.slot(x.name, this.values.operand(x))),
       outputs: graph.outputs.map(({ name, value }) => this.slot(name, this.values.operand(value))),
       nodes,
@@ -140,7 +148,7 @@ export class GpuPlanner {
 
   /** Memory of its own for `owner`. */
   private own<T extends Operand | Block>(owner: T, first: number, last: number): T {
-    const bytes = words('type' in owner ? bytesOf(owner.type) : owner.bytes);
+    const bytes = words('type' in owner ? elements(owner.type.shape) * bytesIn(this.precision, owner.type.dtype) : owner.bytes);
     const buffer: Owned = { bytes, first, last, offset: 0, places: [], apart: new Set() };
     this.buffers.push(buffer);
     this.join(owner, buffer, last);
@@ -158,7 +166,7 @@ export class GpuPlanner {
   private resident(key: string, make: () => TypedArray): Block {
     let bytes = this.residents.get(key);
     if (bytes === undefined) {
-      const data = make();
+      const data = this.stored(make());
       bytes = words(data.byteLength);
       this.residents.set(key, bytes);
       this.added.push({ key, data });
@@ -168,7 +176,12 @@ export class GpuPlanner {
     return block;
   }
 
-  private call(dispatch: GpuDispatch): GpuCall {
+  private stored(data: TypedArray): ArrayBufferView {
+    return data instanceof Float32Array && this.precision === 'f16' ? toHalves(data) : data;
+  }
+
+  private call(made: GpuDispatch): GpuCall {
+    const dispatch = this.hasHalves(made) ? withFlag(made) : made;
     const [reads, writes] = [dispatch.reads, dispatch.writes].map((list) => list.map((x) => this.place(x)));
     for (const y of dispatch.writes)
       for (const x of dispatch.reads) {
@@ -184,6 +197,10 @@ export class GpuPlanner {
       uniforms: uniformsOf(threads, uniforms),
       groups: groupsOf(threads, shader),
     };
+  }
+
+  private hasHalves({ reads, writes }: GpuDispatch): boolean {
+    return this.precision === 'f16' && [...reads, ...writes].some((x) => 'type' in x && x.type.dtype === 'f32');
   }
 
   /** Constants that shaders read as they are become resident when first named. */
@@ -215,6 +232,10 @@ export class GpuPlanner {
     });
   }
 }
+
+/** Every shader that can be given tensors of f32 has the flag. */
+const withFlag = (dispatch: GpuDispatch): GpuDispatch =>
+  ({ ...dispatch, flags: { ...dispatch.flags, F16: true } }) as GpuDispatch;
 
 /** The uniform block of these numbers. */
 export function uniformsOf(threads: number, uniforms: readonly (number | Float)[]): Uint32Array<ArrayBuffer> {

@@ -5,6 +5,7 @@
  */
 import { DTYPES, type DType } from '../../core/dtype';
 import { invariant, WaferError } from '../../core/errors';
+import { fromHalves, type Precision, toHalves } from '../../core/half';
 import { elements, type StaticShape } from '../../core/shape';
 import type { Graph } from '../../graph/ir';
 import { align } from '../arena';
@@ -14,7 +15,7 @@ import type { Picture } from '../pixels';
 import { keyOf, type TensorData, type TensorInput } from '../session';
 import type { GpuDevice } from './device';
 import { PictureReader, PictureTexture } from './pictures';
-import { type GpuCall, type GpuConstant, type GpuPlace, type GpuPlan, GpuPlanner, type GpuSlot, OFFSET } from './plan';
+import { bytesIn, type GpuCall, type GpuConstant, type GpuPlace, type GpuPlan, GpuPlanner, OFFSET } from './plan';
 import { Timestamps } from './timestamps';
 import { BUFFER, MAP_READ } from './usage';
 
@@ -72,6 +73,7 @@ export class GpuRunner {
     private readonly graph: Graph,
     readonly gpu: GpuDevice,
     private readonly traits = gpu.traits,
+    readonly precision: Precision = 'f32',
   ) {}
 
   /** The plan for input shapes in order of the graph's inputs, from the kept ones or made now. */
@@ -98,7 +100,7 @@ export class GpuRunner {
   private async bind(shapes: readonly StaticShape[]): Promise<Bound> {
     const { graph, gpu } = this;
     const bindings = bindShapes(graph.inputs.map(({ name, type }, i) => ({ name, declared: type.shape, given: shapes[i]! })));
-    const planner = new GpuPlanner(graph, bindings, this.traits, this.residents);
+    const planner = new GpuPlanner(graph, bindings, this.traits, this.residents, this.precision);
     const added = graph.nodes.flatMap((node) => planner.add(node));
     const plan = planner.finish();
     const calls = plan.nodes.flatMap((n) => n.calls);
@@ -199,9 +201,10 @@ export class GpuRunner {
       if ('processing' in inputs[name]! && !readers.has(name)) {
         invariant(place && 'pool' in place, () => 'an input has no place in a pool');
         const { pool, offset, bytes } = place;
+        const { precision } = plan;
         const pictures = this.pictures.get(name) ?? new PictureTexture(this.gpu);
         this.pictures.set(name, pictures);
-        readers.set(name, await PictureReader.create(this.gpu, pictures, { buffer: pools[pool]!, offset, bytes }));
+        readers.set(name, await PictureReader.create(this.gpu, pictures, { buffer: pools[pool]!, offset, bytes, precision }));
       }
   }
 
@@ -213,7 +216,12 @@ export class GpuRunner {
       const given = inputs[name]!;
       if ('processing' in given) continue;
       if ('buffer' in given) this.copy(commands, given.buffer, pools, place!);
-      else this.write(pools, place!, given.data);
+      else
+        this.write(
+          pools,
+          place!,
+          plan.precision === 'f16' && given.data instanceof Float32Array ? toHalves(given.data) : given.data,
+        );
     }
     const pass = commands.beginComputePass();
     for (const { name } of plan.inputs) {
@@ -241,7 +249,7 @@ export class GpuRunner {
     await staging.mapAsync(MAP_READ);
     gpu.takeError();
     const mapped = staging.getMappedRange();
-    const results = resultsOf(plan.outputs, (i, bytes) => mapped.slice(offsets[i]!, offsets[i]! + bytes));
+    const results = resultsOf(plan, (i, bytes) => mapped.slice(offsets[i]!, offsets[i]! + bytes));
     staging.unmap();
     bound.staging.push(staging);
     return results;
@@ -337,12 +345,17 @@ function dispatch(pass: GPUComputePassEncoder, { pipeline, group, groups }: Step
 }
 
 /** Outputs whose bytes are what `bytesOf` gives; constants have their own. */
-function resultsOf(outputs: readonly GpuSlot[], bytesOf: (i: number, bytes: number) => ArrayBuffer): Record<string, TensorData> {
+function resultsOf(
+  { outputs, precision }: GpuPlan,
+  bytesOf: (i: number, bytes: number) => ArrayBuffer,
+): Record<string, TensorData> {
   return Object.fromEntries(
     outputs.map(({ name, type, data }, i) => {
-      const { array, bytes } = DTYPES[type.dtype];
-      const own = data?.slice() ?? new array(bytesOf(i, elements(type.shape) * bytes));
-      return [name, { data: own, shape: type.shape, dtype: type.dtype }];
+      const { shape, dtype } = type;
+      const bytes = () => bytesOf(i, elements(shape) * bytesIn(precision, dtype));
+      const isHalf = precision === 'f16' && dtype === 'f32';
+      const own = data?.slice() ?? (isHalf ? fromHalves(new Uint16Array(bytes())) : new DTYPES[dtype].array(bytes()));
+      return [name, { data: own, shape, dtype }];
     }),
   );
 }

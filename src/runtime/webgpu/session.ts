@@ -3,8 +3,9 @@
  * are repeated.
  */
 import { located, WaferError } from '../../core/errors';
+import { fitHalves, type Precision } from '../../core/half';
 import { checkShape, type StaticShape } from '../../core/shape';
-import { type Graph, nodeText, type Value } from '../../graph/ir';
+import { constantsOf, type Graph, nodeText, type Value } from '../../graph/ir';
 import { align } from '../arena';
 import { imageShape } from '../image';
 import { checkNames, checkTensor, type Explanation, type MemoryUse, type NodeProfile, type TensorData } from '../session';
@@ -19,6 +20,8 @@ const TRIES = 5;
 
 export class GpuSession {
   private runner: GpuRunner;
+  /** Why the model is not computed in the precision that was asked for. */
+  private whyNot: string | undefined;
   private isDisposed = false;
   private recovering: Promise<void> | undefined;
   /** Why devices were lost. */
@@ -29,8 +32,10 @@ export class GpuSession {
     gpu: GpuDevice,
     /** Asks for another device when this one is lost. */
     private readonly again: () => Promise<GpuDevice>,
+    /** f32 is computed instead where the GPU or the model's constants do not allow f16, and `explain()` says why. */
+    private wanted: Precision = 'f32',
   ) {
-    this.runner = new GpuRunner(graph, gpu);
+    this.runner = this.runnerOn(gpu);
   }
 
   /**
@@ -41,8 +46,9 @@ export class GpuSession {
     return this.tried(inputs, (runner, bound, own) => runner.readBack(bound, own));
   }
 
-  /** As `run`, with outputs that stay on the GPU. */
-  runToBuffers(inputs: GpuInputs): Promise<Record<string, GpuTensorData>> {
+  /** As `run`, with outputs that stay on the GPU. Rejects with ARGUMENT where they would be halves. */
+  async runToBuffers(inputs: GpuInputs): Promise<Record<string, GpuTensorData>> {
+    this.checkBuffers();
     return this.tried(inputs, (runner, bound, own) => runner.gpu.checked(() => runner.submitToBuffers(bound, own)));
   }
 
@@ -79,6 +85,20 @@ export class GpuSession {
     }));
   }
 
+  /** In which precision the model is computed. */
+  get precision(): Precision {
+    return this.runner.precision;
+  }
+
+  /** Computes in f32 from now on; between runs only. */
+  leaveHalves(why: string): void {
+    const { gpu } = this.runner;
+    this.runner.dispose();
+    this.wanted = 'f32';
+    this.whyNot = why;
+    this.runner = this.runnerOn(gpu);
+  }
+
   /** Finds out what is the fastest on this GPU, for the models that are loaded later, unless that is known. Never rejects. */
   async tune(): Promise<void> {
     const { gpu } = this.runner;
@@ -98,11 +118,13 @@ export class GpuSession {
       node: nodeText(node),
       kernels: calls.map((c) => pipelineKey(c.dispatch)),
     }));
-    const { name, traits } = this.runner.gpu;
+    const { gpu, precision } = this.runner;
+    const { name, traits } = gpu;
     const dot = traits.packedDot ? 'packed' : 'unpacked';
     const lost = this.losses.length ? `recovered from the loss of ${this.losses.length} devices (${this.losses.at(-1)})` : '';
+    const why = [lost, this.whyNot && noHalves(this.whyNot)].filter((text) => text).join('; ');
     const threads = { count: 1, used: 1, why: 'the GPU computes' };
-    return { device: 'webgpu', build: name, dot, why: lost, threads, nodes };
+    return { device: 'webgpu', build: name, dot, precision, why, threads, nodes };
   }
 
   dispose(): void {
@@ -136,6 +158,11 @@ export class GpuSession {
     }
   }
 
+  private runnerOn(gpu: GpuDevice): GpuRunner {
+    if (this.wanted === 'f16') this.whyNot = whyNoHalves(gpu, this.graph);
+    return new GpuRunner(this.graph, gpu, gpu.traits, this.whyNot ? 'f32' : this.wanted);
+  }
+
   private alive(): void {
     if (this.isDisposed) throw new WaferError('DISPOSED', 'the model was used after dispose()');
   }
@@ -146,10 +173,20 @@ export class GpuSession {
     return this.graph.inputs.map((value): StaticShape => {
       const given = inputs[value.name]!;
       if ('processing' in given) return imageShape(given);
-      if ('buffer' in given) checkBuffer(value, given);
-      else checkTensor(value, given);
+      if ('buffer' in given) {
+        this.checkBuffers();
+        checkBuffer(value, given);
+      } else checkTensor(value, given);
       return given.shape;
     });
+  }
+
+  /** Throws ARGUMENT where buffers would have to hold halves. */
+  private checkBuffers(): void {
+    if (this.precision === 'f16')
+      throw new WaferError('ARGUMENT', 'inputs and outputs cannot be buffers of a GPU that stores floats in 16 bits', {
+        hint: "pass and take arrays, or load the model with { precision: 'f32' }",
+      });
   }
 
   /** Once for all runs that the loss of this runner's device has ended. */
@@ -159,13 +196,23 @@ export class GpuSession {
       this.losses.push(lost.gpu.lost ?? 'unknown');
       lost.dispose();
       const gpu = await this.again();
-      this.runner = new GpuRunner(this.graph, gpu);
+      this.runner = this.runnerOn(gpu);
       if (this.isDisposed) this.dispose();
     })().finally(() => {
       this.recovering = undefined;
     });
     return this.recovering;
   }
+}
+
+/** What `explain()` says where f16 was asked for in vain. */
+export const noHalves = (why: string): string => `f32 is computed, not f16: ${why}`;
+
+/** Why a model cannot be computed in 16 bits; undefined where it can. */
+function whyNoHalves({ hasHalves }: GpuDevice, graph: Graph): string | undefined {
+  if (!hasHalves) return 'this GPU has no 16-bit floats';
+  const large = constantsOf(graph).find(({ data }) => data instanceof Float32Array && !fitHalves(data));
+  return large && `"${large.name}" has numbers beyond 65504`;
 }
 
 const copied = (inputs: GpuInputs): GpuInputs =>

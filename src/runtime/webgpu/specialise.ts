@@ -8,7 +8,7 @@
  *     #for i,f NAME … #end       for each index i of a list, whose name there is f
  *
  * and `$i`, `${i}` or `$NAME` stand for values. Flags are for what WGSL cannot say with numbers: types, bindings, and
- * registers, which have to be named variables.
+ * registers, which have to be named variables. Lines that enable extensions come first in the text, wherever they were written.
  */
 import { invariant } from '../../core/errors';
 
@@ -45,7 +45,9 @@ export function specialise(shader: string, { shaders, library }: ShaderTexts, fl
       invariant(name in library, () => `${shader} includes ${name}, which is not there`);
       return include(library[name]!);
     });
-  return expand(include(text), { ...defaults, ...flags }).join('\n');
+  const lines = expand(include(text), { ...defaults, ...flags });
+  const isFirst = (line: string) => line.startsWith('enable ');
+  return [...new Set(lines.filter(isFirst)), ...lines.filter((line) => !isFirst(line))].join('\n');
 }
 
 type Names = Readonly<Record<string, Flag | string>>;

@@ -11,6 +11,9 @@ narrowed:u32,
 fn thread(id:vec3u)->u32{
 return id.y*4194240u+id.x;
 }
+alias Bits=u32;
+fn bitsOf(x:Bits)->u32{return x;}
+fn ofBits(bits:u32)->Bits{return bits;}
 fn ordered(bits:u32)->i32{
 let magnitude=i32(bits&0x7fffffffu);
 return select(magnitude,-magnitude,bits>=0x80000000u);
@@ -18,11 +21,12 @@ return select(magnitude,-magnitude,bits>=0x80000000u);
 fn isNaN(bits:u32)->bool{
 return(bits&0x7fffffffu)>0x7f800000u;
 }
-@group(0)@binding(1)var<storage,read>x:array<u32>;
+@group(0)@binding(1)var<storage,read>x:array<Bits>;
 @group(0)@binding(2)var<storage,read>found:array<u32>;
 @group(0)@binding(3)var<storage,read_write>y:array<u32>;
 fn valueAt(at:u32)->i32{
-return select(ordered(x[at]),-0x7fffffff,isNaN(x[at]));
+let bits=bitsOf(x[at]);
+return select(ordered(bits),-0x7fffffff,isNaN(bits));
 }
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id)id:vec3u){

@@ -21,6 +21,8 @@ bOuter:u32,
 fn thread(id:vec3u)->u32{
 return id.y*4194240u+id.x;
 }
+alias real=f32;
+alias real4=vec4<real>;
 fn unpacked(word:u32)->vec4i{
 return vec4i(vec4u(word)<<vec4u(24u,16u,8u,0u))>>vec4u(24u);
 }
@@ -169,13 +171,14 @@ fn affine(x:vec4f,a:f32,b:f32)->vec4f{return x*a+b;}
 fn sinOf(x:vec4f,a:f32,b:f32)->vec4f{return sine4(x,0);}
 fn cosOf(x:vec4f,a:f32,b:f32)->vec4f{return sine4(x,1);}
 alias Four=vec4<f32>;
+alias Scalar=real;
 alias Index=vec4u;
-alias Element=f32;
+alias Element=Scalar;
 @group(0)@binding(1)var<storage,read>a:array<Element>;
 @group(0)@binding(2)var<storage,read>b:array<Element>;
 @group(0)@binding(3)var<storage,read_write>y:array<Element>;
-fn fourOfA(i:vec4u)->Four{return Four(a[i.x],a[i.y],a[i.z],a[i.w]);}
-fn fourOfB(i:vec4u)->Four{return Four(b[i.x],b[i.y],b[i.z],b[i.w]);}
+fn fourOfA(i:vec4u)->Four{return Four(vec4<Scalar>(a[i.x],a[i.y],a[i.z],a[i.w]));}
+fn fourOfB(i:vec4u)->Four{return Four(vec4<Scalar>(b[i.x],b[i.y],b[i.z],b[i.w]));}
 fn addOf(a:Four,b:Four)->Four{return a+b;}
 fn subOf(a:Four,b:Four)->Four{return a-b;}
 fn mulOf(a:Four,b:Four)->Four{return a*b;}
@@ -228,8 +231,8 @@ inB+=place*p.b3;
 at=outer;
 }
 var v=addOf(fourOfA(inA+at*p.aOuter),fourOfB(inB+at*p.bOuter));
-y[first]=v.x;
-if(first+1u<p.n){y[first+1u]=v.y;}
-if(first+2u<p.n){y[first+2u]=v.z;}
-if(first+3u<p.n){y[first+3u]=v.w;}
+y[first]=Scalar(v.x);
+if(first+1u<p.n){y[first+1u]=Scalar(v.y);}
+if(first+2u<p.n){y[first+2u]=Scalar(v.z);}
+if(first+3u<p.n){y[first+3u]=Scalar(v.w);}
 }

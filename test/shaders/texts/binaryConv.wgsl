@@ -12,6 +12,8 @@ low:f32,high:f32,
 fn thread(id:vec3u)->u32{
 return id.y*4194240u+id.x;
 }
+alias real=f32;
+alias real4=vec4<real>;
 const OUTSIDE=0xffffffffu;
 fn windowAt(row:u32)->vec3u{
 let y=row/p.ow;
@@ -31,7 +33,7 @@ let down=select(select(window.y,y,ends),0u-p.top,last);
 return vec3u(window.x+select(0u,p.h,last),down,select(x,0u-p.left,ends));
 }
 struct Weights{w:array<vec4u,2>}
-struct Outputs{multiplier:vec4f,bias:vec4f}
+struct Outputs{multiplier:real4,bias:real4}
 @group(0)@binding(1)var<storage,read>x:array<u32>;
 @group(0)@binding(2)var<storage,read>weights:array<Weights>;
 @group(0)@binding(3)var<storage,read>outputs:array<Outputs>;
@@ -40,12 +42,12 @@ var v=select(value,vec4f(p.low),value<vec4f(p.low));
 v=select(v,vec4f(p.high),v>vec4f(p.high));
 return v;
 }
-@group(0)@binding(4)var<storage,read>residual:array<vec4f>;
-@group(0)@binding(5)var<storage,read_write>y:array<vec4f>;
+@group(0)@binding(4)var<storage,read>residual:array<real4>;
+@group(0)@binding(5)var<storage,read_write>y:array<real4>;
 fn put(sum:vec4f,at:u32,count:u32){
 var v=sum;
-if(p.adds!=0u){v+=residual[at/4u];}
-y[at/4u]=activated(v);
+if(p.adds!=0u){v+=vec4f(residual[at/4u]);}
+y[at/4u]=real4(activated(v));
 }
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id)id:vec3u){
@@ -132,7 +134,7 @@ let m=row+i/2u;
 let n=first+i%2u*4u;
 if(m<p.rows&&n<p.o){
 let four=outputs[n/4u];
-put(sums[i]*four.multiplier+four.bias,m*p.o+n,p.o-n);
+put(sums[i]*vec4f(four.multiplier)+vec4f(four.bias),m*p.o+n,p.o-n);
 }
 }
 }

@@ -6,6 +6,9 @@ n:u32,
 fn thread(id:vec3u)->u32{
 return id.y*4194240u+id.x;
 }
+alias Bits=u32;
+fn bitsOf(x:Bits)->u32{return x;}
+fn ofBits(bits:u32)->Bits{return bits;}
 fn unpacked(word:u32)->vec4i{
 return vec4i(vec4u(word)<<vec4u(24u,16u,8u,0u))>>vec4u(24u);
 }
@@ -14,7 +17,9 @@ let bytes=vec4u(v)&vec4u(255u);
 return bytes.x|(bytes.y<<8u)|(bytes.z<<16u)|(bytes.w<<24u);
 }
 @group(0)@binding(1)var<storage,read>x:array<u32>;
+fn wordAt(i:u32)->u32{return x[i];}
 @group(0)@binding(2)var<storage,read_write>y:array<u32>;
+fn write(i:u32,word:u32){y[i]=word;}
 fn truncated(v:vec4u)->vec4u{
 let real=bitcast<vec4f>(v);
 let whole=vec4i(clamp(real,vec4f(-2147483648.0),vec4f(2147483520.0)));
@@ -29,7 +34,7 @@ fn truth(v:vec4u)->vec4u{return select(vec4u(0u),vec4u(1u),v!=vec4u(0u));}
 fn main(@builtin(global_invocation_id)id:vec3u){
 let i=thread(id);
 if(i>=p.threads){return;}
-var v=vec4u(x[4u*i],x[4u*i+1u],x[4u*i+2u],x[4u*i+3u]);
+var v=vec4u(wordAt(4u*i),wordAt(4u*i+1u),wordAt(4u*i+2u),wordAt(4u*i+3u));
 let count=min(4u,p.n-4u*i);
-for(var k=0u;k<count;k++){y[4u*i+k]=v[k];}
+for(var k=0u;k<count;k++){write(4u*i+k,v[k]);}
 }

@@ -10,6 +10,8 @@ low:f32,high:f32,
 fn thread(id:vec3u)->u32{
 return id.y*4194240u+id.x;
 }
+alias real=f32;
+alias real4=vec4<real>;
 const OUTSIDE=0xffffffffu;
 fn windowAt(row:u32)->vec3u{
 let y=row/p.ow;
@@ -29,22 +31,22 @@ let down=select(select(window.y,y,ends),0u-p.top,last);
 return vec3u(window.x+select(0u,p.h,last),down,select(x,0u-p.left,ends));
 }
 struct Weights{
-w:array<mat4x4f,2>,
+w:array<mat4x4<real>,2>,
 }
-@group(0)@binding(1)var<storage,read>x:array<vec4f>;
+@group(0)@binding(1)var<storage,read>x:array<real4>;
 @group(0)@binding(2)var<storage,read>weights:array<Weights>;
-@group(0)@binding(3)var<storage,read>bias:array<vec4f>;
+@group(0)@binding(3)var<storage,read>bias:array<real4>;
 fn activated(value:vec4f)->vec4f{
 var v=select(value,vec4f(p.low),value<vec4f(p.low));
 v=select(v,vec4f(p.high),v>vec4f(p.high));
 return v;
 }
-@group(0)@binding(4)var<storage,read>residual:array<vec4f>;
-@group(0)@binding(5)var<storage,read_write>y:array<vec4f>;
+@group(0)@binding(4)var<storage,read>residual:array<real4>;
+@group(0)@binding(5)var<storage,read_write>y:array<real4>;
 fn put(sum:vec4f,at:u32,count:u32){
 var v=sum;
-if(p.adds!=0u){v+=residual[at/4u];}
-y[at/4u]=activated(v);
+if(p.adds!=0u){v+=vec4f(residual[at/4u]);}
+y[at/4u]=real4(activated(v));
 }
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id)id:vec3u){
@@ -55,8 +57,8 @@ let group=tile/p.groupTiles;
 let row=t/p.tiles*4u;
 let c=p.c/4u;
 let depth=p.depth/4u;
-let bias0=bias[tile*2u+0u];
-let bias1=bias[tile*2u+1u];
+let bias0=vec4f(bias[tile*2u+0u]);
+let bias1=vec4f(bias[tile*2u+1u]);
 var window=windowAt(row);
 let window0=window;
 window=nextWindow(window);
@@ -90,19 +92,19 @@ let pixel3=pixelAt(window3,ky,kx);
 let inside3=pixel3!=OUTSIDE;
 let x3=select(0u,pixel3*c+group*depth,inside3);
 for(var k=0u;k<depth;k++){
-let w0=weights[at].w[0];
-let w1=weights[at].w[1];
+let w0=mat4x4f(weights[at].w[0]);
+let w1=mat4x4f(weights[at].w[1]);
 at++;
-let v0=select(vec4f(),x[x0+k],inside0);
+let v0=select(vec4f(),vec4f(x[x0+k]),inside0);
 c0_0+=w0*v0;
 c0_1+=w1*v0;
-let v1=select(vec4f(),x[x1+k],inside1);
+let v1=select(vec4f(),vec4f(x[x1+k]),inside1);
 c1_0+=w0*v1;
 c1_1+=w1*v1;
-let v2=select(vec4f(),x[x2+k],inside2);
+let v2=select(vec4f(),vec4f(x[x2+k]),inside2);
 c2_0+=w0*v2;
 c2_1+=w1*v2;
-let v3=select(vec4f(),x[x3+k],inside3);
+let v3=select(vec4f(),vec4f(x[x3+k]),inside3);
 c3_0+=w0*v3;
 c3_1+=w1*v3;
 }

@@ -10,7 +10,10 @@ exclusive:u32,
 fn thread(id:vec3u)->u32{
 return id.y*4194240u+id.x;
 }
-alias Element=f32;
+alias real=f32;
+alias real4=vec4<real>;
+alias Element=real;
+alias Sum=f32;
 @group(0)@binding(1)var<storage,read>x:array<Element>;
 @group(0)@binding(2)var<storage,read_write>y:array<Element>;
 @compute @workgroup_size(64)
@@ -18,10 +21,10 @@ fn main(@builtin(global_invocation_id)id:vec3u){
 let i=thread(id);
 if(i>=p.threads){return;}
 var at=i/p.inner*p.n*p.inner+i%p.inner+p.offset;
-var sum=Element();
+var sum=Sum();
 for(var k=0u;k<p.n;k++){
-let next=sum+x[at];
-y[at]=select(next,sum,p.exclusive!=0u);
+let next=sum+Sum(x[at]);
+y[at]=Element(select(next,sum,p.exclusive!=0u));
 sum=next;
 at+=p.step;
 }

@@ -11,22 +11,25 @@ low:f32,high:f32,
 fn thread(id:vec3u)->u32{
 return id.y*4194240u+id.x;
 }
+alias real=f32;
+alias real4=vec4<real>;
 fn activated(value:vec4f)->vec4f{
 var v=select(value,vec4f(p.low),value<vec4f(p.low));
 v=select(v,vec4f(p.high),v>vec4f(p.high));
 return v;
 }
 alias V=vec4f;
-struct Weights{w:array<V,3*3>}
-@group(0)@binding(1)var<storage,read>x:array<V>;
+alias Stored=real4;
+struct Weights{w:array<Stored,3*3>}
+@group(0)@binding(1)var<storage,read>x:array<Stored>;
 @group(0)@binding(2)var<storage,read>weights:array<Weights>;
-@group(0)@binding(3)var<storage,read>bias:array<V>;
-@group(0)@binding(4)var<storage,read>residual:array<V>;
-@group(0)@binding(5)var<storage,read_write>y:array<V>;
+@group(0)@binding(3)var<storage,read>bias:array<Stored>;
+@group(0)@binding(4)var<storage,read>residual:array<Stored>;
+@group(0)@binding(5)var<storage,read_write>y:array<Stored>;
 fn put(sum:V,at:u32){
 var v=sum;
-if(p.adds!=0u){v+=residual[at];}
-y[at]=activated(v);
+if(p.adds!=0u){v+=V(residual[at]);}
+y[at]=Stored(activated(v));
 }
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id)id:vec3u){
@@ -40,7 +43,7 @@ let image=column/p.columns;
 var oy=part/p.step*p.run*p.step+part%p.step;
 var at=((image*p.oh+oy)*p.ow+ox)*p.c+c;
 let base=image*p.h*p.w*p.c+c;
-let b=bias[c];
+let b=V(bias[c]);
 var row=oy*p.strideH-p.top;
 let left=ox*p.strideW-p.left;
 let column0=left+0u*p.dilationW;
@@ -50,30 +53,30 @@ let x1=base+min(column1,p.w-1u)*p.c;
 let column2=left+2u*p.dilationW;
 let x2=base+min(column2,p.w-1u)*p.c;
 var s0_0=V();
-let w0_0=weights[c].w[0*3+0];
+let w0_0=V(weights[c].w[0*3+0]);
 var s0_1=V();
-let w0_1=weights[c].w[0*3+1];
+let w0_1=V(weights[c].w[0*3+1]);
 var s0_2=V();
-let w0_2=weights[c].w[0*3+2];
+let w0_2=V(weights[c].w[0*3+2]);
 var s1_0=V();
-let w1_0=weights[c].w[1*3+0];
+let w1_0=V(weights[c].w[1*3+0]);
 var s1_1=V();
-let w1_1=weights[c].w[1*3+1];
+let w1_1=V(weights[c].w[1*3+1]);
 var s1_2=V();
-let w1_2=weights[c].w[1*3+2];
+let w1_2=V(weights[c].w[1*3+2]);
 var s2_0=V();
-let w2_0=weights[c].w[2*3+0];
+let w2_0=V(weights[c].w[2*3+0]);
 var s2_1=V();
-let w2_1=weights[c].w[2*3+1];
+let w2_1=V(weights[c].w[2*3+1]);
 var s2_2=V();
-let w2_2=weights[c].w[2*3+2];
+let w2_2=V(weights[c].w[2*3+2]);
 var next=3u-1u;
 let rows=(p.run-1u)*p.stride+3u;
 for(var i=0u;i<rows;i++){
 let start=min(row,p.h-1u)*p.w*p.c;
-let v0=select(V(),x[x0+start],row<p.h&&column0<p.w);
-let v1=select(V(),x[x1+start],row<p.h&&column1<p.w);
-let v2=select(V(),x[x2+start],row<p.h&&column2<p.w);
+let v0=select(V(),V(x[x0+start]),row<p.h&&column0<p.w);
+let v1=select(V(),V(x[x1+start]),row<p.h&&column1<p.w);
+let v2=select(V(),V(x[x2+start]),row<p.h&&column2<p.w);
 var sum0=V();
 var before0=V();
 sum0=before0;

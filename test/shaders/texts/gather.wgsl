@@ -8,7 +8,8 @@ inner:u32,
 fn thread(id:vec3u)->u32{
 return id.y*4194240u+id.x;
 }
-alias Element=u32;
+alias Word=u32;
+alias Element=Word;
 @group(0)@binding(1)var<storage,read>x:array<Element>;
 @group(0)@binding(2)var<storage,read>indices:array<i32>;
 @group(0)@binding(3)var<storage,read_write>y:array<Element>;

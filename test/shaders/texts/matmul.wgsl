@@ -10,14 +10,16 @@ low:f32,high:f32,
 fn thread(id:vec3u)->u32{
 return id.y*4194240u+id.x;
 }
+alias real=f32;
+alias real4=vec4<real>;
 fn activated(value:vec4f)->vec4f{
 var v=select(value,vec4f(p.low),value<vec4f(p.low));
 v=select(v,vec4f(p.high),v>vec4f(p.high));
 return v;
 }
-@group(0)@binding(1)var<storage,read>a:array<vec4f>;
-@group(0)@binding(2)var<storage,read>b:array<vec4f>;
-@group(0)@binding(3)var<storage,read_write>y:array<vec4f>;
+@group(0)@binding(1)var<storage,read>a:array<real4>;
+@group(0)@binding(2)var<storage,read>b:array<real4>;
+@group(0)@binding(3)var<storage,read_write>y:array<real4>;
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id)id:vec3u){
 let t=thread(id);
@@ -48,20 +50,20 @@ var at1=(ofB+(column+1u*4u)*p.bn)/4u;
 let next=p.n/4u;
 let step=p.n;
 for(var k=0u;k<p.k/4u;k++){
-let w0=mat4x4f(b[at0],b[at0+next],b[at0+2u*next],b[at0+3u*next]);
+let w0=mat4x4f(vec4f(b[at0]),vec4f(b[at0+next]),vec4f(b[at0+2u*next]),vec4f(b[at0+3u*next]));
 at0+=step;
-let w1=mat4x4f(b[at1],b[at1+next],b[at1+2u*next],b[at1+3u*next]);
+let w1=mat4x4f(vec4f(b[at1]),vec4f(b[at1+next]),vec4f(b[at1+2u*next]),vec4f(b[at1+3u*next]));
 at1+=step;
-let v0=a[from0/4u+k];
+let v0=vec4f(a[from0/4u+k]);
 c0_0+=w0*v0;
 c0_1+=w1*v0;
-let v1=a[from1/4u+k];
+let v1=vec4f(a[from1/4u+k]);
 c1_0+=w0*v1;
 c1_1+=w1*v1;
-let v2=a[from2/4u+k];
+let v2=vec4f(a[from2/4u+k]);
 c2_0+=w0*v2;
 c2_1+=w1*v2;
-let v3=a[from3/4u+k];
+let v3=vec4f(a[from3/4u+k]);
 c3_0+=w0*v3;
 c3_1+=w1*v3;
 }
@@ -80,7 +82,7 @@ let n=column+i%2u*4u;
 if(m<p.m&&n<p.n){
 let v=activated(sums[i]);
 let at=(batch*p.m+m)*p.n+n;
-y[at/4u]=v;
+y[at/4u]=real4(v);
 }
 }
 }

@@ -14,7 +14,9 @@ scale0:f32,scale1:f32,scale2:f32,
 fn thread(id:vec3u)->u32{
 return id.y*4194240u+id.x;
 }
-@group(0)@binding(1)var<storage,read_write>y:array<f32>;
+alias real=f32;
+alias real4=vec4<real>;
+@group(0)@binding(1)var<storage,read_write>y:array<real>;
 @group(0)@binding(2)var image:texture_2d<f32>;
 fn texel(x:i32,y:i32)->vec3f{
 return round(textureLoad(image,vec2i(x,y),0).rgb*255.0);
@@ -43,9 +45,9 @@ if(p.channels==2u){pixel=vec3f(dot(pixel,vec3f(0.299,0.587,0.114)));}
 value=(pixel-vec3f(p.mean0,p.mean1,p.mean2))*vec3f(p.scale0,p.scale1,p.scale2);
 }
 let to=row*p.width+column;
-y[to*p.pixelStride]=value.x;
+y[to*p.pixelStride]=real(value.x);
 if(p.channels!=2u){
-y[to*p.pixelStride+p.planeStride]=value.y;
-y[to*p.pixelStride+2u*p.planeStride]=value.z;
+y[to*p.pixelStride+p.planeStride]=real(value.y);
+y[to*p.pixelStride+2u*p.planeStride]=real(value.z);
 }
 }

@@ -23,6 +23,8 @@ outside:f32,
 fn thread(id:vec3u)->u32{
 return id.y*4194240u+id.x;
 }
+alias real=f32;
+alias real4=vec4<real>;
 const OUTSIDE=0xffffffffu;
 fn windowAt(row:u32)->vec3u{
 let y=row/p.ow;
@@ -42,10 +44,11 @@ let down=select(select(window.y,y,ends),0u-p.top,last);
 return vec3u(window.x+select(0u,p.h,last),down,select(x,0u-p.left,ends));
 }
 alias Scalar=f32;
+alias Stored=real;
 alias Value=Scalar;
-alias Element=Value;
-fn valueAt(i:u32)->Value{return x[i];}
-fn resultOf(i:u32)->Element{return valueOf(i);}
+alias Element=Stored;
+fn valueAt(i:u32)->Value{return Value(x[i]);}
+fn resultOf(i:u32)->Element{return Element(valueOf(i));}
 @group(0)@binding(1)var<storage,read>x:array<Element>;
 @group(0)@binding(2)var<storage,read_write>y:array<Element>;
 fn valueOf(i:u32)->Value{

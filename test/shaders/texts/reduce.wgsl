@@ -118,8 +118,10 @@ let signed=select(y,-y,(x<vec4f(0.0))&odd);
 let special=((x<vec4f(0.0))&!whole)|(x==vec4f(0.0));
 return select(select(signed,pow(x,a),special),vec4f(1.0),a==vec4f(0.0));
 }
-@group(0)@binding(1)var<storage,read>x:array<f32>;
-@group(0)@binding(2)var<storage,read_write>y:array<f32>;
+alias Given=f32;
+alias Result=f32;
+@group(0)@binding(1)var<storage,read>x:array<Given>;
+@group(0)@binding(2)var<storage,read_write>y:array<Result>;
 fn sumOf(s:f32,x:f32)->f32{return s+x;}
 fn maxOf(s:f32,x:f32)->f32{return max(s,x);}
 fn minOf(s:f32,x:f32)->f32{return min(s,x);}
@@ -135,9 +137,9 @@ let first=part%p.parts*p.length;
 let start=(part/p.parts*p.n+first)*p.inner+i%p.inner;
 let end=start+min(p.length,p.n-first)*p.inner;
 var s=p.empty;
-for(var at=start;at<end;at+=p.inner){s=sumOf(s,x[at]);}
+for(var at=start;at<end;at+=p.inner){s=sumOf(s,f32(x[at]));}
 s*=p.scale;
 if(p.finish==1u){s=sqrt(s);}
 if(p.finish==2u){s=log4(vec4f(s)).x;}
-y[i]=s;
+y[i]=Result(s);
 }

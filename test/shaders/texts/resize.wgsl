@@ -10,11 +10,13 @@ ow:u32,
 fn thread(id:vec3u)->u32{
 return id.y*4194240u+id.x;
 }
-alias Scalar=u32;
+alias Word=u32;
+alias Scalar=Word;
+alias Stored=Word;
 alias Value=Scalar;
-alias Element=Value;
-fn valueAt(i:u32)->Value{return x[i];}
-fn resultOf(i:u32)->Element{return valueOf(i);}
+alias Element=Stored;
+fn valueAt(i:u32)->Value{return Value(x[i]);}
+fn resultOf(i:u32)->Element{return Element(valueOf(i));}
 @group(0)@binding(1)var<storage,read>x:array<Element>;
 struct Entry{
 first:u32,

@@ -9,10 +9,11 @@ stepB:u32,
 fn thread(id:vec3u)->u32{
 return id.y*4194240u+id.x;
 }
+alias Word=u32;
 @group(0)@binding(1)var<storage,read>condition:array<u32>;
-@group(0)@binding(2)var<storage,read>a:array<u32>;
-@group(0)@binding(3)var<storage,read>b:array<u32>;
-@group(0)@binding(4)var<storage,read_write>y:array<u32>;
+@group(0)@binding(2)var<storage,read>a:array<Word>;
+@group(0)@binding(3)var<storage,read>b:array<Word>;
+@group(0)@binding(4)var<storage,read_write>y:array<Word>;
 fn spread(word:u32,step:u32)->u32{
 return select((word&255u)*0x1010101u,word,step!=0u);
 }

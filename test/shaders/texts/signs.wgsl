@@ -6,7 +6,10 @@ c:u32,words:u32,
 fn thread(id:vec3u)->u32{
 return id.y*4194240u+id.x;
 }
-@group(0)@binding(1)var<storage,read>x:array<u32>;
+alias Bits=u32;
+fn bitsOf(x:Bits)->u32{return x;}
+fn ofBits(bits:u32)->Bits{return bits;}
+@group(0)@binding(1)var<storage,read>x:array<Bits>;
 @group(0)@binding(2)var<storage,read_write>y:array<u32>;
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id)id:vec3u){
@@ -17,7 +20,7 @@ let pixel=t/p.words*p.c+first;
 var bits=0u;
 var magnitude=0.0;
 for(var i=0u;i<min(p.c-first,32u);i++){
-let v=x[pixel+i];
+let v=bitsOf(x[pixel+i]);
 bits|=select(0u,1u<<i,v<=0x7f800000u||v==0x80000000u);
 magnitude+=abs(bitcast<f32>(v));
 }

@@ -115,7 +115,9 @@ let signed=select(y,-y,(x<vec4f(0.0))&odd);
 let special=((x<vec4f(0.0))&!whole)|(x==vec4f(0.0));
 return select(select(signed,pow(x,a),special),vec4f(1.0),a==vec4f(0.0));
 }
-@group(0)@binding(1)var<storage,read>x:array<f32>;
+alias real=f32;
+alias real4=vec4<real>;
+@group(0)@binding(1)var<storage,read>x:array<real>;
 @group(0)@binding(2)var<storage,read>parts:array<vec2f>;
 struct Part{
 first:u32,
@@ -130,17 +132,17 @@ return Part(row*p.parts,row*p.n,row*p.n+start,row*p.n+min(start+p.length,p.n));
 }
 fn fourAt(i:u32,end:u32,otherwise:f32)->vec4f{
 let at=vec4u(i,i+1u,i+2u,i+3u);
-return select(vec4f(otherwise),vec4f(x[at.x],x[at.y],x[at.z],x[at.w]),at<vec4u(end));
+return select(vec4f(otherwise),vec4f(real4(x[at.x],x[at.y],x[at.z],x[at.w])),at<vec4u(end));
 }
 fn sumOf(v:vec4f)->f32{return(v.x+v.z)+(v.y+v.w);}
 fn write(i:u32,end:u32,v:vec4f){
-y[i]=v.x;
-if(i+1u<end){y[i+1u]=v.y;}
-if(i+2u<end){y[i+2u]=v.z;}
-if(i+3u<end){y[i+3u]=v.w;}
+y[i]=real(v.x);
+if(i+1u<end){y[i+1u]=real(v.y);}
+if(i+2u<end){y[i+2u]=real(v.z);}
+if(i+3u<end){y[i+3u]=real(v.w);}
 }
 const LEAST=-0x1.fffffep+127f;
-@group(0)@binding(3)var<storage,read_write>y:array<f32>;
+@group(0)@binding(3)var<storage,read_write>y:array<real>;
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id)id:vec3u){
 let i=thread(id);

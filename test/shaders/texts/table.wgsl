@@ -6,9 +6,10 @@ n:u32,
 fn thread(id:vec3u)->u32{
 return id.y*4194240u+id.x;
 }
+alias Word=u32;
 @group(0)@binding(1)var<storage,read>x:array<u32>;
-@group(0)@binding(2)var<storage,read>table:array<u32>;
-@group(0)@binding(3)var<storage,read_write>y:array<u32>;
+@group(0)@binding(2)var<storage,read>table:array<Word>;
+@group(0)@binding(3)var<storage,read_write>y:array<Word>;
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id)id:vec3u){
 let i=thread(id);

@@ -6,6 +6,8 @@ n:u32,
 fn thread(id:vec3u)->u32{
 return id.y*4194240u+id.x;
 }
+alias real=f32;
+alias real4=vec4<real>;
 fn exp4(value:vec4f)->vec4f{
 let x=clamp(value,vec4f(-104.0),vec4f(89.0));
 let n=round(x*1.44269504);
@@ -146,15 +148,15 @@ fn power(x:vec4f,a:f32,b:f32)->vec4f{return power4(x,vec4f(a));}
 fn affine(x:vec4f,a:f32,b:f32)->vec4f{return x*a+b;}
 fn sinOf(x:vec4f,a:f32,b:f32)->vec4f{return sine4(x,0);}
 fn cosOf(x:vec4f,a:f32,b:f32)->vec4f{return sine4(x,1);}
-@group(0)@binding(1)var<storage,read>x:array<f32>;
-@group(0)@binding(2)var<storage,read_write>y:array<f32>;
+@group(0)@binding(1)var<storage,read>x:array<real>;
+@group(0)@binding(2)var<storage,read_write>y:array<real>;
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id)id:vec3u){
 let i=thread(id)*4u;
 if(i>=p.n){return;}
-var v=vec4f(x[i],x[i+1u],x[i+2u],x[i+3u]);
-y[i]=v.x;
-if(i+1u<p.n){y[i+1u]=v.y;}
-if(i+2u<p.n){y[i+2u]=v.z;}
-if(i+3u<p.n){y[i+3u]=v.w;}
+var v=vec4f(real4(x[i],x[i+1u],x[i+2u],x[i+3u]));
+y[i]=real(v.x);
+if(i+1u<p.n){y[i+1u]=real(v.y);}
+if(i+2u<p.n){y[i+2u]=real(v.z);}
+if(i+3u<p.n){y[i+3u]=real(v.w);}
 }
