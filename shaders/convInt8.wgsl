@@ -6,6 +6,9 @@
 // Whether pixels of x, their share for a group, or channels of y are no whole words: bytes are then read at any place.
 #flag RAGGED = false
 #flag DOT = false
+// For software adapters; without DOT and CODES weights are floats then, which need not be unpacked.
+#flag SOFTWARE = false
+#flag WIDE = false
 // Bits of a weight where weights are codes, and whether these stand for entries of a table.
 #flag CODES = 0
 #flag TABLE = false
@@ -70,8 +73,13 @@ struct Weights {
   // For 4 inputs, a byte each, of 4 channels: codes of TN times 4 channels, of 2 bits those of the next 4 inputs too.
   quads: array<vec4u, 1>,
   #else
+  #if WIDE
+  // For each of 4 inputs, of 4 channels.
+  quads: array<mat4x4f, $TN>,
+  #else
   // For 4 inputs, a byte each, of 4 channels.
   quads: array<vec4u, $TN>,
+  #end
   #end
 }
 
@@ -140,15 +148,21 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
           #end
           #else
           #for t TN
+          #if WIDE
+          let m$t = weights[run + k].quads[$t];
+          #else
           let w$t = weights[run + k].quads[$t];
           #end
           #end
           #end
+          #end
           #if !DOT
+          #if !WIDE
           #for t TN
           let m$t = mat4x4f(
             vec4f(vec4i(w$t << vec4u(24u)) >> vec4u(24u)), vec4f(vec4i(w$t << vec4u(16u)) >> vec4u(24u)),
             vec4f(vec4i(w$t << vec4u(8u)) >> vec4u(24u)), vec4f(vec4i(w$t) >> vec4u(24u)));
+          #end
           #end
           #end
           #for r TM
@@ -163,7 +177,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
           c${r}_$t += vec4i(dot4I8Packed(x$r, w$t.x), dot4I8Packed(x$r, w$t.y), dot4I8Packed(x$r, w$t.z), dot4I8Packed(x$r, w$t.w));
           #end
           #else
-          let v$r = vec4f(unpacked(x$r));
+          let v$r = floatsOf(x$r);
           #for t TN
           c${r}_$t += m$t * v$r;
           #end

@@ -1,15 +1,14 @@
-// Each channel's own window of bytes: an invocation makes TX neighbouring pixels of a word of 4 channels. As in
+// Each channel's own window of bytes, 4 channels to an invocation, which goes down a column of the image as in depthwise.wgsl. As in
 // convInt8.wgsl, levels are signed and the zero point is in the bias.
 
+#flag KH = 3
+#flag KW = 3
 // Whether pixels are no whole words: bytes are then read at any place.
 #flag RAGGED = false
 #flag FLOAT = false
 #flag ACT = []
-#flag TX = 4
-// The width of the kernel, where strides and dilations are 1, and how many columns of x are then under TX pixels' windows: each is
-// read once. Or 0 for windows of any kind.
-#flag KX = 0
-#flag COLUMNS = 0
+// For software adapters, and no more than 1024 taps: weights are floats, and sums too, which are exact below 2^24.
+#flag SOFTWARE = false
 #flag F16 = false
 
 struct P {
@@ -26,10 +25,13 @@ struct P {
   dilationW: u32,
   top: u32,
   left: u32,
-  // Channels of a pixel, its words, and how many TX pixels a row has.
+  // Channels of a pixel, and its words; as in depthwise.wgsl.
   channels: u32,
   words: u32,
-  tiles: u32,
+  step: u32,
+  stride: u32,
+  run: u32,
+  columns: u32,
   // 4 times the zero point.
   outside: u32,
   #include requantUniforms
@@ -40,7 +42,14 @@ struct P {
 #include requant
 
 @group(0) @binding(1) var<storage, read> x: array<u32>;
+// By word of channels, and row and column of the kernel.
+#if SOFTWARE
+alias Levels = vec4f;
+@group(0) @binding(2) var<storage, read> weights: array<vec4f>;
+#else
+alias Levels = vec4i;
 @group(0) @binding(2) var<storage, read> weights: array<u32>;
+#end
 @group(0) @binding(3) var<storage, read> channels: array<Channels>;
 #if FLOAT
 #include real
@@ -55,83 +64,111 @@ struct P {
 #include joined
 #end
 
-fn levelsAt(pixel: u32, word: u32) -> vec4i {
+fn weightsAt(at: u32) -> Levels {
+  #if SOFTWARE
+  return weights[at];
+  #else
+  return unpacked(weights[at]);
+  #end
+}
+
+fn levelsAt(pixel: u32, word: u32) -> Levels {
   #if RAGGED
   let at = pixel * p.channels + word * 4u;
   let own = joined(x[at / 4u], x[at / 4u + 1u], at);
   #else
   let own = x[pixel * p.words + word];
   #end
-  return unpacked(select(own, p.outside, pixel == OUTSIDE));
+  let levels = select(own, p.outside, pixel == OUTSIDE);
+  #if SOFTWARE
+  return floatsOf(levels);
+  #else
+  return unpacked(levels);
+  #end
+}
+
+// Writes the word of the pixel of y, which is numbered across, then down, then by image.
+fn put(sum: Levels, pixel: u32, word: u32, own: Channels) {
+  let at = pixel * p.channels + word * 4u;
+  #if FLOAT
+  let v = activated(vec4i(sum), own);
+  for (var j = 0u; j < min(p.channels - word * 4u, 4u); j++) { y[at + j] = real(v[j]); }
+  #else
+  var added = vec4i(p.offset);
+  if (p.residual != 0) {
+    #if RAGGED
+    added += unpacked(joined(residual[at / 4u], residual[at / 4u + 1u], at)) * p.residual;
+    #else
+    added += unpacked(residual[at / 4u]) * p.residual;
+    #end
+  }
+  y[pixel * p.words + word] = requantized(vec4i(sum), own, added);
+  #end
 }
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
-  let i = thread(id);
-  if (i >= p.threads) { return; }
-  let word = i % p.words;
-  let tile = i / p.words;
-  let column = tile % p.tiles * ${TX}u;
-  let row = tile / p.tiles * p.ow + column;
-  let window = windowAt(row);
-  var at = word;
-  #for t TX
-  var c$t = vec4i();
+  let t = thread(id);
+  if (t >= p.threads) { return; }
+  let word = t % p.words;
+  let ox = t / p.words % p.ow;
+  let column = t / p.words / p.ow;
+  let part = column % p.columns;
+  let image = column / p.columns;
+  var oy = part / p.step * p.run * p.step + part % p.step;
+  var pixel = (image * p.oh + oy) * p.ow + ox;
+  let own = channels[word];
+  // Rows and columns before the image wrap around and are beyond it too.
+  var row = oy * p.strideH - p.top;
+  let left = ox * p.strideW - p.left;
+  let first = image * p.h;
+  #if KH
+  #for k KW
+  let column$k = left + ${k}u * p.dilationW;
   #end
-  #if KX
-  for (var ky = 0u; ky < p.kh; ky++) {
-    let imageRow = window.y + ky;
-    let start = (window.x + imageRow) * p.w;
-    var v: array<vec4i, $COLUMNS>;
-    #for j COLUMNS
-    let column$j = window.z + ${j}u;
-    v[$j] = levelsAt(select(OUTSIDE, start + column$j, imageRow < p.h && column$j < p.w), word);
+  #for i KH
+  var s$i = Levels();
+  #for k KW
+  let w${i}_$k = weightsAt((word * ${KH}u + ${i}u) * ${KW}u + ${k}u);
+  #end
+  #end
+  var next = ${KH}u - 1u;
+  let rows = (p.run - 1u) * p.stride + ${KH}u;
+  for (var i = 0u; i < rows; i++) {
+    let start = (first + row) * p.w;
+    #for k KW
+    let v$k = levelsAt(select(OUTSIDE, start + column$k, row < p.h && column$k < p.w), word);
     #end
-    #for k KX
-    let w$k = unpacked(weights[at]);
-    at += p.words;
-    #for t TX
-    c$t += v[$t + $k] * w$k;
+    // s0 has seen this row as its first, s1 as its second ...
+    var sum = Levels();
+    var before = Levels();
+    #for i KH
+    sum = before;
+    before = s$i;
+    #for k KW
+    sum += w${i}_$k * v$k;
     #end
+    s$i = sum;
     #end
+    row += p.dilationH;
+    if (i == next) {
+      if (oy < p.oh) { put(sum, pixel, word, own); }
+      next += p.stride;
+      oy += p.step;
+      pixel += p.step * p.ow;
+    }
   }
   #else
-  var ky = 0u;
-  var kx = 0u;
-  for (var tap = 0u; tap < p.kh * p.kw; tap++) {
-    let w = unpacked(weights[at]);
-    at += p.words;
-    #for t TX
-    c$t += levelsAt(pixelAt(window + vec3u(0u, 0u, ${t}u * p.strideW), ky, kx), word) * w;
-    #end
-    kx++;
-    let isNextRow = kx == p.kw;
-    ky += u32(isNextRow);
-    kx = select(kx, 0u, isNextRow);
-  }
-  #end
-  var sums: array<vec4i, $TX>;
-  #for t TX
-  sums[$t] = c$t;
-  #end
-  let own = channels[word];
-  for (var t = 0u; t < min(${TX}u, p.ow - column); t++) {
-    let m = row + t;
-    let channel = word * 4u;
-    let at = m * p.channels + channel;
-    #if FLOAT
-    let v = activated(sums[t], own);
-    for (var j = 0u; j < min(p.channels - channel, 4u); j++) { y[at + j] = real(v[j]); }
-    #else
-    var added = vec4i(p.offset);
-    if (p.residual != 0) {
-      #if RAGGED
-      added += unpacked(joined(residual[at / 4u], residual[at / 4u + 1u], at)) * p.residual;
-      #else
-      added += unpacked(residual[at / 4u]) * p.residual;
-      #end
+  var sum = Levels();
+  var tap = word * p.kh * p.kw;
+  for (var ky = 0u; ky < p.kh; ky++) {
+    for (var kx = 0u; kx < p.kw; kx++) {
+      let here = left + kx * p.dilationW;
+      sum += weightsAt(tap) * levelsAt(select(OUTSIDE, (first + row) * p.w + here, row < p.h && here < p.w), word);
+      tap++;
     }
-    y[m * p.words + word] = requantized(sums[t], own, added);
-    #end
+    row += p.dilationH;
   }
+  if (oy < p.oh) { put(sum, pixel, word, own); }
+  #end
 }

@@ -1,5 +1,6 @@
 // From i32 sums of 4 channels to levels, in the form and with the conditions of src/ops/requant.ts and src/ops/curve.ts, or
-// to floats. Needs the flags FLOAT and ACT.
+// to floats. Needs the flags FLOAT, ACT and SOFTWARE: software adapters shift lane by lane, for which multiplication is
+// quicker, and floats where they are exact.
 
 #if FLOAT
 #include steps
@@ -14,14 +15,16 @@ struct Channels {
   factor: vec4i,
 }
 
-// The 4 signed bytes of a word.
-fn unpacked(word: u32) -> vec4i {
-  return vec4i(vec4u(word) << vec4u(24u, 16u, 8u, 0u)) >> vec4u(24u);
-}
+#include bytes
 
-fn packed(v: vec4i) -> u32 {
-  let bytes = vec4u(v) & vec4u(255u);
-  return bytes.x | (bytes.y << 8u) | (bytes.z << 16u) | (bytes.w << 24u);
+// The 4 signed bytes of a word. Exact: each is taken from the top of 32 bits.
+fn floatsOf(word: u32) -> vec4f {
+  #if SOFTWARE
+  let tops = (vec4u(word) * vec4u(16777216u, 65536u, 256u, 1u)) & vec4u(0xff000000u);
+  return vec4f(bitcast<vec4i>(tops)) * 5.9604644775390625e-8;
+  #else
+  return vec4f(unpacked(word));
+  #end
 }
 
 #if FLOAT
@@ -59,11 +62,31 @@ fn followed(place: vec4i, factor: vec4i) -> vec4i {
   return clamp(times15(entry, factor) + p.zero, vec4i(-128), vec4i(127));
 }
 
+// v / 2^shift, rounded down; it is less than 2^22. Whole numbers of it are floats, so that no rounding to a float steps below
+// one: what is cut to a whole number is right or 1 too high.
+fn shifted(v: vec4i) -> vec4i {
+  #if SOFTWARE
+  let guess = vec4i(vec4f(v) * p.unit);
+  return guess + clamp(v - guess * p.whole, vec4i(-1), vec4i(0));
+  #else
+  return v >> vec4u(p.shift);
+  #end
+}
+
+fn wordOf(levels: vec4i) -> u32 {
+  #if SOFTWARE
+  let bytes = vec4u(levels) & vec4u(255u);
+  return bytes.x + bytes.y * 256u + bytes.z * 65536u + bytes.w * 16777216u;
+  #else
+  return packed(levels);
+  #end
+}
+
 // A word of levels. `addend` is what the residual adds, and the constant.
 fn requantized(sum: vec4i, channels: Channels, addend: vec4i) -> u32 {
   let within = clamp(sum + channels.bias, channels.lo, channels.hi);
-  let level = clamp((within * channels.m + addend) >> vec4u(p.shift), vec4i(p.low), vec4i(p.high));
-  if (p.curve == 0u) { return packed(level); }
-  return packed(followed(level, channels.factor));
+  let level = clamp(shifted(within * channels.m + addend), vec4i(p.low), vec4i(p.high));
+  if (p.curve == 0u) { return wordOf(level); }
+  return wordOf(followed(level, channels.factor));
 }
 #end

@@ -7,7 +7,13 @@ a$i: f32,
 b$i: f32,
 #end
 #else
+#if SOFTWARE
+// 2^shift, and its reciprocal.
+whole: i32,
+unit: f32,
+#else
 shift: u32,
+#end
 offset: i32,
 low: i32,
 high: i32,

@@ -25,9 +25,9 @@ import {
   steps,
 } from './define';
 import { align } from './gemm';
-import { shaderClamps, tileOf } from './implicitGemm';
 import { clampArguments, constantOf, costOf, expectType } from './product';
 import { evaluateSteps, step } from './steps';
+import { shaderClamps, tileOf } from './tiles';
 import { extentOf, windowCounts, windowUniforms } from './window';
 
 const binaryConvAttrs = {

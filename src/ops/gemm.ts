@@ -19,7 +19,7 @@ import {
   type Ref,
 } from './define';
 import { implicitGemm } from './implicitGemm';
-import { implicitGemmInt8, matrixGeometry } from './implicitGemmInt8';
+import { implicitGemmInt8 } from './implicitGemmInt8';
 import { CODED_TABLES, CODES_BYTES, codedCases } from './levels';
 import {
   biasPanels,
@@ -40,6 +40,7 @@ import {
 } from './product';
 import { SPARSE_ROWS, sparseCases } from './sparsity';
 import { step } from './steps';
+import { matrixGeometry } from './tiles';
 import { weightsOf } from './weights';
 
 export const op = defineOp({

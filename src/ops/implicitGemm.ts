@@ -2,31 +2,11 @@
  * f32 products on a GPU: shaders/conv.wgsl multiplies windows of an image by constant weights, and so the rows of a matrix, as
  * an image of one row with windows of one pixel. Depthwise convolutions have shaders/depthwise.wgsl.
  */
-import { elements, type StaticShape } from '../core/shape';
-import { type Float, f32, type GpuDispatch, type GpuLowering, type GpuTraits, type Step } from './define';
-import { constantOf, type ProductAttrs, splitClamp } from './product';
-import { shaderSteps } from './steps';
+import { elements } from '../core/shape';
+import type { GpuDispatch, GpuLowering } from './define';
+import { constantOf, type ProductAttrs } from './product';
+import { columnsOf, type Geometry, readsFours, shaderClamps, tileOf } from './tiles';
 import { type Window, windowUniforms } from './window';
-
-/** Flag and uniforms that shaders/lib/clamps.wgsl takes: clamps that come first in a program, and what is left of it. */
-export function shaderClamps(act: readonly Step[]): { ACT: string[]; uniforms: Float[] } {
-  const { low, high, rest } = splitClamp(act);
-  const { ACT, constants } = shaderSteps(rest);
-  return { ACT, uniforms: [f32(low), f32(high), ...constants] };
-}
-
-/** Rows and fours of outputs of an invocation: as many as registers hold, but one row where there is hardly a second. */
-export function tileOf(rows: number, isSoftware: boolean): [TM: number, TN: number] {
-  if (rows <= 2) return [1, isSoftware ? 2 : 1];
-  return isSoftware ? [8, 2] : [4, 2];
-}
-
-/**
- * Whether elements are read by fours where they come so. Software reads them one by one in any case: a shader for all sizes is as
- * fast there, and one less to compile.
- */
-export const readsFours = ({ isSoftware }: GpuTraits, ...sizes: readonly number[]): boolean =>
-  !isSoftware && sizes.every((size) => size > 0 && size % 4 === 0);
 
 /**
  * A product of f32: windows over the images x [N,H,W,C] with weights [O,KH,KW,C/group], for outputs y [N,OH,OW,O]. The node's
@@ -34,7 +14,7 @@ export const readsFours = ({ isSoftware }: GpuTraits, ...sizes: readonly number[
  */
 export function implicitGemm(
   { inputs, outputs, attrs, gpu, constant }: GpuLowering<ProductAttrs>,
-  { x: image, y, window, group }: { x: StaticShape; y: StaticShape; window: Window; group: number },
+  { x: image, y, window, group }: Geometry,
 ): GpuDispatch[] {
   const [x, w, bias, , residual] = inputs;
   const [c, o] = [image[3]!, y[3]!];
@@ -110,11 +90,6 @@ function tiledBias(data: ArrayLike<number> | undefined, tiles: number, tiling: T
   return packed;
 }
 
-/** Most taps that an invocation of the depthwise shader holds in registers: software spills to a cache that is near. */
-const TAPS = { software: 25, hardware: 9 };
-/** Outputs of a column at most, where threads are few and where there have to be many. */
-const RUN = { software: 32, hardware: 4 };
-
 /** A depthwise convolution of f32, of images `x` [N,H,W,C] with one filter [KH,KW] a channel. Throws UNSUPPORTED. */
 export function depthwise(
   { inputs, outputs, attrs, gpu, constant }: GpuLowering<ProductAttrs>,
@@ -124,16 +99,11 @@ export function depthwise(
   const [y] = outputs;
   const [images, oh, ow, c] = y!.type.shape as [number, number, number, number];
   const data = constantOf('w', w!);
-  const traits = gpu.isSoftware ? 'software' : 'hardware';
   const taps = kh! * kw!;
   const V4 = c % 4 === 0;
   const unit = V4 ? 4 : 1;
-  const isRunning = taps <= TAPS[traits];
-  const [stride, dilation] = [rest.strides[0]!, rest.dilations[0]!];
-  const common = isRunning ? gcd(stride, dilation) : stride;
-  const step = isRunning ? dilation / common : 1;
-  const run = isRunning ? Math.min(RUN[traits], Math.ceil(oh / step)) : 1;
-  const columns = Math.ceil(oh / (step * run)) * step;
+  const window = { kernel: [kh!, kw!], ...rest };
+  const columns = columnsOf(window, oh, gpu);
   const weights = constant('w', () => {
     const packed = new Float32Array(c * taps);
     for (let channel = 0; channel < c; channel++)
@@ -146,19 +116,15 @@ export function depthwise(
   return [
     {
       shader: 'depthwise',
-      flags: { ...(isRunning ? { KH: kh!, KW: kw! } : { KH: 0, KW: 0 }), V4, ACT },
+      flags: { ...columns.flags, V4, ACT },
       reads: [x!, weights, biases, residual ?? biases],
       writes: [y!],
-      threads: (c / unit) * ow * columns * images,
+      threads: (c / unit) * ow * columns.count * images,
       uniforms: [
-        ...windowUniforms(x!.type.shape, y!.type.shape, { kernel: [kh!, kw!], ...rest }),
-        ...[c / unit, step, stride / common, run, columns, residual ? 1 : 0],
+        ...windowUniforms(x!.type.shape, y!.type.shape, window),
+        ...[c / unit, ...columns.uniforms, residual ? 1 : 0],
         ...uniforms,
       ],
     },
   ];
-}
-
-function gcd(a: number, b: number): number {
-  return b === 0 ? a : gcd(b, a % b);
 }

@@ -5,38 +5,23 @@
  */
 import type { TypedArray } from '../core/dtype';
 import { WaferError } from '../core/errors';
-import { elements, type StaticShape } from '../core/shape';
+import { elements } from '../core/shape';
 import { shaderCurve } from './curve';
 import { type Block, type Float, f32, type GpuDispatch, type GpuLowering, type Operand } from './define';
 import { bytesOf, type ShaderCodes, shaderCodes } from './levels';
 import { channelParameters, constantOf, curveOf, type ProductAttrs, scalingOf, splitClamp } from './product';
 import { shaderSteps } from './steps';
-import { type Window, windowUniforms } from './window';
+import { columnsOf, type Geometry } from './tiles';
+import { windowUniforms } from './window';
 
 type Node = GpuLowering<ProductAttrs>;
 
-/** What a product slides over: NHWC shapes of the input and the output, and in how many groups channels are. */
-export interface Geometry {
-  readonly x: StaticShape;
-  readonly y: StaticShape;
-  readonly window: Window;
-  readonly group: number;
-}
-
-/** A matrix product is a window of one pixel over an image of one row. */
-export const matrixGeometry = (rows: number, k: number, n: number): Geometry => ({
-  x: [1, 1, rows, k],
-  y: [1, 1, rows, n],
-  window: { kernel: [1, 1], strides: [1, 1], pads: [0, 0, 0, 0], dilations: [1, 1] },
-  group: 1,
-});
-
 /** Words of 4 output channels of an invocation. */
 const TN = 2;
-/** Neighbouring pixels of an invocation of a depthwise convolution. */
-const TX = 4;
 /** Words of products that are summed in f32: so many stay within 2^24. */
 const EXACT = 256;
+/** Of a channel, whose products are summed in f32. */
+const MOST_TAPS = 1024;
 
 const words = (bytes: number): number => Math.ceil(bytes / 4);
 
@@ -62,8 +47,12 @@ function product(node: Node, { x, y, window, group }: Geometry): GpuDispatch[] {
   const taps = window.kernel[0]! * window.kernel[1]!;
   const codes = shaderCodes(inputs[1]!, taps, share);
   const run = codes?.bits === 2 ? Math.ceil(depth / 2) : depth;
-  const weights = constant('w', () => packed(data, codes, group, channels, taps, share));
-  const epilogue = epilogueOf(node, group);
+  const isWide = gpu.isSoftware && !gpu.packedDot && !codes;
+  const weights = constant(isWide ? 'w f32' : 'w', () => {
+    const bytes = packed(data, codes, group, channels, taps, share);
+    return isWide ? widened(bytes) : bytes;
+  });
+  const epilogue = epilogueOf(node, group, gpu.isSoftware);
   const unit = isRagged ? 1 : 4;
   const atOnce = gpu.packedDot ? [depth, taps] : [EXACT, Math.max(1, Math.floor(EXACT / Math.max(1, depth)))];
   const target = denseTarget(node, rows, group, channels, isFloat);
@@ -74,6 +63,8 @@ function product(node: Node, { x, y, window, group }: Geometry): GpuDispatch[] {
         ...epilogue.flags,
         RAGGED: isRagged,
         DOT: gpu.packedDot,
+        SOFTWARE: gpu.isSoftware,
+        WIDE: isWide,
         CODES: codes?.bits ?? 0,
         TABLE: codes?.isTable ?? false,
         TM,
@@ -95,29 +86,34 @@ function product(node: Node, { x, y, window, group }: Geometry): GpuDispatch[] {
 }
 
 function depthwise(node: Node, { x, y, window }: Geometry): GpuDispatch[] {
-  const { attrs, constant, inputs, outputs } = node;
+  const { attrs, constant, inputs, outputs, gpu } = node;
   const data = constantOf('w', inputs[1]!);
   const [n, oh, ow, c] = y as [number, number, number, number];
   const [kh, kw] = window.kernel as [number, number];
   const taps = kh * kw;
-  const KX = [3, 5].includes(kw) && [...window.strides, ...window.dilations].every((step) => step === 1) ? kw : 0;
-  const weights = constant('w', () => {
-    const bytes = new Int8Array(4 * words(c) * taps);
+  const isSoftware = gpu.isSoftware && taps <= MOST_TAPS;
+  const weights = constant(isSoftware ? 'w f32' : 'w', () => {
+    const levels = new (isSoftware ? Float32Array : Int8Array)(4 * words(c) * taps);
     for (let tap = 0; tap < taps; tap++)
-      for (let channel = 0; channel < c; channel++) bytes[4 * words(c) * tap + channel] = data[channel * taps + tap]!;
-    return bytes;
+      for (let channel = 0; channel < c; channel++)
+        levels[4 * (Math.floor(channel / 4) * taps + tap) + (channel % 4)] = data[channel * taps + tap]!;
+    return new Int32Array(levels.buffer);
   });
-  const epilogue = epilogueOf(node, 1);
-  const tiles = Math.ceil(ow / TX);
+  const epilogue = epilogueOf(node, 1, isSoftware);
+  const columns = columnsOf(window, oh, gpu);
   const target = denseTarget(node, n * oh * ow, 1, c, !attrs.quant);
   return [
     {
       shader: 'depthwiseInt8',
-      flags: { ...epilogue.flags, RAGGED: c % 4 > 0, TX, KX, COLUMNS: KX && TX + KX - 1 },
+      flags: { ...epilogue.flags, ...columns.flags, RAGGED: c % 4 > 0, SOFTWARE: isSoftware },
       reads: [inputs[0]!, weights, ...epilogue.reads],
       writes: [target.block],
-      threads: n * oh * tiles * words(c),
-      uniforms: [...windowUniforms(x, y, window), c, words(c), tiles, bytesOf(inputs[0]!.type.quant!.zero), ...epilogue.uniforms],
+      threads: words(c) * ow * columns.count * n,
+      uniforms: [
+        ...windowUniforms(x, y, window),
+        ...[c, words(c), ...columns.uniforms, bytesOf(inputs[0]!.type.quant!.zero)],
+        ...epilogue.uniforms,
+      ],
     },
     ...target.dispatches(outputs[0]!),
   ];
@@ -186,6 +182,16 @@ function packed(
   return bytes;
 }
 
+/** Bytes of `packed` as the bits of floats, which plans leave as they are; of each 4 channels by 4 inputs those of an input together. */
+function widened(bytes: TypedArray): Int32Array {
+  const levels = new Int8Array(bytes.buffer);
+  const floats = new Float32Array(levels.length);
+  for (let at = 0; at < levels.length; at += 16)
+    for (let input = 0; input < 4; input++)
+      for (let channel = 0; channel < 4; channel++) floats[at + 4 * input + channel] = levels[at + 4 * channel + input]!;
+  return new Int32Array(floats.buffer);
+}
+
 interface Epilogue {
   readonly flags: { FLOAT: boolean; ACT: readonly string[] };
   /** All but the operands of the product. */
@@ -194,7 +200,7 @@ interface Epilogue {
   readonly uniforms: readonly (number | Float)[];
 }
 
-function epilogueOf(node: Node, groups: number): Epilogue {
+function epilogueOf(node: Node, groups: number, isSoftware: boolean): Epilogue {
   const { attrs, inputs, constant } = node;
   const [x, , , , residual, table] = inputs;
   const channels = constant('channels', () => channelWords(node, groups));
@@ -211,7 +217,14 @@ function epilogueOf(node: Node, groups: number): Epilogue {
   return {
     flags: { FLOAT: false, ACT: [] },
     reads: [channels, residual ?? x!, knots ? constant('knots', knots) : channels],
-    uniforms: [shift, offset, low, high, residual ? attrs.residualMultiplier : 0, ...uniforms],
+    uniforms: [
+      ...(isSoftware ? [2 ** shift, f32(2 ** -shift)] : [shift]),
+      offset,
+      low,
+      high,
+      residual ? attrs.residualMultiplier : 0,
+      ...uniforms,
+    ],
   };
 }
 

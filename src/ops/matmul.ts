@@ -4,10 +4,10 @@ import { WaferError } from '../core/errors';
 import { broadcast, elements, type StaticShape, shapeText, stridesOf } from '../core/shape';
 import { bool, type Case, defineOffline, defineOp, type Step, steps } from './define';
 import { blockRows } from './gemm';
-import { readsFours, shaderClamps, tileOf } from './implicitGemm';
 import { position, tabulate } from './indices';
 import { blockBytes, clampArguments, costOf } from './product';
 import { evaluateSteps, step } from './steps';
+import { readsFours, shaderClamps, tileOf } from './tiles';
 
 export const op = defineOp({
   name: 'matmul',

@@ -74,6 +74,9 @@ fn packed(v:vec4i)->u32{
 let bytes=vec4u(v)&vec4u(255u);
 return bytes.x|(bytes.y<<8u)|(bytes.z<<16u)|(bytes.w<<24u);
 }
+fn floatsOf(word:u32)->vec4f{
+return vec4f(unpacked(word));
+}
 const SWISH=2u;
 fn times15(a:vec4i,b:vec4i)->vec4i{
 return(a*b+16384)>>vec4u(15u);
@@ -94,11 +97,17 @@ for(var i=0;i<4;i++){entry[i]=entryOf(place[i]);}
 }
 return clamp(times15(entry,factor)+p.zero,vec4i(-128),vec4i(127));
 }
+fn shifted(v:vec4i)->vec4i{
+return v>>vec4u(p.shift);
+}
+fn wordOf(levels:vec4i)->u32{
+return packed(levels);
+}
 fn requantized(sum:vec4i,channels:Channels,addend:vec4i)->u32{
 let within=clamp(sum+channels.bias,channels.lo,channels.hi);
-let level=clamp((within*channels.m+addend)>>vec4u(p.shift),vec4i(p.low),vec4i(p.high));
-if(p.curve==0u){return packed(level);}
-return packed(followed(level,channels.factor));
+let level=clamp(shifted(within*channels.m+addend),vec4i(p.low),vec4i(p.high));
+if(p.curve==0u){return wordOf(level);}
+return wordOf(followed(level,channels.factor));
 }
 struct Weights{
 quads:array<vec4u,2>,
@@ -157,19 +166,19 @@ let m1=mat4x4f(
 vec4f(vec4i(w1<<vec4u(24u))>>vec4u(24u)),vec4f(vec4i(w1<<vec4u(16u))>>vec4u(24u)),
 vec4f(vec4i(w1<<vec4u(8u))>>vec4u(24u)),vec4f(vec4i(w1)>>vec4u(24u)));
 let x0=select(x[place0+k],p.outside,place0==OUTSIDE);
-let v0=vec4f(unpacked(x0));
+let v0=floatsOf(x0);
 c0_0+=m0*v0;
 c0_1+=m1*v0;
 let x1=select(x[place1+k],p.outside,place1==OUTSIDE);
-let v1=vec4f(unpacked(x1));
+let v1=floatsOf(x1);
 c1_0+=m0*v1;
 c1_1+=m1*v1;
 let x2=select(x[place2+k],p.outside,place2==OUTSIDE);
-let v2=vec4f(unpacked(x2));
+let v2=floatsOf(x2);
 c2_0+=m0*v2;
 c2_1+=m1*v2;
 let x3=select(x[place3+k],p.outside,place3==OUTSIDE);
-let v3=vec4f(unpacked(x3));
+let v3=floatsOf(x3);
 c3_0+=m0*v3;
 c3_1+=m1*v3;
 }

@@ -15,7 +15,10 @@ top:u32,
 left:u32,
 channels:u32,
 words:u32,
-tiles:u32,
+step:u32,
+stride:u32,
+run:u32,
+columns:u32,
 outside:u32,
 least:f32,
 most:f32,
@@ -196,59 +199,96 @@ fn packed(v:vec4i)->u32{
 let bytes=vec4u(v)&vec4u(255u);
 return bytes.x|(bytes.y<<8u)|(bytes.z<<16u)|(bytes.w<<24u);
 }
+fn floatsOf(word:u32)->vec4f{
+return vec4f(unpacked(word));
+}
 fn activated(sum:vec4i,channels:Channels)->vec4f{
 var v=clamp(vec4f(sum+channels.bias)*bitcast<vec4f>(channels.m),vec4f(p.least),vec4f(p.most));
 return v;
 }
 @group(0)@binding(1)var<storage,read>x:array<u32>;
+alias Levels=vec4i;
 @group(0)@binding(2)var<storage,read>weights:array<u32>;
 @group(0)@binding(3)var<storage,read>channels:array<Channels>;
 alias real=f16;
 alias real4=vec4<real>;
 @group(0)@binding(4)var<storage,read_write>y:array<real>;
-fn levelsAt(pixel:u32,word:u32)->vec4i{
+fn weightsAt(at:u32)->Levels{
+return unpacked(weights[at]);
+}
+fn levelsAt(pixel:u32,word:u32)->Levels{
 let own=x[pixel*p.words+word];
-return unpacked(select(own,p.outside,pixel==OUTSIDE));
+let levels=select(own,p.outside,pixel==OUTSIDE);
+return unpacked(levels);
+}
+fn put(sum:Levels,pixel:u32,word:u32,own:Channels){
+let at=pixel*p.channels+word*4u;
+let v=activated(vec4i(sum),own);
+for(var j=0u;j<min(p.channels-word*4u,4u);j++){y[at+j]=real(v[j]);}
 }
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id)id:vec3u){
-let i=thread(id);
-if(i>=p.threads){return;}
-let word=i%p.words;
-let tile=i/p.words;
-let column=tile%p.tiles*4u;
-let row=tile/p.tiles*p.ow+column;
-let window=windowAt(row);
-var at=word;
-var c0=vec4i();
-var c1=vec4i();
-var c2=vec4i();
-var c3=vec4i();
-var ky=0u;
-var kx=0u;
-for(var tap=0u;tap<p.kh*p.kw;tap++){
-let w=unpacked(weights[at]);
-at+=p.words;
-c0+=levelsAt(pixelAt(window+vec3u(0u,0u,0u*p.strideW),ky,kx),word)*w;
-c1+=levelsAt(pixelAt(window+vec3u(0u,0u,1u*p.strideW),ky,kx),word)*w;
-c2+=levelsAt(pixelAt(window+vec3u(0u,0u,2u*p.strideW),ky,kx),word)*w;
-c3+=levelsAt(pixelAt(window+vec3u(0u,0u,3u*p.strideW),ky,kx),word)*w;
-kx++;
-let isNextRow=kx==p.kw;
-ky+=u32(isNextRow);
-kx=select(kx,0u,isNextRow);
-}
-var sums:array<vec4i,4>;
-sums[0]=c0;
-sums[1]=c1;
-sums[2]=c2;
-sums[3]=c3;
+let t=thread(id);
+if(t>=p.threads){return;}
+let word=t%p.words;
+let ox=t/p.words%p.ow;
+let column=t/p.words/p.ow;
+let part=column%p.columns;
+let image=column/p.columns;
+var oy=part/p.step*p.run*p.step+part%p.step;
+var pixel=(image*p.oh+oy)*p.ow+ox;
 let own=channels[word];
-for(var t=0u;t<min(4u,p.ow-column);t++){
-let m=row+t;
-let channel=word*4u;
-let at=m*p.channels+channel;
-let v=activated(sums[t],own);
-for(var j=0u;j<min(p.channels-channel,4u);j++){y[at+j]=real(v[j]);}
+var row=oy*p.strideH-p.top;
+let left=ox*p.strideW-p.left;
+let first=image*p.h;
+let column0=left+0u*p.dilationW;
+let column1=left+1u*p.dilationW;
+let column2=left+2u*p.dilationW;
+var s0=Levels();
+let w0_0=weightsAt((word*3u+0u)*3u+0u);
+let w0_1=weightsAt((word*3u+0u)*3u+1u);
+let w0_2=weightsAt((word*3u+0u)*3u+2u);
+var s1=Levels();
+let w1_0=weightsAt((word*3u+1u)*3u+0u);
+let w1_1=weightsAt((word*3u+1u)*3u+1u);
+let w1_2=weightsAt((word*3u+1u)*3u+2u);
+var s2=Levels();
+let w2_0=weightsAt((word*3u+2u)*3u+0u);
+let w2_1=weightsAt((word*3u+2u)*3u+1u);
+let w2_2=weightsAt((word*3u+2u)*3u+2u);
+var next=3u-1u;
+let rows=(p.run-1u)*p.stride+3u;
+for(var i=0u;i<rows;i++){
+let start=(first+row)*p.w;
+let v0=levelsAt(select(OUTSIDE,start+column0,row<p.h&&column0<p.w),word);
+let v1=levelsAt(select(OUTSIDE,start+column1,row<p.h&&column1<p.w),word);
+let v2=levelsAt(select(OUTSIDE,start+column2,row<p.h&&column2<p.w),word);
+var sum=Levels();
+var before=Levels();
+sum=before;
+before=s0;
+sum+=w0_0*v0;
+sum+=w0_1*v1;
+sum+=w0_2*v2;
+s0=sum;
+sum=before;
+before=s1;
+sum+=w1_0*v0;
+sum+=w1_1*v1;
+sum+=w1_2*v2;
+s1=sum;
+sum=before;
+before=s2;
+sum+=w2_0*v0;
+sum+=w2_1*v1;
+sum+=w2_2*v2;
+s2=sum;
+row+=p.dilationH;
+if(i==next){
+if(oy<p.oh){put(sum,pixel,word,own);}
+next+=p.stride;
+oy+=p.step;
+pixel+=p.step*p.ow;
+}
 }
 }
