@@ -155,7 +155,8 @@ export interface GpuTraits {
 /**
  * What an operator is given to lower itself to shaders. On this device tensors are dense and row-major too; elements of one byte
  * lie four in a word, the first lowest, and levels are themselves (not level + 128). A buffer's length is a whole number of words,
- * and a shader may write what it likes to those bytes of the last that are no elements.
+ * and a shader may write what it likes to those bytes of the last that are no elements. A plan may store tensors of f32 in 16 bits, and
+ * says so to shaders by their flag F16; numbers of bytes that an operator reckons with are as of 4, which elements of 2 stand for.
  */
 export interface GpuLowering<A> {
   /** Absent optional inputs are undefined. */
@@ -165,7 +166,10 @@ export interface GpuLowering<A> {
   readonly gpu: GpuTraits;
   /** Memory that carries values from one of this node's dispatches to those after it. */
   intermediate(bytes: number): Block;
-  /** As `Lowering.constant`; what depends on shapes has a key that names them. */
+  /**
+   * As `Lowering.constant`; what depends on shapes has a key that names them. A Float32Array is stored as tensors of f32 are, in 16
+   * bits where the plan is; floats that are to stay as they are come as an array of their bits.
+   */
   constant(key: string, make: () => TypedArray): Block;
 }
 

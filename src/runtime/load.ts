@@ -32,8 +32,9 @@ export interface LoadOptions {
   backend?: EngineOptions['backend'];
   /**
    * What the GPU stores floats as. Default `f32`. `f16` takes half the memory and its bandwidth, and leaves 3 digits; sums are of f32
-   * still. Models of levels gain nothing. f32 is computed, and `explain()` says why, where the GPU has no 16-bit floats, a constant has no place in them, a
-   * golden run of the file comes out otherwise, or WASM computes. Inputs and outputs are f32 arrays in any case, and no buffers.
+   * still. Models of levels gain nothing. f32 is computed, and `explain()` says why, where the GPU has no 16-bit floats, a constant
+   * is too large for them, a golden run of the file comes out otherwise, or WASM computes. Inputs and outputs are f32 arrays in any
+   * case; in 16 bits they cannot be buffers.
    */
   precision?: EngineOptions['precision'];
   /** A WebGPU device of the page's own, with which inputs and outputs can be its buffers. The model then runs in the page's thread. */
