@@ -273,9 +273,10 @@ async function open(file: Blob): Promise<void> {
     context.fillRect(0, 0, canvas.width, canvas.height);
     context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
     bitmap.close();
+    const opened = new BitmapPicture(await createImageBitmap(canvas));
     reading.abort();
     picture?.bitmap.close();
-    picture = new BitmapPicture(await createImageBitmap(canvas));
+    picture = opened;
     reports.clear();
     await read();
   } catch (error) {
