@@ -103,15 +103,23 @@ export function checkGolden(golden: Golden, outputs: readonly NamedTensor[], tol
       );
     if (crc32(bytesOf(got.data)) === want.crc) continue;
     const allowed = want.dtype === 'f32' || tolerance?.rms ? tolerance : undefined;
-    const { abs, rel, rms = 0 } = allowed ?? { abs: 0, rel: 0 };
     const samples = sampled(got.data, want.stride);
-    if (rms && offBy(samples, want.samples) <= rms) continue;
-    const at = want.samples.findIndex(
-      (w, i) => !(Math.abs(samples[i]! - w) <= abs + rel * Math.abs(w)) && !Object.is(samples[i], w),
-    );
-    if (at >= 0) throw mismatch(want.name, `is ${samples[at]} at element ${at * want.stride}, expected ${want.samples[at]}`);
+    const at = firstOff(samples, want.samples, allowed);
+    if (at !== undefined)
+      throw mismatch(want.name, `is ${samples[at]} at element ${at * want.stride}, expected ${want.samples[at]}`);
     if (!allowed) throw mismatch(want.name, `differs in bits, though in none of the ${samples.length} stored samples`);
   }
+}
+
+/** Index of the first element of `got` that is further from `want` than is allowed; undefined where none is. Both have as many. */
+export function firstOff(
+  got: TypedArray,
+  want: TypedArray,
+  { abs, rel, rms = 0 }: Tolerance = { abs: 0, rel: 0 },
+): number | undefined {
+  const isOff = (w: number, i: number) => !(Math.abs(got[i]! - w) <= abs + rel * Math.abs(w)) && !Object.is(got[i], w);
+  const at = (want as Float32Array).findIndex(isOff);
+  return at < 0 || (rms && offBy(got, want) <= rms) ? undefined : at;
 }
 
 /** The root of the mean square of differences, over that of what is wanted. NaN where a difference is. */

@@ -41,7 +41,8 @@ function product(node: Node, { x, y, window, group }: Geometry): GpuDispatch[] {
   const rows = elements(y) / n;
   const isFloat = !attrs.quant;
   const isRagged = [c, share, ...(isFloat ? [] : [channels])].some((count) => count % 4 > 0);
-  const TM = rows <= 2 ? 1 : gpu.isSoftware ? 8 : 4;
+  // Few layers are ragged, and software compiles the larger tile for longer than they take.
+  const TM = rows <= 2 ? 1 : gpu.isSoftware && !isRagged ? 8 : 4;
   const depth = words(share);
   const tiles = Math.ceil(channels / (4 * TN));
   const taps = window.kernel[0]! * window.kernel[1]!;

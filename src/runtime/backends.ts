@@ -7,7 +7,7 @@ import type { Precision } from '../core/half';
 import { checkGolden } from '../format/golden';
 import type { Golden } from '../format/model';
 import type { Graph } from '../graph/ir';
-import { goldenSample, gpuTolerance, namedOutputs } from './golden';
+import { checkAnswer, goldenSample, gpuTolerance, namedOutputs } from './golden';
 import { imageTensor } from './image';
 import { pixelsOf } from './pixels';
 import type { Explanation, MemoryUse, NodeProfile, Session, TensorData, TensorInput } from './session';
@@ -19,8 +19,8 @@ export type BackendName = 'wasm' | 'webgpu';
 export interface BackendOptions {
   readonly graph: Graph;
   readonly goldens: readonly Golden[];
-  /** Whether golden runs are checked on the GPU before its answers are used. */
-  readonly isVerified: boolean;
+  /** `first-run`: golden runs are checked before anything else is computed. Undefined: see `Backends.webgpu`. */
+  readonly verify: 'off' | 'first-run' | undefined;
   /** What a GPU is to store floats as. */
   readonly precision: Precision;
   /** Makes a session on WASM. */
@@ -51,6 +51,10 @@ export class Backends {
   private trial: Promise<void> | undefined;
   private tuning: Promise<void> | undefined;
   private readonly isAuto: boolean;
+  /** WASM, until the GPU's first answer was compared with its. */
+  private judge: Session | undefined;
+  /** That the GPU computes wrongly, once it was found out. */
+  private fault: WaferError | undefined;
 
   private constructor(
     private readonly options: BackendOptions,
@@ -69,9 +73,21 @@ export class Backends {
     return new Backends(options, session, undefined, why);
   }
 
-  /** Rejects with MISMATCH when the GPU computes golden runs wrongly. */
+  /**
+   * A GPU, whose numbers are not believed: unless `verify` says otherwise, its first answer is compared with WASM's for the same
+   * inputs, which are computed meanwhile and hold nothing up, and golden runs are checked when there is time. Where WASM is not to be
+   * had, or inputs are such as only a GPU reads, golden runs come first. Rejects with MISMATCH when the GPU computes those wrongly.
+   */
   static async webgpu(options: BackendOptions): Promise<Backends> {
-    return new Backends(options, undefined, await verified(options), 'webgpu was asked for');
+    const opening = options.webgpu();
+    opening.catch(() => {});
+    // Packed while the GPU's pipelines are compiled.
+    const judge = options.verify === undefined ? await options.wasm().catch(() => undefined) : undefined;
+    const gpu = await opening;
+    const backends = new Backends(options, undefined, gpu, 'webgpu was asked for');
+    backends.judge = judge;
+    if (options.verify !== 'off' && !judge) await backends.checkGoldens();
+    return backends;
   }
 
   /** Whether pictures may stay what they are: a GPU reads them without a copy by the processor. */
@@ -86,7 +102,10 @@ export class Backends {
 
   async runToBuffers(inputs: GpuInputs): Promise<Record<string, GpuTensorData>> {
     const { gpu } = this;
-    if (this.used === 'webgpu' && gpu) return gpu.runToBuffers(inputs);
+    if (this.used === 'webgpu' && gpu) {
+      await this.judgeByGoldens();
+      return gpu.runToBuffers(inputs);
+    }
     throw new WaferError('ARGUMENT', 'outputs can stay on the GPU only where it computes, which it does not here', {
       hint: "load the model with { backend: 'webgpu', worker: false }",
     });
@@ -118,7 +137,7 @@ export class Backends {
   private async runOnGpu(inputs: GpuInputs): Promise<Record<string, TensorData>> {
     this.running++;
     try {
-      const outputs = await this.gpu!.run(inputs);
+      const outputs = await this.judged(inputs);
       this.tuning ??= this.tuneGpu(this.gpu!);
       return outputs;
     } catch (error) {
@@ -133,9 +152,53 @@ export class Backends {
     }
   }
 
+  /** The GPU's outputs; the first ones are compared with WASM's. */
+  private async judged(inputs: GpuInputs): Promise<Record<string, TensorData>> {
+    const { judge, fault } = this;
+    if (fault) throw fault;
+    if (!judge || !Object.values(inputs).every((x) => ArrayBuffer.isView((x as Partial<TensorInput>)?.data))) {
+      await this.judgeByGoldens();
+      return this.gpu!.run(inputs);
+    }
+    this.judge = undefined;
+    try {
+      const running = this.gpu!.run(inputs);
+      running.catch(() => {});
+      const wanted = judge.run(tensorsOf(inputs));
+      const outputs = await running;
+      checkAnswer(outputs, wanted, gpuTolerance(this.options.graph, this.gpu!.precision));
+      return outputs;
+    } catch (error) {
+      if (error instanceof WaferError && error.code === 'MISMATCH') this.fault = error;
+      throw error;
+    } finally {
+      judge.dispose();
+    }
+  }
+
+  /** Checks golden runs where the first answer cannot be compared with another. */
+  private async judgeByGoldens(): Promise<void> {
+    if (!this.judge) return;
+    this.judge.dispose();
+    this.judge = undefined;
+    await this.checkGoldens();
+  }
+
+  private async checkGoldens(): Promise<void> {
+    try {
+      await checkGoldens(this.gpu!, this.options);
+    } catch (error) {
+      if (error instanceof WaferError && error.code === 'MISMATCH') this.fault = error;
+      throw error;
+    }
+  }
+
+  /** When there is time: golden runs, where nothing came of them yet, and what is fastest. */
   private async tuneGpu(gpu: GpuSession): Promise<void> {
     await this.quiet();
-    if (!this.isDisposed) await gpu.tune();
+    if (this.isDisposed || this.gpu !== gpu) return;
+    if (!this.isAuto && this.options.verify === undefined) await this.checkGoldens().catch(() => {});
+    await gpu.tune();
   }
 
   private runOnWasm(inputs: GpuInputs): Record<string, TensorData> {
@@ -232,25 +295,29 @@ async function least(runs: number, run: () => Promise<unknown>): Promise<number>
   return ms;
 }
 
-/** A session on a GPU that computes the file's golden runs as the packer did, in f32 where it does not in f16. Rejects with MISMATCH where it does not. */
-async function verified({ webgpu, goldens, isVerified, graph }: BackendOptions): Promise<GpuSession> {
-  const session = await webgpu();
-  const check = async () => {
-    for (const golden of goldens)
-      checkGolden(golden, namedOutputs(await session.run(goldenSample(graph, golden))), gpuTolerance(graph, session.precision));
-  };
+/** A session on a GPU that computes the file's golden runs as the packer did. Rejects with MISMATCH where it does not. */
+async function verified(options: BackendOptions): Promise<GpuSession> {
+  const session = await options.webgpu();
   try {
-    if (!isVerified) return session;
-    await check().catch((error) => {
-      if (session.precision === 'f32' || !(error instanceof WaferError && error.code === 'MISMATCH')) throw error;
-      session.leaveHalves(firstLine(error));
-      return check();
-    });
+    if (options.verify !== 'off') await checkGoldens(session, options);
     return session;
   } catch (error) {
     session.dispose();
     throw error;
   }
+}
+
+/** Golden runs on a GPU, in f32 where they are not right in f16. Rejects with MISMATCH. */
+async function checkGoldens(session: GpuSession, { goldens, graph }: BackendOptions): Promise<void> {
+  const check = async () => {
+    for (const golden of goldens)
+      checkGolden(golden, namedOutputs(await session.run(goldenSample(graph, golden))), gpuTolerance(graph, session.precision));
+  };
+  await check().catch((error) => {
+    if (session.precision === 'f32' || !(error instanceof WaferError && error.code === 'MISMATCH')) throw error;
+    session.leaveHalves(firstLine(error));
+    return check();
+  });
 }
 
 /** Inputs as WASM takes them. Throws ARGUMENT for what only a GPU can read. */

@@ -21,6 +21,7 @@ import { type Explanation, type MemoryUse, type NodeProfile, Session, type Tenso
 import { WasmDevice } from './wasm/device';
 import { type Spawn, threadLimit } from './wasm/pool';
 import { GpuDevice, hasWebgpu } from './webgpu/device';
+import { draftOf } from './webgpu/plan';
 import type { GpuInputs, GpuTensor, GpuTensorData } from './webgpu/runner';
 import { GpuSession } from './webgpu/session';
 
@@ -132,13 +133,19 @@ export class Engine {
     const { model } = reader;
     const { graph, goldens } = model;
     const fixed = fixedShapes(graph);
+    // Compiled while the weights arrive.
+    const ahead = (found: GpuDevice) => {
+      const stored = found.device.features.has('shader-f16') ? precision : 'f32';
+      found.compile(draftOf(graph, goldens[0]?.bindings ?? new Map(), found.traits, stored));
+    };
+    gpu?.then(ahead).catch(() => {});
     const session = wasm && new Session(graph, wasm);
     if (session && fixed)
       for (const { inputs } of session.prepare(fixed)) while (!inputs.every((x) => !x || reader.has(x))) await arrive();
     while (await arrive());
     const options: BackendOptions = {
-      ...{ graph, goldens, isVerified: verify !== 'off', precision },
-      wasm: async () => new Session(graph, await onWasm()),
+      ...{ graph, goldens, verify, precision },
+      wasm: async () => planned(new Session(graph, await onWasm()), fixed),
       webgpu: async () => {
         const found = (await gpu) ?? (await onGpu());
         return prepared(new GpuSession(graph, found, () => GpuDevice.create(shaders), precision), fixed);
@@ -233,6 +240,12 @@ async function prepared(session: GpuSession, shapes: Record<string, StaticShape>
     session.dispose();
     throw error;
   }
+}
+
+/** With the plan for these shapes made. */
+function planned(session: Session, shapes: Record<string, StaticShape> | undefined): Session {
+  if (shapes) for (const _ of session.prepare(shapes));
+  return session;
 }
 
 /** Throws SHAPE. */

@@ -1,7 +1,8 @@
 /** Golden runs on this device. */
+import { WaferError } from '../core/errors';
 import type { Precision } from '../core/half';
 import { evaluateShape } from '../core/shape';
-import { F32_TOLERANCE, goldenInputs, type Inputs, type NamedTensor, type Tolerance } from '../format/golden';
+import { F32_TOLERANCE, firstOff, goldenInputs, type Inputs, type NamedTensor, type Tolerance } from '../format/golden';
 import type { Golden } from '../format/model';
 import type { Graph, Value } from '../graph/ir';
 import type { Session, TensorData, TensorInput } from './session';
@@ -22,6 +23,25 @@ export const namedOutputs = (outputs: Readonly<Record<string, TensorData>>): Nam
 /** What `session` makes of the inputs of a golden run. */
 export const runGolden = (session: Session, golden: Pick<Golden, 'seed' | 'bindings'>): NamedTensor[] =>
   namedOutputs(session.run(goldenSample(session.graph, golden)));
+
+/** Compares a GPU's outputs with WASM's for the same inputs. Throws MISMATCH. */
+export function checkAnswer(
+  outputs: Readonly<Record<string, TensorData>>,
+  wanted: Readonly<Record<string, TensorData>>,
+  tolerance: Tolerance,
+): void {
+  for (const [name, { data }] of Object.entries(wanted)) {
+    const at = firstOff(outputs[name]!.data, data, tolerance);
+    if (at !== undefined)
+      throw new WaferError(
+        'MISMATCH',
+        `output "${name}" is ${outputs[name]!.data[at]} at element ${at} on the GPU, ${data[at]} on WASM`,
+        {
+          hint: "this GPU or its driver computes wrongly: use backend: 'wasm', and report it",
+        },
+      );
+  }
+}
 
 /**
  * What a GPU's outputs may be off by. Floats that are quantised on the way are rounded to another level now and then, as their last

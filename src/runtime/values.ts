@@ -1,6 +1,6 @@
 /** A graph whose free dimensions have values, visited node by node: what the plans of all devices have to know of it. */
 import { type Bindings, type Dim, evaluate } from '../core/dim';
-import { sizeOf, type TypedArray } from '../core/dtype';
+import { DTYPES, sizeOf, type TypedArray } from '../core/dtype';
 import { invariant, WaferError } from '../core/errors';
 import { checkSizes, elements, evaluateShape, isStaticShape, type StaticType, type TensorType, typeText } from '../core/shape';
 import type { Graph, Node, Value } from '../graph/ir';
@@ -24,9 +24,11 @@ export class Values {
   /** Names of constants by their elements, which a reshape of them shares. */
   private readonly names = new Map<TypedArray, string>();
 
+  /** In a draft constants have no elements yet. */
   constructor(
     graph: Graph,
     private readonly bindings: Bindings,
+    private readonly isDraft = false,
   ) {
     graph.nodes.forEach((node, step) => {
       for (const x of node.inputs) if (x) this.uses.set(x, step);
@@ -45,7 +47,8 @@ export class Values {
     let operand = this.operands.get(value);
     if (!operand) {
       invariant(value.data && isStaticShape(value.type.shape), () => `value ${value.name} is used before it is made`);
-      operand = { type: value.type as StaticType, data: value.data };
+      const type = value.type as StaticType;
+      operand = { type, data: this.isDraft ? new DTYPES[type.dtype].array(0) : value.data };
       this.operands.set(value, operand);
       this.names.set(value.data, value.name);
     }

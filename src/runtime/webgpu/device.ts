@@ -117,6 +117,11 @@ export class GpuDevice {
     });
   }
 
+  /** Starts to compile what dispatches need. */
+  compile(dispatches: readonly GpuDispatch[]): void {
+    for (const dispatch of dispatches) void this.pipeline(dispatch);
+  }
+
   /** The pipeline of this key, which `make` compiles the first time. */
   pipelineOnce(key: string, make: () => Promise<GPUComputePipeline>): Promise<GPUComputePipeline> {
     let pipeline = this.pipelines.get(key);

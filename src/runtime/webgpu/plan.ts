@@ -83,7 +83,7 @@ export class GpuPlanner {
   private readonly buffers: Owned[] = [];
   private readonly owners = new Map<Operand | Block, Owned>();
   private readonly places = new Map<Operand | Block, GpuPlace>();
-  private added: GpuConstant[] = [];
+  private constants: GpuConstant[] = [];
 
   /** `residents` are the constants that are there already, with their bytes; those that are added here are put in. */
   constructor(
@@ -92,16 +92,23 @@ export class GpuPlanner {
     private readonly gpu: GpuTraits,
     private readonly residents: Map<string, number>,
     private readonly precision: Precision = 'f32',
+    private readonly isDraft = false,
   ) {
-    this.values = new Values(graph, bindings);
+    this.values = new Values(graph, bindings, isDraft);
     for (const input of graph.inputs) this.own(this.values.operand(input), -1, this.values.lastUse(input, -1));
   }
 
   /** All nodes of the graph are added in order. Returns the constants that this one needs besides those that are there. */
   add(node: Node): GpuConstant[] {
-    this.added = [];
+    this.constants = [];
     this.nodes.push(located({ node: nodeText(node) }, () => this.node(node, this.nodes.length)));
-    return this.added;
+    return this.constants;
+  }
+
+  /** As `add`; returns the node's calls. */
+  callsOf(node: Node): readonly GpuCall[] {
+    this.add(node);
+    return this.nodes.at(-1)!.calls;
   }
 
   /** To be called when all nodes were added. */
@@ -166,10 +173,10 @@ export class GpuPlanner {
   private resident(key: string, make: () => TypedArray): Block {
     let bytes = this.residents.get(key);
     if (bytes === undefined) {
-      const data = this.stored(make());
+      const data = this.isDraft ? NOTHING : this.stored(make());
       bytes = words(data.byteLength);
       this.residents.set(key, bytes);
-      this.added.push({ key, data });
+      this.constants.push({ key, data });
     }
     const block = { bytes };
     this.places.set(block, { resident: key, bytes });
@@ -231,6 +238,23 @@ export class GpuPlanner {
       return bytes;
     });
   }
+}
+
+const NOTHING = new Uint8Array(0);
+
+/**
+ * The dispatches of a plan for a graph whose constants have not arrived yet, as far as they do not depend on them: what is to be
+ * compiled can be seen ahead. A node that cannot be planned without its constants is left out, and so are those after it.
+ */
+export function draftOf(graph: Graph, bindings: Bindings, gpu: GpuTraits, precision: Precision): GpuDispatch[] {
+  const planner = new GpuPlanner(graph, bindings, gpu, new Map(), precision, true);
+  const dispatches: GpuDispatch[] = [];
+  try {
+    for (const node of graph.nodes) for (const { dispatch } of planner.callsOf(node)) dispatches.push(dispatch);
+  } catch {
+    // The plan itself will say what is wrong, if anything is.
+  }
+  return dispatches;
 }
 
 /** Every shader that can be given tensors of f32 has the flag. */
