@@ -8,7 +8,16 @@ import { gpuFlags, launchBrowser } from '../../scripts/browser';
 import { rows, seeing } from '../support/gpuModels';
 import { openSecurePage } from '../support/page';
 
+/** y = x * [1, 2, 3, 4], over N rows. */
+function scaled(): Uint8Array {
+  const builder = new Builder();
+  const x = builder.input('x', { dtype: 'f32', shape: [symbol('N'), 4] });
+  const y = builder.node('binary', 'y', [x, builder.numbers('c', 'f32', [4], [1, 2, 3, 4])], { fn: 'mul' });
+  return writeWafer(modelOf(builder.finish([{ name: 'y', value: y }])));
+}
+
 const models = {
+  scaled: scaled(),
   rows: await rows(),
   wrong: await rows(0.5),
   nhwc: seeing('nhwc', 'rgb'),
@@ -286,6 +295,20 @@ test('gpu/runs leave nothing behind, and dispose frees all', async () => {
   expect(new Set(got.total).size).toBe(1);
   expect(got.after[4]).toBeLessThan(2 * got.after[0]!);
   expect(got).toMatchObject({ left: 0, lost: 'destroyed' });
+});
+
+test('gpu/inputs that are too large for the GPU cost no later run', async () => {
+  const got = await on(
+    `const most = 2 ** 20;
+    // A GPU of which no binding may be larger than 1 MiB.
+    Object.defineProperty(GPUSupportedLimits.prototype, 'maxStorageBufferBindingSize', { get: () => most });
+    const model = await wafer.load(models.scaled, { backend: 'webgpu', worker: false });
+    const code = await model.run({ x: x(2 ** 17) }).then(() => 'ran', (e) => e.code);
+    const before = alive.size;
+    const { y } = await model.run({ x: x(1, 1) });
+    return { code, before, y: [...y.data] };`,
+  );
+  expect(got).toEqual({ code: 'MEMORY', before: 0, y: [1, 3, 6, 10] });
 });
 
 test('gpu/buffers in and out', async () => {

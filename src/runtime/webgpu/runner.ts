@@ -104,21 +104,24 @@ export class GpuRunner {
     const added = graph.nodes.flatMap((node) => planner.add(node));
     const plan = planner.finish();
     const calls = plan.nodes.flatMap((n) => n.calls);
-    this.checkLimits(plan, calls);
-    const pipelines = Promise.all(calls.map(({ dispatch }) => gpu.pipeline(dispatch)));
-    const buffers = await gpu.checked(() => {
-      this.upload(added);
-      const pools = plan.pools.map((size) => gpu.device.createBuffer({ size, usage: ACTIVATIONS }));
-      return { pools, uniforms: this.uniforms(calls) };
-    });
-    const steps = await this.steps(calls, buffers, await pipelines);
-    let stagingBytes = 0;
-    const offsets = plan.outputs.map(({ place }) => {
-      const offset = stagingBytes;
-      stagingBytes += place ? place.bytes : 0;
-      return offset;
-    });
-    return { plan, ...buffers, steps, offsets, stagingBytes, staging: [], readers: new Map() };
+    const made: GPUBuffer[] = [];
+    try {
+      this.checkLimits(plan, calls);
+      const pipelines = Promise.all(calls.map(({ dispatch }) => gpu.pipeline(dispatch)));
+      await gpu.checked(() => {
+        this.upload(added);
+        for (const size of plan.pools) made.push(gpu.device.createBuffer({ size, usage: ACTIVATIONS }));
+        made.push(this.uniforms(calls));
+      });
+      const [pools, uniforms] = [made.slice(0, -1), made.at(-1)!];
+      const steps = await this.steps(calls, { pools, uniforms }, await pipelines);
+      return { plan, pools, uniforms, steps, ...stagingOf(plan), staging: [], readers: new Map() };
+    } catch (error) {
+      for (const buffer of made) buffer.destroy();
+      // Another plan is not to count on them.
+      for (const { key } of added) this.residents.delete(key);
+      throw error;
+    }
   }
 
   /** Throws MEMORY for what this device cannot hold in one buffer or bind at once. */
@@ -332,6 +335,17 @@ export class GpuRunner {
 const ACTIVATIONS = BUFFER.STORAGE | BUFFER.COPY_DST | BUFFER.COPY_SRC;
 
 const aligned = (bytes: number): number => align(bytes, OFFSET);
+
+/** Where each output goes in a staging buffer, and how long that is. */
+function stagingOf({ outputs }: GpuPlan): Pick<Bound, 'offsets' | 'stagingBytes'> {
+  let stagingBytes = 0;
+  const offsets = outputs.map(({ place }) => {
+    const offset = stagingBytes;
+    stagingBytes += place ? place.bytes : 0;
+    return offset;
+  });
+  return { offsets, stagingBytes };
+}
 
 function release({ pools, uniforms, staging, readers }: Bound): void {
   for (const buffer of [...pools, uniforms, ...staging]) buffer.destroy();
