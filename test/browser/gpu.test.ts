@@ -5,16 +5,8 @@
 import type { Browser } from 'puppeteer-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { gpuFlags, launchBrowser } from '../../scripts/browser';
-import { rows, seeing } from '../support/gpuModels';
+import { rows, scaled, seeing } from '../support/gpuModels';
 import { openSecurePage } from '../support/page';
-
-/** y = x * [1, 2, 3, 4], over N rows. */
-function scaled(): Uint8Array {
-  const builder = new Builder();
-  const x = builder.input('x', { dtype: 'f32', shape: [symbol('N'), 4] });
-  const y = builder.node('binary', 'y', [x, builder.numbers('c', 'f32', [4], [1, 2, 3, 4])], { fn: 'mul' });
-  return writeWafer(modelOf(builder.finish([{ name: 'y', value: y }])));
-}
 
 const models = {
   scaled: scaled(),

@@ -50,3 +50,11 @@ export function seeing(layout: 'nhwc' | 'nchw', channels: 'rgb' | 'bgr' | 'gray'
   const images = [{ input: 'x', layout, channels, mean, scale }];
   return writeWafer({ ...model, images });
 }
+
+/** y = x * [1, 2, 3, 4], over N rows. */
+export function scaled(): Uint8Array {
+  const builder = new Builder();
+  const x = builder.input('x', { dtype: 'f32', shape: [symbol('N'), 4] });
+  const y = builder.node('binary', 'y', [x, builder.numbers('c', 'f32', [4], [1, 2, 3, 4])], { fn: 'mul' });
+  return writeWafer(modelOf(builder.finish([{ name: 'y', value: y }])));
+}
