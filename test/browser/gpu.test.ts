@@ -5,11 +5,11 @@
 import type { Browser } from 'puppeteer-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { gpuFlags, launchBrowser } from '../../scripts/browser';
-import { rows, scaled, seeing } from '../support/gpuModels';
+import { rows, seeing, weighted } from '../support/gpuModels';
 import { openSecurePage } from '../support/page';
 
 const models = {
-  scaled: scaled(),
+  weighted: weighted(),
   rows: await rows(),
   wrong: await rows(0.5),
   nhwc: seeing('nhwc', 'rgb'),
@@ -294,7 +294,7 @@ test('gpu/inputs that are too large for the GPU cost no later run', async () => 
     `const most = 2 ** 20;
     // A GPU of which no binding may be larger than 1 MiB.
     Object.defineProperty(GPUSupportedLimits.prototype, 'maxStorageBufferBindingSize', { get: () => most });
-    const model = await wafer.load(models.scaled, { backend: 'webgpu', worker: false });
+    const model = await wafer.load(models.weighted, { backend: 'webgpu', worker: false });
     const code = await model.run({ x: x(2 ** 17) }).then(() => 'ran', (e) => e.code);
     const before = alive.size;
     const { y } = await model.run({ x: x(1, 1) });

@@ -52,7 +52,7 @@ export function seeing(layout: 'nhwc' | 'nchw', channels: 'rgb' | 'bgr' | 'gray'
 }
 
 /** y = x * [1, 2, 3, 4], over N rows. */
-export function scaled(): Uint8Array {
+export function weighted(): Uint8Array {
   const builder = new Builder();
   const x = builder.input('x', { dtype: 'f32', shape: [symbol('N'), 4] });
   const y = builder.node('binary', 'y', [x, builder.numbers('c', 'f32', [4], [1, 2, 3, 4])], { fn: 'mul' });
