@@ -84,7 +84,8 @@ export interface ShaderCodes {
  */
 export function shaderCodes(w: Operand, taps: number, depth: number): ShaderCodes | undefined {
   const weights = w.type.shape[0]! * taps * depth;
-  const levels = weights < WEIGHTS ? undefined : levelsOf(w, taps * depth, depth % 4 > 0);
+  // A draft has no elements, and is made as for many levels.
+  const levels = weights < WEIGHTS || w.data?.length === 0 ? undefined : levelsOf(w, taps * depth, depth % 4 > 0);
   if (!levels) return undefined;
   const { bits, step, table } = levels;
   const bytes = Int8Array.from({ length: 16 }, (_, code) => table[code] ?? 0);
