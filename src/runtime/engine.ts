@@ -133,12 +133,12 @@ export class Engine {
     const { model } = reader;
     const { graph, goldens } = model;
     const fixed = fixedShapes(graph);
-    // Compiled while the weights arrive.
-    const ahead = (found: GpuDevice) => {
+    // While the weights arrive; a model with free dimensions is compiled for the shapes of its golden run.
+    const compiling = gpu?.then((found) => {
       const stored = found.device.features.has('shader-f16') ? precision : 'f32';
-      found.compile(draftOf(graph, goldens[0]?.bindings ?? new Map(), found.traits, stored));
-    };
-    gpu?.then(ahead).catch(() => {});
+      return found.compile(draftOf(graph, goldens[0]?.bindings ?? new Map(), found.traits, stored));
+    });
+    compiling?.catch(() => {});
     const session = wasm && new Session(graph, wasm);
     if (session && fixed)
       for (const { inputs } of session.prepare(fixed)) while (!inputs.every((x) => !x || reader.has(x))) await arrive();
@@ -148,6 +148,7 @@ export class Engine {
       wasm: async () => planned(new Session(graph, await onWasm()), fixed),
       webgpu: async () => {
         const found = (await gpu) ?? (await onGpu());
+        if (!fixed) await compiling;
         return prepared(new GpuSession(graph, found, () => GpuDevice.create(shaders), precision), fixed);
       },
       release: () => fixed && releaseConstants(graph),

@@ -117,9 +117,9 @@ export class GpuDevice {
     });
   }
 
-  /** Starts to compile what dispatches need. */
-  compile(dispatches: readonly GpuDispatch[]): void {
-    for (const dispatch of dispatches) void this.pipeline(dispatch);
+  /** Compiles what dispatches need. Never rejects: what is wrong shows when it is used. */
+  async compile(dispatches: readonly GpuDispatch[]): Promise<void> {
+    await Promise.allSettled(dispatches.map((dispatch) => this.pipeline(dispatch)));
   }
 
   /** The pipeline of this key, which `make` compiles the first time. */
