@@ -247,9 +247,9 @@ const NOTHING = new Uint8Array(0);
  * compiled can be seen ahead. A node that cannot be planned without its constants is left out, and so are those after it.
  */
 export function draftOf(graph: Graph, bindings: Bindings, gpu: GpuTraits, precision: Precision): GpuDispatch[] {
-  const planner = new GpuPlanner(graph, bindings, gpu, new Map(), precision, true);
   const dispatches: GpuDispatch[] = [];
   try {
+    const planner = new GpuPlanner(graph, bindings, gpu, new Map(), precision, true);
     for (const node of graph.nodes) for (const { dispatch } of planner.callsOf(node)) dispatches.push(dispatch);
   } catch {
     // The plan itself will say what is wrong, if anything is.
