@@ -103,8 +103,10 @@ export class Backends {
   async runToBuffers(inputs: GpuInputs): Promise<Record<string, GpuTensorData>> {
     const { gpu } = this;
     if (this.used === 'webgpu' && gpu) {
-      await this.judgeByGoldens();
-      return gpu.runToBuffers(inputs);
+      if (!this.judge) return gpu.runToBuffers(inputs);
+      const own = copied(inputs);
+      await this.judgeByGoldens(this.judge);
+      return gpu.runToBuffers(own);
     }
     throw new WaferError('ARGUMENT', 'outputs can stay on the GPU only where it computes, which it does not here', {
       hint: "load the model with { backend: 'webgpu', worker: false }",
@@ -156,26 +158,27 @@ export class Backends {
   private async judged(inputs: GpuInputs): Promise<Record<string, TensorData>> {
     const { judge, fault } = this;
     if (fault) throw fault;
-    if (!judge || !Object.values(inputs).every((x) => ArrayBuffer.isView((x as Partial<TensorInput>)?.data))) {
-      await this.judgeByGoldens();
-      return this.gpu!.run(inputs);
+    const gpu = this.gpu!;
+    if (!judge) return gpu.run(inputs);
+    // The caller may change its arrays before what follows has read them.
+    const own = copied(inputs);
+    if (!Object.values(own).every((x) => ArrayBuffer.isView((x as Partial<TensorInput>)?.data))) {
+      await this.judgeByGoldens(judge);
+      return gpu.run(own);
     }
     this.judge = undefined;
-    const gpu = this.gpu!;
-    // A second answer is of the same numbers, whatever the caller does with its arrays.
-    const own = gpu.precision === 'f16' ? copied(inputs) : inputs;
-    let wanted: Record<string, TensorData> | undefined;
     try {
-      return await inHalvesOrNot(gpu, async () => {
-        const running = gpu.run(own);
-        running.catch(() => {});
-        wanted ??= judge.run(tensorsOf(own));
-        const outputs = await running;
-        checkAnswer(outputs, wanted, gpuTolerance(this.options.graph, gpu.precision));
-        return outputs;
+      const running = gpu.run(own);
+      running.catch(() => {});
+      const wanted = judge.run(tensorsOf(own));
+      const outputs = await running;
+      return await inEitherPrecision(gpu, async (isAgain) => {
+        const answer = isAgain ? await gpu.run(own) : outputs;
+        checkAnswer(answer, wanted, gpuTolerance(this.options.graph, gpu.precision));
+        return answer;
       });
     } catch (error) {
-      if (isMismatch(error)) this.fault = error;
+      if (error instanceof WaferError && error.code === 'MISMATCH') this.fault = error;
       throw error;
     } finally {
       judge.dispose();
@@ -183,9 +186,8 @@ export class Backends {
   }
 
   /** Checks golden runs where the first answer cannot be compared with another. */
-  private async judgeByGoldens(): Promise<void> {
-    if (!this.judge) return;
-    this.judge.dispose();
+  private async judgeByGoldens(judge: Session): Promise<void> {
+    judge.dispose();
     this.judge = undefined;
     await this.checkGoldens();
   }
@@ -194,7 +196,7 @@ export class Backends {
     try {
       await checkGoldens(this.gpu!, this.options);
     } catch (error) {
-      if (isMismatch(error)) this.fault = error;
+      if (error instanceof WaferError && error.code === 'MISMATCH') this.fault = error;
       throw error;
     }
   }
@@ -315,20 +317,21 @@ async function verified(options: BackendOptions): Promise<GpuSession> {
 
 /** Golden runs on a GPU. Rejects with MISMATCH. */
 const checkGoldens = (session: GpuSession, { goldens, graph }: BackendOptions): Promise<void> =>
-  inHalvesOrNot(session, async () => {
+  inEitherPrecision(session, async () => {
     for (const golden of goldens)
       checkGolden(golden, namedOutputs(await session.run(goldenSample(graph, golden))), gpuTolerance(graph, session.precision));
   });
 
-/** What `check` resolves to; a GPU that is wrong in f16 is asked again in f32, and stays there. Rejects with MISMATCH. */
-const inHalvesOrNot = <T>(session: GpuSession, check: () => Promise<T>): Promise<T> =>
-  check().catch((error) => {
-    if (session.precision === 'f32' || !isMismatch(error)) throw error;
+/** What `check` gives, which is tried again in f32 where f16 is MISMATCH. */
+async function inEitherPrecision<T>(session: GpuSession, check: (isAgain: boolean) => Promise<T>): Promise<T> {
+  try {
+    return await check(false);
+  } catch (error) {
+    if (session.precision === 'f32' || !(error instanceof WaferError && error.code === 'MISMATCH')) throw error;
     session.leaveHalves(firstLine(error));
-    return check();
-  });
-
-const isMismatch = (error: unknown): error is WaferError => error instanceof WaferError && error.code === 'MISMATCH';
+    return check(true);
+  }
+}
 
 /** Inputs as WASM takes them. Throws ARGUMENT for what only a GPU can read. */
 function tensorsOf(inputs: GpuInputs): Record<string, TensorInput> {

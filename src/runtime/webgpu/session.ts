@@ -8,7 +8,15 @@ import { checkShape, type StaticShape, typeText } from '../../core/shape';
 import { constantsOf, type Graph, nodeText, type Value } from '../../graph/ir';
 import { align } from '../arena';
 import { imageShape } from '../image';
-import { checkNames, checkTensor, type Explanation, type MemoryUse, type NodeProfile, type TensorData } from '../session';
+import {
+  checkNames,
+  checkTensor,
+  type Explanation,
+  type MemoryUse,
+  type NodeProfile,
+  type TensorData,
+  type TensorInput,
+} from '../session';
 import { bytesOf } from '../values';
 import { type GpuDevice, pipelineKey } from './device';
 import { type Bound, type GpuInputs, GpuRunner, type GpuTensor, type GpuTensorData } from './runner';
@@ -226,10 +234,10 @@ function whyNoHalves({ hasHalves }: GpuDevice, graph: Graph): string | undefined
 /** Inputs that the caller cannot change. */
 export const copied = (inputs: GpuInputs): GpuInputs =>
   Object.fromEntries(
-    Object.entries(inputs).map(([name, x]) => [
-      name,
-      'data' in x && ArrayBuffer.isView(x.data) ? { ...x, data: x.data.slice() } : x,
-    ]),
+    Object.entries(inputs).map(([name, x]) => {
+      const { data } = (x ?? {}) as Partial<TensorInput>;
+      return [name, ArrayBuffer.isView(data) ? { ...(x as TensorInput), data: data.slice() } : x];
+    }),
   );
 
 /** Throws SHAPE and ARGUMENT for a buffer that cannot hold this input. */
