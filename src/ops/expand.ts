@@ -5,6 +5,7 @@ import { broadcast, type StaticShape, sameShape, shapeText, stridesOf } from '..
 import { copyView, moveView, type View } from './box';
 import { defineOffline, defineOp, dims, type Emit, type Ref } from './define';
 import { position, tabulate } from './indices';
+import { staticShape, sumTo } from './gradient';
 
 export const op = defineOp({
   name: 'expand',
@@ -68,6 +69,7 @@ export const offline = defineOffline(op, {
       ]!;
     }),
   ],
+  gradient: ({ inputs: [x], dy, emit }) => [sumTo(emit, dy, staticShape(x!))],
   accuracy: { abs: 0, rel: 0 },
   cases: [
     { inputs: [[]], attrs: { shape: [] } },

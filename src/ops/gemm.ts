@@ -42,6 +42,7 @@ import { SPARSE_ROWS, sparseCases } from './sparsity';
 import { step } from './steps';
 import { matrixGeometry } from './tiles';
 import { weightsOf } from './weights';
+import { reshaped, rows, staticShape, sumTo, turned } from './gradient';
 
 export const op = defineOp({
   name: 'gemm',
@@ -202,6 +203,17 @@ export const offline = defineOffline(op, {
       out[at] = finish(inputs, attrs, sum, channel, at);
     }
     return [out];
+  },
+  gradient({ inputs: [x, w, bias], dy, wants, emit }) {
+    if (x!.type.dtype !== 'f32') return undefined;
+    const one = x!.type.shape.length === 1;
+    const [by, of] = [rows(emit, one ? reshaped(emit, dy, [1, dy.type.shape[0] as number]) : dy), w!];
+    const from = rows(emit, one ? reshaped(emit, x!, [1, x!.type.shape[0] as number]) : x!);
+    return [
+      wants(0) ? reshaped(emit, emit('matmul', [by, of]), staticShape(x!)) : undefined,
+      wants(1) ? emit('matmul', [turned(emit, by), from]) : undefined,
+      bias && wants(2) ? sumTo(emit, by, staticShape(bias)) : undefined,
+    ];
   },
   accuracy: { abs: 2e-5, rel: 1e-5 },
   cost: ([x], _, [y]) => costOf(y!, x!.shape.at(-1)!),

@@ -8,6 +8,7 @@ import { position, tabulate } from './indices';
 import { blockBytes, clampArguments, costOf } from './product';
 import { evaluateSteps, step } from './steps';
 import { readsFours, shaderClamps, tileOf } from './tiles';
+import { staticShape, sumTo, turned } from './gradient';
 
 export const op = defineOp({
   name: 'matmul',
@@ -154,6 +155,14 @@ export const offline = defineOffline(op, {
       return evaluateSteps(act, sum);
     };
     return [tabulate(y!.shape, element)];
+  },
+  gradient({ inputs: [a, b], dy, attrs: { transB }, wants, emit }) {
+    const da = () => emit('matmul', [dy, b], { transB: !transB });
+    const db = () => (transB ? emit('matmul', [turned(emit, dy), a]) : emit('matmul', [turned(emit, a!), dy]));
+    return [
+      wants(0) ? sumTo(emit, da(), staticShape(a!)) : undefined,
+      wants(1) ? sumTo(emit, db(), staticShape(b!)) : undefined,
+    ];
   },
   accuracy: { abs: 2e-5, rel: 1e-5 },
   cost: ([a], _, [y]) => costOf(y!, a!.shape.at(-1)!),
