@@ -20,8 +20,8 @@ import {
   type Step,
   steps,
 } from './define';
-import { encodeSteps, evaluateSteps, shaderSteps, step, stepCode } from './steps';
 import { type Arithmetic, arithmetic, staticShape, sumTo } from './gradient';
+import { encodeSteps, evaluateSteps, shaderSteps, step, stepCode } from './steps';
 
 /** Elements of the inner dimension in one row of the kernels. */
 const BLOCK = 1024;

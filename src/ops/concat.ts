@@ -5,8 +5,8 @@ import { WaferError } from '../core/errors';
 import { normalizeAxis, shapeText, typeText } from '../core/shape';
 import { copyBox, moveBox, type View, whole } from './box';
 import { defineOffline, defineOp, int, type Operand } from './define';
-import { position, tabulate } from './indices';
 import { staticShape } from './gradient';
+import { position, tabulate } from './indices';
 
 export const op = defineOp({
   name: 'concat',

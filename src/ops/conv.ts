@@ -22,6 +22,7 @@ import {
   type Ref,
 } from './define';
 import { align, GRAIN, gemmDispatches } from './gemm';
+import { staticShape, sumTo } from './gradient';
 import { depthwise, implicitGemm } from './implicitGemm';
 import { implicitGemmInt8 } from './implicitGemmInt8';
 import { channelsFirst, channelsLast } from './layout';
@@ -47,7 +48,6 @@ import { SPARSE_BYTES, sparseCases } from './sparsity';
 import { step } from './steps';
 import { weightsOf } from './weights';
 import { extentOf, windowCounts, windowOf } from './window';
-import { staticShape, sumTo } from './gradient';
 
 const convAttrs = {
   ...productAttrs,

@@ -4,8 +4,8 @@ import { WaferError } from '../core/errors';
 import { broadcast, type StaticShape, sameShape, shapeText, stridesOf } from '../core/shape';
 import { copyView, moveView, type View } from './box';
 import { defineOffline, defineOp, dims, type Emit, type Ref } from './define';
-import { position, tabulate } from './indices';
 import { staticShape, sumTo } from './gradient';
+import { position, tabulate } from './indices';
 
 export const op = defineOp({
   name: 'expand',

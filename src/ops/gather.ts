@@ -8,9 +8,9 @@ import { WaferError } from '../core/errors';
 import { elements, normalizeAxis, typeText } from '../core/shape';
 import { unitOf } from './box';
 import { defineOffline, defineOp, int, type Ref } from './define';
+import { reshaped, staticShape } from './gradient';
 import { position, tabulate } from './indices';
 import { narrow } from './slice';
-import { reshaped, staticShape } from './gradient';
 
 export const op = defineOp({
   name: 'gather',
@@ -78,7 +78,11 @@ export const offline = defineOffline(op, {
     const negative = emit('cast', [of(flat, 'less', number(0))], { to: 'i32' });
     const counted = of(flat, 'add', of(negative, 'mul', number(size)));
     const taken = of(of(counted, 'max', number(0)), 'min', number(size - 1));
-    const all = emit.constant('i32', [size, 1], Array.from({ length: size }, (_, i) => i));
+    const all = emit.constant(
+      'i32',
+      [size, 1],
+      Array.from({ length: size }, (_, i) => i),
+    );
     const chosen = emit('cast', [of(all, 'equal', taken)], { to: 'f32' });
     const [outer, inner] = [elements(shape.slice(0, axis)), elements(shape.slice(axis + 1))];
     const product = emit('matmul', [chosen, reshaped(emit, dy, [outer, count, inner])]);

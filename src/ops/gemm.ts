@@ -18,6 +18,7 @@ import {
   type OnnxNode,
   type Ref,
 } from './define';
+import { reshaped, rows, staticShape, sumTo, turned } from './gradient';
 import { implicitGemm } from './implicitGemm';
 import { implicitGemmInt8 } from './implicitGemmInt8';
 import { CODED_TABLES, CODES_BYTES, codedCases } from './levels';
@@ -42,7 +43,6 @@ import { SPARSE_ROWS, sparseCases } from './sparsity';
 import { step } from './steps';
 import { matrixGeometry } from './tiles';
 import { weightsOf } from './weights';
-import { reshaped, rows, staticShape, sumTo, turned } from './gradient';
 
 export const op = defineOp({
   name: 'gemm',

@@ -2,8 +2,8 @@
 import { WaferError } from '../core/errors';
 import { elements, normalizeAxis, sameShape, typeText } from '../core/shape';
 import { type Case, defineOffline, defineOp, f32, float, type Ref } from './define';
-import { partsOf } from './parts';
 import { arithmetic, staticShape, sumTo } from './gradient';
+import { partsOf } from './parts';
 
 export const op = defineOp({
   name: 'layerNorm',

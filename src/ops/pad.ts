@@ -9,9 +9,9 @@ import { WaferError } from '../core/errors';
 import { elements, normalizeAxis, shapeText, type TensorType } from '../core/shape';
 import { copyBox, moveBox, type View, whole } from './box';
 import { defineOffline, defineOp, dims, type Emit, float, type Operand, oneOf, type Ref } from './define';
+import { reshaped, staticShape } from './gradient';
 import { position, tabulate } from './indices';
 import { narrow } from './slice';
-import { reshaped, staticShape } from './gradient';
 
 export const op = defineOp({
   name: 'pad',
@@ -203,7 +203,11 @@ export const offline = defineOffline(op, {
         if (mode === 'edge') return Math.min(Math.max(i, 0), d - 1);
         return i < 0 ? -i : i >= d ? 2 * (d - 1) - i : i;
       };
-      const matrix = emit.constant('f32', [d, long], tabulate([d, long], ([i, at]) => Number(source(at!) === i)));
+      const matrix = emit.constant(
+        'f32',
+        [d, long],
+        tabulate([d, long], ([i, at]) => Number(source(at!) === i)),
+      );
       const [outer, inner] = [elements(shape.slice(0, axis)), elements(shape.slice(axis + 1))];
       const product = emit('matmul', [matrix, reshaped(emit, by, [outer, long, inner])]);
       by = reshaped(emit, product, [...shape.slice(0, axis), d, ...shape.slice(axis + 1)]);

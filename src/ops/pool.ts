@@ -5,11 +5,11 @@
 import { WaferError } from '../core/errors';
 import { elements, shapeText, typeText } from '../core/shape';
 import { bool, defineOffline, defineOp, type Emit, f32, ints, type OnnxNode, oneOf, type Ref } from './define';
+import { arithmetic, staticShape } from './gradient';
 import { tabulate } from './indices';
 import { channelsFirst, channelsLast } from './layout';
 import { costOf } from './product';
 import { extentOf, windowCounts, windowOf, windowUniforms } from './window';
-import { arithmetic, staticShape } from './gradient';
 
 export const op = defineOp({
   name: 'pool',
@@ -130,7 +130,11 @@ export const offline = defineOffline(op, {
       };
       return inside(oy!, 0, h) * inside(ox!, 1, w);
     });
-    const weights = emit.constant('f32', [1, oh, ow, 1], averages.map((mean, i) => mean / counted[i]!));
+    const weights = emit.constant(
+      'f32',
+      [1, oh, ow, 1],
+      averages.map((mean, i) => mean / counted[i]!),
+    );
     const by = arithmetic(emit).mul(dy, weights);
     const taps = emit.constant('f32', [c, ...kernel, 1], new Float32Array(c * kernel[0]! * kernel[1]!).fill(1));
     return [emit('convInputGradient', [by, taps], { strides, pads, dilations, group: c, image: [h, w] })];

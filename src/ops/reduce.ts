@@ -26,9 +26,9 @@ import {
   quant,
   type Ref,
 } from './define';
+import { arithmetic, reshaped, staticShape } from './gradient';
 import { channelsFirst, channelsLast } from './layout';
 import { partsOf } from './parts';
-import { arithmetic, reshaped, staticShape } from './gradient';
 
 /** Columns of a block in the kernels, which is their row when the reduced axes are not the last. */
 const COLUMNS = 16;

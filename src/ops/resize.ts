@@ -20,9 +20,9 @@ import {
   oneOf,
   type Ref,
 } from './define';
+import { reshaped, staticShape } from './gradient';
 import { tabulate } from './indices';
 import { channelsFirst, channelsLast } from './layout';
-import { reshaped, staticShape } from './gradient';
 
 /** In the order of the kernels' codes. */
 const ROUNDINGS = ['floor', 'ceil', 'round_prefer_floor', 'round_prefer_ceil'] as const;
@@ -296,10 +296,17 @@ export const offline = defineOffline(op, {
     // An axis is resized by a matrix; its rows are what images of one 1 become.
     const matrix = (size: number, out: number, axis: 0 | 1) => {
       const shape = (length: number) => (axis === 0 ? [1, length, 1, size] : [1, 1, length, size]);
-      const ones = { type: { dtype: 'f32', shape: shape(size) } as const, data: tabulate([size, size], ([i, k]) => Number(i === k)) };
+      const ones = {
+        type: { dtype: 'f32', shape: shape(size) } as const,
+        data: tabulate([size, size], ([i, k]) => Number(i === k)),
+      };
       const scales = attrs.scales.length ? attrs.scales.map((s, i) => (i === axis ? s : 1)) : [];
       const [of] = offline.reference([ones], { ...attrs, scales }, [{ dtype: 'f32', shape: shape(out) }]);
-      return emit.constant('f32', [size, out], tabulate([size, out], ([i, o]) => of![o! * size + i!]!));
+      return emit.constant(
+        'f32',
+        [size, out],
+        tabulate([size, out], ([i, o]) => of![o! * size + i!]!),
+      );
     };
     const down = emit('matmul', [matrix(h, oh, 0), reshaped(emit, dy, [n, oh, ow * c])]);
     const across = emit('matmul', [matrix(w, ow, 1), reshaped(emit, down, [n * h, ow, c])]);

@@ -73,11 +73,7 @@ export const offline = defineOffline(op, {
     if (a!.type.dtype !== 'f32') return undefined;
     const { mul, sub } = arithmetic(emit);
     const chosen = emit('cast', [condition], { to: 'f32' });
-    return [
-      undefined,
-      sumTo(emit, mul(dy, chosen), staticShape(a!)),
-      sumTo(emit, mul(dy, sub(1, chosen)), staticShape(b!)),
-    ];
+    return [undefined, sumTo(emit, mul(dy, chosen), staticShape(a!)), sumTo(emit, mul(dy, sub(1, chosen)), staticShape(b!))];
   },
   accuracy: { abs: 0, rel: 6e-8 },
   cases: [

@@ -7,8 +7,8 @@ import { WaferError } from '../core/errors';
 import { normalizeAxis, type StaticShape, sameShape, shapeText, stridesOf } from '../core/shape';
 import { copyView, moveView, type View } from './box';
 import { defineOffline, defineOp, dims, type Emit, ints, type OnnxNode, type Ref } from './define';
-import { position, tabulate } from './indices';
 import { reshaped, staticShape } from './gradient';
+import { position, tabulate } from './indices';
 
 export const op = defineOp({
   name: 'slice',

@@ -2,8 +2,8 @@
 import { WaferError } from '../core/errors';
 import { elements, normalizeAxis } from '../core/shape';
 import { bool, defineOffline, defineOp, type Emit, type OnnxNode, type Ref } from './define';
-import { partsOf } from './parts';
 import { arithmetic } from './gradient';
+import { partsOf } from './parts';
 
 export const op = defineOp({
   name: 'softmax',

@@ -2,8 +2,8 @@
 import { WaferError } from '../core/errors';
 import { elements } from '../core/shape';
 import { type Case, defineOffline, defineOp, type FromOnnx, type OnnxNode, type Ref, type Step, steps } from './define';
-import { encodeSteps, evaluateSteps, STEP_FUNCTIONS, type StepName, shaderSteps, step, stepCode } from './steps';
 import { type Arithmetic, arithmetic, type Operand } from './gradient';
+import { encodeSteps, evaluateSteps, STEP_FUNCTIONS, type StepName, shaderSteps, step, stepCode } from './steps';
 
 /** Elements in one row of `f32_steps`. */
 const BLOCK = 1024;

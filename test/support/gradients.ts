@@ -53,7 +53,12 @@ export function differentiateCase({ address, graph, inputs }: GradientCase): Bui
   const values = new Map<Value, Value>();
   const node = graph.nodes[0]!;
   for (const x of inputs.keys()) values.set(x, opened.input(x.name, x.type));
-  const outputs = opened.add(node.op, node.name, node.inputs.map((x) => x && values.get(x)!), node.attrs);
+  const outputs = opened.add(
+    node.op,
+    node.name,
+    node.inputs.map((x) => x && values.get(x)!),
+    node.attrs,
+  );
   const plain = unfused(opened.finish(outputs.map((value, i) => ({ name: `y${i}`, value }))));
   const parameters = plain.inputs.filter(({ type }) => type.dtype === 'f32');
   const differentiated = differentiate(plain, parameters, (ys, emit) => {
@@ -62,7 +67,11 @@ export function differentiateCase({ address, graph, inputs }: GradientCase): Bui
       .map((y, i) => {
         const next = random(seedOf(`${address}#u${i}`));
         const shape = y.type.shape as number[];
-        const u = emit.constant('f32', shape, Float32Array.from({ length: elements(shape) }, () => 2 * next() - 1));
+        const u = emit.constant(
+          'f32',
+          shape,
+          Float32Array.from({ length: elements(shape) }, () => 2 * next() - 1),
+        );
         const axes = shape.map((_, axis) => axis);
         return emit('reduce', [emit('binary', [y, u], { fn: 'mul' })], { fn: 'sum', axes, keepdims: false });
       });

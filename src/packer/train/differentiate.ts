@@ -4,7 +4,7 @@
  */
 import { type Bindings, type Dim, evaluate, isStatic } from '../../core/dim';
 import { invariant, located, WaferError } from '../../core/errors';
-import { evaluateShape, sameShape, shapeText, type StaticShape } from '../../core/shape';
+import { evaluateShape, type StaticShape, sameShape, shapeText } from '../../core/shape';
 import { Builder, type Graph, type Node, nodeText, type Value } from '../../graph/ir';
 import type { Attrs, Op, Ref, Step } from '../../ops/define';
 import { bindAttrs } from '../evaluate/reference';
@@ -101,7 +101,12 @@ export function differentiate(graph: Graph, parameters: readonly Value[], loss: 
     return outputs;
   };
   for (const node of graph.nodes) {
-    const outputs = add(node.op, node.name, node.inputs.map((x) => x && current(x)), node.attrs);
+    const outputs = add(
+      node.op,
+      node.name,
+      node.inputs.map((x) => x && current(x)),
+      node.attrs,
+    );
     node.outputs.forEach((y, i) => values.set(y, outputs[i]!));
   }
   const emitLoss: TrainEmit = Object.assign(
@@ -113,7 +118,11 @@ export function differentiate(graph: Graph, parameters: readonly Value[], loss: 
       constant: emitter(build, () => 'loss').constant,
     },
   );
-  const total = loss(graph.outputs.map(({ value }) => current(value)), emitLoss, build);
+  const total = loss(
+    graph.outputs.map(({ value }) => current(value)),
+    emitLoss,
+    build,
+  );
   if (total.type.dtype !== 'f32' || !sameShape(total.type.shape, []))
     throw new WaferError('ARGUMENT', `a loss is one number, this one has shape ${shapeText(total.type.shape)}`, {
       hint: 'reduce it over all axes',

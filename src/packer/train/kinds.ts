@@ -48,7 +48,12 @@ function eachProduct(
   image: StaticShape,
   weights: StaticShape,
   out: StaticShape,
-  { strides, pads, dilations, group }: { strides: readonly number[]; pads: readonly number[]; dilations: readonly number[]; group: number },
+  {
+    strides,
+    pads,
+    dilations,
+    group,
+  }: { strides: readonly number[]; pads: readonly number[]; dilations: readonly number[]; group: number },
   tap: (x: number, w: number, y: number) => void,
 ): void {
   const [n, h, width, c] = image as [number, number, number, number];
