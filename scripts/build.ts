@@ -116,6 +116,8 @@ async function publicNames(): Promise<string[]> {
   return Object.values(metafile!.outputs)[0]!.exports;
 }
 
+const EXTERNAL = ['onnxruntime-node', 'onnxruntime-web', 'esbuild', 'puppeteer-core', '@puppeteer/browsers', 'sharp'];
+
 /** The packer's face; its large libraries stay optional and are asked for by the verbs that need them. */
 async function buildCli(): Promise<void> {
   const entry = 'src/cli/index.ts';
@@ -129,7 +131,7 @@ async function buildCli(): Promise<void> {
     outfile: 'dist/cli.mjs',
     sourcemap: true,
     legalComments: 'none',
-    external: ['onnxruntime-node', 'puppeteer-core', '@puppeteer/browsers', 'sharp'],
+    external: EXTERNAL,
     // CommonJS libraries inside an ES module ask for `require`.
     banner: {
       js: "#!/usr/bin/env node\nimport { createRequire as makeRequire } from 'node:module';\nconst require = makeRequire(import.meta.url);",

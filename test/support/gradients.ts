@@ -59,10 +59,11 @@ export function differentiateCase({ address, graph, inputs }: GradientCase): Bui
     node.inputs.map((x) => x && values.get(x)!),
     node.attrs,
   );
-  const plain = unfused(opened.finish(outputs.map((value, i) => ({ name: `y${i}`, value }))));
+  const { graph: plain } = unfused(opened.finish(outputs.map((value, i) => ({ name: `y${i}`, value }))));
   const parameters = plain.inputs.filter(({ type }) => type.dtype === 'f32');
-  const differentiated = differentiate(plain, parameters, (ys, emit) => {
-    const parts = ys
+  const differentiated = differentiate(plain, parameters, ({ emit, current }) => {
+    const parts = plain.outputs
+      .map(({ value }) => current(value))
       .filter((y) => y.type.dtype === 'f32')
       .map((y, i) => {
         const next = random(seedOf(`${address}#u${i}`));

@@ -27,9 +27,9 @@ const programOf = (op: Op, attrs: Attrs): readonly Step[] =>
 
 /**
  * The same graph at fixed sizes, with activations and residuals as nodes of their own and programs of unary functions as one node a
- * function. Throws SHAPE when a free dimension has no size.
+ * function; and its values by those of the graph that was given. Throws SHAPE when a free dimension has no size.
  */
-export function unfused(graph: Graph, bindings: Bindings = new Map()): Graph {
+export function unfused(graph: Graph, bindings: Bindings = new Map()): { graph: Graph; values: ReadonlyMap<Value, Value> } {
   const build = new Builder();
   const now = new Map<Value, Value>();
   const size = (d: Dim): number => (isStatic(d) ? d : evaluate(d, bindings));
@@ -60,11 +60,19 @@ export function unfused(graph: Graph, bindings: Bindings = new Map()): Graph {
     for (const step of program) y = build.node('unary', node.name, [y], { steps: [step] });
     now.set(node.outputs[0]!, y);
   }
-  return build.finish(graph.outputs.map(({ name, value }) => ({ name, value: current(value) })));
+  return { graph: build.finish(graph.outputs.map(({ name, value }) => ({ name, value: current(value) }))), values: now };
 }
 
-/** A loss as nodes: a scalar from the outputs' values, in the order of the graph's outputs. */
-export type Loss = (outputs: readonly Value[], emit: TrainEmit, build: Builder) => Value;
+/** What a loss is built from. */
+export interface LossGraph {
+  readonly build: Builder;
+  readonly emit: TrainEmit;
+  /** What a value of the given graph is in the one that is built. */
+  current(x: Value): Value;
+}
+
+/** A loss as nodes: one number. */
+export type Loss = (site: LossGraph) => Value;
 
 export interface Differentiated {
   /** What forward and backward were built with: its inputs are the graph's own, the parameters, and what the loss added. */
@@ -118,11 +126,7 @@ export function differentiate(graph: Graph, parameters: readonly Value[], loss: 
       constant: emitter(build, () => 'loss').constant,
     },
   );
-  const total = loss(
-    graph.outputs.map(({ value }) => current(value)),
-    emitLoss,
-    build,
-  );
+  const total = loss({ build, emit: emitLoss, current });
   if (total.type.dtype !== 'f32' || !sameShape(total.type.shape, []))
     throw new WaferError('ARGUMENT', `a loss is one number, this one has shape ${shapeText(total.type.shape)}`, {
       hint: 'reduce it over all axes',
