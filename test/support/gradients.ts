@@ -1,10 +1,13 @@
 /** Operators' cases as graphs whose outputs, weighted by drawn numbers, make a loss; and their gradients by finite differences. */
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { expect } from 'vitest';
 import { elements, type StaticType } from '../../src/core/shape';
 import { Builder, type Graph, type Value } from '../../src/graph/ir';
 import type { RefTensor } from '../../src/ops/define';
 import { runReference, toReference } from '../../src/packer/evaluate/reference';
 import { type Differentiated, differentiate, unfused } from '../../src/packer/train/differentiate';
 import { meaningOf } from '../../src/packer/train/kinds';
+import { toOnnx } from '../../src/packer/train/onnx';
 import { allCases, buildCase } from './cases';
 import { random, seedOf } from './random';
 
@@ -51,15 +54,16 @@ export function differentiateCase({ address, graph, inputs }: GradientCase): Bui
   // Constants become inputs, so that they have gradients too.
   const opened = new Builder();
   const values = new Map<Value, Value>();
-  const node = graph.nodes[0]!;
   for (const x of inputs.keys()) values.set(x, opened.input(x.name, x.type));
-  const outputs = opened.add(
-    node.op,
-    node.name,
-    node.inputs.map((x) => x && values.get(x)!),
-    node.attrs,
-  );
-  const { graph: plain } = unfused(opened.finish(outputs.map((value, i) => ({ name: `y${i}`, value }))));
+  const current = (x: Value): Value => {
+    if (!values.has(x)) values.set(x, opened.constant(x.name, x.type, x.data!));
+    return values.get(x)!;
+  };
+  for (const node of graph.nodes) {
+    const from = node.inputs.map((x) => x && current(x));
+    opened.add(node.op, node.name, from, node.attrs).forEach((y, i) => values.set(node.outputs[i]!, y));
+  }
+  const { graph: plain } = unfused(opened.finish(graph.outputs.map(({ name, value }) => ({ name, value: current(value) }))));
   const parameters = plain.inputs.filter(({ type }) => type.dtype === 'f32');
   const differentiated = differentiate(plain, parameters, ({ emit, current }) => {
     const parts = plain.outputs
@@ -121,4 +125,25 @@ function forwardOf(graph: Graph): Graph['nodes'] {
     return true;
   });
   return kept.reverse();
+}
+
+/** Fails unless onnxruntime computes the loss and the gradients that the references do. */
+export async function expectSameInOnnxruntime(each: GradientCase): Promise<void> {
+  const { graph, feeds } = differentiateCase(each);
+  const want = runReference(graph, feeds, (op) => meaningOf(op).reference);
+  const session = await InferenceSession.create(toOnnx(graph), { logSeverityLevel: 3, intraOpNumThreads: 1 });
+  const got = await session.run(Object.fromEntries(graph.inputs.map(({ name }) => [name, tensorOf(feeds.get(name)!)])));
+  graph.outputs.forEach(({ name, value }, i) => {
+    const [y, z] = [got[`y${i}`]!.data as Float32Array, want.get(value)!.data];
+    const size = z.reduce((most, v) => Math.max(most, Math.abs(v)), 1);
+    const far = [...z].flatMap((w, k) => (Math.abs(y[k]! - w) <= 1e-4 * size ? [] : [`${k}: ${y[k]} for ${w}`]));
+    expect(far.slice(0, 3), `${far.length} of ${z.length} of ${name}`).toEqual([]);
+  });
+  await session.release();
+}
+
+function tensorOf({ type, data }: RefTensor): Tensor {
+  if (type.dtype === 'i32') return new Tensor('int32', Int32Array.from(data), type.shape);
+  if (type.dtype === 'bool') return new Tensor('bool', Uint8Array.from(data), type.shape);
+  return new Tensor('float32', Float32Array.from(data), type.shape);
 }

@@ -131,17 +131,16 @@ export class Batches {
     const { set, augmentation, seed } = this.options;
     const index = this.order[place]!;
     const { flip, crop, erase } = augmentation;
-    if (set.shape.length !== 3 || !(flip || crop || erase)) return this.plain(index, out);
-    const next = random(seedOf(seed, epoch, place));
-    this.varied(index, next, out);
+    if (set.shape.length !== 3 || !(flip || crop || erase)) this.plain(index, out);
+    else this.varied(index, random(seedOf(seed, epoch, place)), out);
   }
 
   /** An example as it is. */
   plain(index: number, out: Float32Array): void {
     const { set, channelsFirst } = this.options;
-    if (channelsFirst && set.shape.length === 3 && set.shape[2]! > 1) return this.window(index, 0, 0, false, out);
     const from = index * this.size;
-    for (let i = 0; i < this.size; i++) out[i] = this.value(from + i, i);
+    if (channelsFirst && set.shape.length === 3 && set.shape[2]! > 1) this.window(index, 0, 0, false, out);
+    else for (let i = 0; i < this.size; i++) out[i] = this.value(from + i, i);
   }
 
   private value(at: number, i: number): number {

@@ -141,8 +141,7 @@ export function differentiate(graph: Graph, parameters: readonly Value[], loss: 
 function backward(build: Builder, nodes: readonly Node[], loss: Value, wanted: ReadonlySet<Value>) {
   // A value takes part when it depends on a parameter.
   const active = new Set<Value>(wanted);
-  for (const node of nodes)
-    if (node.inputs.some((x) => x && active.has(x))) for (const y of node.outputs) if (y.type.dtype === 'f32') active.add(y);
+  for (const node of nodes) if (node.inputs.some((x) => x && active.has(x))) for (const y of node.outputs) active.add(y);
   const byValue = new Map<Value, Value>();
   const frozen: string[] = [];
   let name = 'gradient';

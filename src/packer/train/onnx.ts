@@ -628,6 +628,10 @@ const LOWER: Readonly<Record<string, Lower>> = {
   },
   gather: ({ inputs: [x, indices], outputs: [y], attrs, write }) =>
     write.setPlain(y!, write.add('Gather', [write.plain(x!), write.plain(indices!)], { axis: attrs.axis as number })),
+  argmax: ({ inputs: [x], outputs: [y], attrs, write }) => {
+    const index = write.add('ArgMax', [write.plain(x!)], { axis: attrs.axis as number, keepdims: Number(attrs.keepdims) });
+    write.setPlain(y!, write.add('Cast', [index], { to: typeOf('i32') }));
+  },
   cumsum: ({ inputs: [x], outputs: [y], attrs, write }) =>
     write.setPlain(
       y!,

@@ -18,7 +18,7 @@ import { logitsOf } from './losses';
 import { toOnnx } from './onnx';
 import { checkOptimizer, learningRate, OPTIMIZER, type OptimizerOptions, SCHEDULE, type ScheduleOptions } from './optimizers';
 import { batchBindings, classification, compile, type LossFunction, type Program, trainedGraph, weightsOf } from './program';
-import { type Memory, makeMemory, stop, type Task } from './replica';
+import { makeMemory, stop, type Task } from './replica';
 import { makeTeam } from './team';
 
 export interface TrainOptions {
