@@ -45,7 +45,7 @@ export async function prepareSubject(model: NamedModel, sizes: Sizes, report: (l
     cached(`${model.name}.wafer`, [packer, onnx, JSON.stringify([...bindings])], async () => {
       report(`packing ${name} to int8, calibrated on ${CALIBRATION_SEEDS.length} draws ...`);
       const samples = CALIBRATION_SEEDS.map((seed) => goldenSample(graph, { seed, bindings }));
-      return (await pack(onnx, { name, int8: { samples: async () => samples } })).bytes;
+      return (await pack(onnx, { name, quantize: { samples: async () => samples } })).bytes;
     });
   return {
     ...model,

@@ -116,25 +116,25 @@ async function publicNames(): Promise<string[]> {
   return Object.values(metafile!.outputs)[0]!.exports;
 }
 
+const EXTERNAL = ['onnxruntime-node', 'onnxruntime-web', 'esbuild', 'puppeteer-core', '@puppeteer/browsers', 'sharp'];
+
 /** The packer's face; its large libraries stay optional and are asked for by the verbs that need them. */
 async function buildCli(): Promise<void> {
   const entry = 'src/cli/index.ts';
   if (!existsSync(entry)) return;
-  await build({
-    entryPoints: [entry],
+  const node: BuildOptions = {
     bundle: true,
     platform: 'node',
     target: 'node20',
     format: 'esm',
-    outfile: 'dist/cli.mjs',
     sourcemap: true,
     legalComments: 'none',
-    external: ['onnxruntime-node', 'puppeteer-core', '@puppeteer/browsers', 'sharp'],
-    // CommonJS libraries inside an ES module ask for `require`.
-    banner: {
-      js: "#!/usr/bin/env node\nimport { createRequire as makeRequire } from 'node:module';\nconst require = makeRequire(import.meta.url);",
-    },
-  });
+    external: EXTERNAL,
+  };
+  // CommonJS libraries inside an ES module ask for `require`.
+  const require = "import { createRequire as makeRequire } from 'node:module';\nconst require = makeRequire(import.meta.url);";
+  await build({ ...node, entryPoints: [entry], outfile: 'dist/cli.mjs', banner: { js: `#!/usr/bin/env node\n${require}` } });
+  await build({ ...node, entryPoints: ['src/packer/train/worker.ts'], outfile: 'dist/train.worker.mjs' });
 }
 
 /** Declarations of the public API: what src/index.ts reaches and no more, with the extensions that Node's resolution wants. */

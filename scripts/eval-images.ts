@@ -88,7 +88,7 @@ export async function evaluateImages(
     images.map(({ pixels }) => sampleOf(pixels, inputs, processing(inputs)));
   const { bytes: fp32 } = await pack(onnx, { name, images: processing });
   const int8Options = { samples: async (inputs: readonly Value[]) => samples(calibrate, inputs) };
-  const { bytes: int8 } = await pack(onnx, { name, images: processing, int8: int8Options });
+  const { bytes: int8 } = await pack(onnx, { name, images: processing, quantize: int8Options });
   const { graph } = readWafer(fp32);
   if (graph.outputs.length !== 1)
     throw new WaferError('ARGUMENT', `the model has ${graph.outputs.length} outputs, a classifier has one`);

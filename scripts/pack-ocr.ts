@@ -88,7 +88,7 @@ export async function packed(stage: Stage, samples?: readonly Sample[]): Promise
     images: () => imageProcessing(NORMALIZATIONS[stage]),
     postprocessing: POSTPROCESSING[stage],
     ...(stage === 'recognize' && { labels: readLabels() }),
-    ...(samples && { int8: { samples: async () => samples } }),
+    ...(samples && { quantize: { samples: async () => samples } }),
   };
   return (await pack(new Uint8Array(readFileSync(sources[stage])), options)).bytes;
 }

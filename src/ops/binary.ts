@@ -20,6 +20,7 @@ import {
   type Step,
   steps,
 } from './define';
+import { type Arithmetic, arithmetic, staticShape, sumTo } from './gradient';
 import { encodeSteps, evaluateSteps, shaderSteps, step, stepCode } from './steps';
 
 /** Elements of the inner dimension in one row of the kernels. */
@@ -323,9 +324,34 @@ export const offline = defineOffline(op, {
     };
     return [Float64Array.from(fromA, (_, i) => one(i))];
   },
+  gradient({ inputs: [a, b], y, dy, attrs: { fn }, emit }) {
+    const rule = a!.type.dtype === 'f32' ? GRADIENTS[fn] : undefined;
+    return rule?.({ a: a!, b: b!, y, dy, ...arithmetic(emit) }).map((g, i) => g && sumTo(emit, g, staticShape([a!, b!][i]!)));
+  },
   accuracy: { abs: 1e-6, rel: 2e-6 },
   cases: casesOf(),
 });
+
+type Rule = (at: { a: Ref; b: Ref; y: Ref; dy: Ref } & Arithmetic) => readonly [Ref | undefined, Ref | undefined];
+
+/** Gradients by a and b, of the output's shape. Where both operands are the maximum it goes to a. */
+const GRADIENTS: Readonly<Partial<Record<BinaryFn, Rule>>> = {
+  add: ({ dy }) => [dy, dy],
+  sub: ({ dy, unary }) => [dy, unary(dy, 'neg')],
+  mul: ({ a, b, dy, mul }) => [mul(dy, b), mul(dy, a)],
+  div({ b, y, dy, div, mul, unary }) {
+    const da = div(dy, b);
+    return [da, unary(mul(da, y), 'neg')];
+  },
+  max: ({ a, b, dy, mask, mul }) => [mul(dy, mask(a, 'greaterOrEqual', b)), mul(dy, mask(a, 'less', b))],
+  min: ({ a, b, dy, mask, mul }) => [mul(dy, mask(a, 'lessOrEqual', b)), mul(dy, mask(a, 'greater', b))],
+  mod: ({ a, b, y, dy, sub, div, mul, unary }) => [dy, unary(mul(dy, div(sub(a, y), b)), 'neg')],
+  pow: ({ a, b, y, dy, div, mul, unary }) => [mul(dy, mul(b, div(y, a))), mul(dy, mul(y, unary(a, 'log')))],
+  prelu({ a, b, dy, add, mul, sub, mask }) {
+    const negative = mask(a, 'less', 0);
+    return [mul(dy, add(1, mul(negative, sub(b, 1)))), mul(dy, mul(a, negative))];
+  },
+};
 
 type Convert = (n: OnnxNode, emit: Emit, a?: Ref, b?: Ref) => Ref;
 

@@ -50,6 +50,7 @@ export const offline = defineOffline(op, {
     CastLike: (n, emit) => convert(n, emit, n.input(1).type.dtype),
   },
   reference: ([x], { to }) => [x!.data.map((value) => CONVERT[to](value))],
+  gradient: ({ inputs: [x], y, dy }) => (x!.type.dtype === 'f32' && y.type.dtype === 'f32' ? [dy] : undefined),
   accuracy: { abs: 0, rel: 6e-8 },
   cases: casesOf(),
 });

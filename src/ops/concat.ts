@@ -5,6 +5,7 @@ import { WaferError } from '../core/errors';
 import { normalizeAxis, shapeText, typeText } from '../core/shape';
 import { copyBox, moveBox, type View, whole } from './box';
 import { defineOffline, defineOp, int, type Operand } from './define';
+import { staticShape } from './gradient';
 import { position, tabulate } from './indices';
 
 export const op = defineOp({
@@ -73,6 +74,16 @@ export const offline = defineOffline(op, {
       return Number.NaN;
     };
     return [tabulate(y!.shape, element)];
+  },
+  gradient({ inputs, dy, attrs: { axis }, wants, emit }) {
+    let start = 0;
+    return inputs.map((x, i) => {
+      const size = staticShape(x!);
+      const from = start;
+      start += size[axis]!;
+      if (!wants(i)) return undefined;
+      return emit('slice', [dy], { starts: size.map((_, k) => (k === axis ? from : 0)), steps: size.map(() => 1), size });
+    });
   },
   accuracy: { abs: 0, rel: 0 },
   cases: [

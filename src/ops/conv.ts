@@ -22,6 +22,7 @@ import {
   type Ref,
 } from './define';
 import { align, GRAIN, gemmDispatches } from './gemm';
+import { staticShape, sumTo } from './gradient';
 import { depthwise, implicitGemm } from './implicitGemm';
 import { implicitGemmInt8 } from './implicitGemmInt8';
 import { channelsFirst, channelsLast } from './layout';
@@ -491,6 +492,17 @@ export const offline = defineOffline(op, {
             out[at] = finish(inputs, attrs, sum, channel, at);
           }
     return [out];
+  },
+  gradient({ inputs: [x, w, bias], dy, attrs, wants, emit }) {
+    if (x!.type.dtype !== 'f32') return undefined;
+    const { strides, pads, dilations, group } = attrs;
+    const geometry = { strides, pads, dilations, group };
+    const [image, kernel] = [staticShape(x!).slice(1, 3), staticShape(w!).slice(1, 3)];
+    return [
+      wants(0) ? emit('convInputGradient', [dy, w], { ...geometry, image }) : undefined,
+      wants(1) ? emit('convWeightGradient', [x, dy], { ...geometry, kernel }) : undefined,
+      bias && wants(2) ? sumTo(emit, dy, staticShape(bias)) : undefined,
+    ];
   },
   accuracy: { abs: 1e-4, rel: 1e-5 },
   cost: ([, w], _, [y]) => costOf(y!, elements(w!.shape.slice(1))),

@@ -57,6 +57,8 @@ export const offline = defineOffline(op, {
     };
     return [tabulate(y!.shape, element)];
   },
+  gradient: ({ inputs: [x], dy, attrs, emit }) =>
+    x!.type.dtype === 'f32' ? [emit('cumsum', [dy], { ...attrs, reverse: !attrs.reverse })] : undefined,
   accuracy: { abs: 1e-5, rel: 1e-5 },
   cases: [
     { inputs: [[1]], attrs: { axis: 0 } },

@@ -270,11 +270,34 @@ export interface OnnxNode {
 /** How one ONNX operator becomes Wafer nodes: returns the values of its outputs. */
 export type FromOnnx = (node: OnnxNode, emit: Emit) => Ref | Ref[];
 
+/** What a gradient rule is given: a node of the graph that is differentiated, and where its gradient's nodes go. */
+export interface Differentiation<A> {
+  /** Absent optional inputs are undefined. */
+  readonly inputs: readonly (Ref | undefined)[];
+  /** The first output. */
+  readonly y: Ref;
+  /** The gradient of the loss by `y`, of its shape. */
+  readonly dy: Ref;
+  readonly attrs: A;
+  /** Whether the gradient by input i is wanted. */
+  wants(i: number): boolean;
+  /** Adds nodes to the graph of gradients; knows the training-only kinds of the packer too. */
+  readonly emit: Emit;
+}
+
+/** Gradients by input, of the inputs' shapes; undefined is zero. As a whole undefined where there is no rule. */
+export type Gradients = readonly (Ref | undefined)[] | undefined;
+
 export interface Offline<A = Attrs> {
   /** By ONNX operator type; other domains as `domain:Type`. */
   readonly onnx: Readonly<Record<string, FromOnnx>>;
   /** The operator in doubles, written to be obviously right. Also evaluates constants when folding. */
   reference(inputs: readonly (RefTensor | undefined)[], attrs: A, outputs: readonly StaticType[]): Float64Array[];
+  /**
+   * Reverse mode, as nodes. Shapes are static, and nothing is fused: products come without `act` and `residual`, programs of
+   * unary functions with one step. Absent where nothing can be trained through the operator.
+   */
+  gradient?(node: Differentiation<A>): Gradients;
   readonly accuracy: Accuracy;
   readonly cases: readonly Case<A>[];
   cost?(inputs: readonly (StaticType | undefined)[], attrs: A, outputs: readonly StaticType[]): Cost;

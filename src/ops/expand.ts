@@ -4,6 +4,7 @@ import { WaferError } from '../core/errors';
 import { broadcast, type StaticShape, sameShape, shapeText, stridesOf } from '../core/shape';
 import { copyView, moveView, type View } from './box';
 import { defineOffline, defineOp, dims, type Emit, type Ref } from './define';
+import { staticShape, sumTo } from './gradient';
 import { position, tabulate } from './indices';
 
 export const op = defineOp({
@@ -68,6 +69,7 @@ export const offline = defineOffline(op, {
       ]!;
     }),
   ],
+  gradient: ({ inputs: [x], dy, emit }) => [sumTo(emit, dy, staticShape(x!))],
   accuracy: { abs: 0, rel: 0 },
   cases: [
     { inputs: [[]], attrs: { shape: [] } },

@@ -7,7 +7,8 @@ import { sizeOf } from '../core/dtype';
 import { WaferError } from '../core/errors';
 import { elements, normalizeAxis, typeText } from '../core/shape';
 import { unitOf } from './box';
-import { defineOffline, defineOp, int } from './define';
+import { defineOffline, defineOp, int, type Ref } from './define';
+import { reshaped, staticShape } from './gradient';
 import { position, tabulate } from './indices';
 import { narrow } from './slice';
 
@@ -64,6 +65,28 @@ export const offline = defineOffline(op, {
       return x!.data[position(shape, [...index.slice(0, axis), picked, ...index.slice(axis + taken.length)])]!;
     };
     return [tabulate(y!.shape, element)];
+  },
+  gradient({ inputs: [x, indices], dy, attrs: { axis }, emit }) {
+    if (x!.type.dtype !== 'f32') return undefined;
+    const shape = staticShape(x!);
+    const size = shape[axis]!;
+    const count = elements(staticShape(indices!));
+    const of = (x: Ref, fn: string, y: Ref) => emit('binary', [x, y], { fn });
+    const number = (n: number) => emit.constant('i32', [], [n]);
+    // As the reference takes them: negative ones from the end, then the nearest that there is.
+    const flat = emit('reshape', [indices], { shape: [1, count] });
+    const negative = emit('cast', [of(flat, 'less', number(0))], { to: 'i32' });
+    const counted = of(flat, 'add', of(negative, 'mul', number(size)));
+    const taken = of(of(counted, 'max', number(0)), 'min', number(size - 1));
+    const all = emit.constant(
+      'i32',
+      [size, 1],
+      Array.from({ length: size }, (_, i) => i),
+    );
+    const chosen = emit('cast', [of(all, 'equal', taken)], { to: 'f32' });
+    const [outer, inner] = [elements(shape.slice(0, axis)), elements(shape.slice(axis + 1))];
+    const product = emit('matmul', [chosen, reshaped(emit, dy, [outer, count, inner])]);
+    return [reshaped(emit, product, shape), undefined];
   },
   accuracy: { abs: 0, rel: 0 },
   cases: [

@@ -18,6 +18,7 @@ import {
   type OnnxNode,
   type Ref,
 } from './define';
+import { reshaped, rows, staticShape, sumTo, turned } from './gradient';
 import { implicitGemm } from './implicitGemm';
 import { implicitGemmInt8 } from './implicitGemmInt8';
 import { CODED_TABLES, CODES_BYTES, codedCases } from './levels';
@@ -202,6 +203,17 @@ export const offline = defineOffline(op, {
       out[at] = finish(inputs, attrs, sum, channel, at);
     }
     return [out];
+  },
+  gradient({ inputs: [x, w, bias], dy, wants, emit }) {
+    if (x!.type.dtype !== 'f32') return undefined;
+    const one = x!.type.shape.length === 1;
+    const [by, of] = [rows(emit, one ? reshaped(emit, dy, [1, dy.type.shape[0] as number]) : dy), w!];
+    const from = rows(emit, one ? reshaped(emit, x!, [1, x!.type.shape[0] as number]) : x!);
+    return [
+      wants(0) ? reshaped(emit, emit('matmul', [by, of]), staticShape(x!)) : undefined,
+      wants(1) ? emit('matmul', [turned(emit, by), from]) : undefined,
+      bias && wants(2) ? sumTo(emit, by, staticShape(bias)) : undefined,
+    ];
   },
   accuracy: { abs: 2e-5, rel: 1e-5 },
   cost: ([x], _, [y]) => costOf(y!, x!.shape.at(-1)!),

@@ -1,7 +1,8 @@
 /** Layer normalisation over the last axis: (x - mean) / sqrt(variance + epsilon) * gamma + beta. */
 import { WaferError } from '../core/errors';
 import { elements, normalizeAxis, sameShape, typeText } from '../core/shape';
-import { type Case, defineOffline, defineOp, f32, float } from './define';
+import { type Case, defineOffline, defineOp, f32, float, type Ref } from './define';
+import { arithmetic, staticShape, sumTo } from './gradient';
 import { partsOf } from './parts';
 
 export const op = defineOp({
@@ -72,6 +73,19 @@ export const offline = defineOffline(op, {
       });
     }
     return [y];
+  },
+  gradient({ inputs: [x, gamma, beta], dy, attrs: { epsilon }, wants, emit }) {
+    const { add, div, mul, sub, unary } = arithmetic(emit);
+    const mean = (of: Ref) => emit('reduce', [of], { fn: 'mean', axes: [of.type.shape.length - 1], keepdims: true });
+    const centred = sub(x!, mean(x!));
+    const deviation = unary(add(mean(unary(centred, 'square')), epsilon), 'sqrt');
+    const normal = div(centred, deviation);
+    const by = gamma ? mul(dy, gamma) : dy;
+    return [
+      wants(0) ? div(sub(sub(by, mean(by)), mul(normal, mean(mul(by, normal)))), deviation) : undefined,
+      gamma && wants(1) ? sumTo(emit, mul(dy, normal), staticShape(gamma)) : undefined,
+      beta && wants(2) ? sumTo(emit, dy, staticShape(beta)) : undefined,
+    ];
   },
   accuracy: { abs: 5e-6, rel: 1e-5 },
   cases: [

@@ -4,6 +4,7 @@ import { WaferError } from '../core/errors';
 import { broadcast, elements, type StaticShape, shapeText, stridesOf } from '../core/shape';
 import { bool, type Case, defineOffline, defineOp, type Step, steps } from './define';
 import { blockRows } from './gemm';
+import { staticShape, sumTo, turned } from './gradient';
 import { position, tabulate } from './indices';
 import { blockBytes, clampArguments, costOf } from './product';
 import { evaluateSteps, step } from './steps';
@@ -154,6 +155,11 @@ export const offline = defineOffline(op, {
       return evaluateSteps(act, sum);
     };
     return [tabulate(y!.shape, element)];
+  },
+  gradient({ inputs: [a, b], dy, attrs: { transB }, wants, emit }) {
+    const da = () => emit('matmul', [dy, b], { transB: !transB });
+    const db = () => (transB ? emit('matmul', [turned(emit, dy), a]) : emit('matmul', [turned(emit, a!), dy]));
+    return [wants(0) ? sumTo(emit, da(), staticShape(a!)) : undefined, wants(1) ? sumTo(emit, db(), staticShape(b!)) : undefined];
   },
   accuracy: { abs: 2e-5, rel: 1e-5 },
   cost: ([a], _, [y]) => costOf(y!, a!.shape.at(-1)!),

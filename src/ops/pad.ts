@@ -9,6 +9,7 @@ import { WaferError } from '../core/errors';
 import { elements, normalizeAxis, shapeText, type TensorType } from '../core/shape';
 import { copyBox, moveBox, type View, whole } from './box';
 import { defineOffline, defineOp, dims, type Emit, float, type Operand, oneOf, type Ref } from './define';
+import { reshaped, staticShape } from './gradient';
 import { position, tabulate } from './indices';
 import { narrow } from './slice';
 
@@ -187,6 +188,31 @@ export const offline = defineOffline(op, {
       return x!.data[position(shape, source)]!;
     };
     return [tabulate(y!.shape, element)];
+  },
+  gradient({ inputs: [x], dy, attrs: { before, mode }, emit }) {
+    const size = staticShape(x!);
+    if (mode === 'constant') return [emit('slice', [dy], { starts: before, steps: size.map(() => 1), size })];
+    // Every element that was copied gives its gradient back: a matrix of ones along each axis.
+    let by = dy;
+    size.forEach((d, axis) => {
+      const shape = staticShape(by);
+      const long = shape[axis]!;
+      if (long === d) return;
+      const source = (at: number) => {
+        const i = at - (before[axis] as number);
+        if (mode === 'edge') return Math.min(Math.max(i, 0), d - 1);
+        return i < 0 ? -i : i >= d ? 2 * (d - 1) - i : i;
+      };
+      const matrix = emit.constant(
+        'f32',
+        [d, long],
+        tabulate([d, long], ([i, at]) => Number(source(at!) === i)),
+      );
+      const [outer, inner] = [elements(shape.slice(0, axis)), elements(shape.slice(axis + 1))];
+      const product = emit('matmul', [matrix, reshaped(emit, by, [outer, long, inner])]);
+      by = reshaped(emit, product, [...shape.slice(0, axis), d, ...shape.slice(axis + 1)]);
+    });
+    return [by];
   },
   accuracy: { abs: 0, rel: 0 },
   cases: [

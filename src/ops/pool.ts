@@ -5,6 +5,7 @@
 import { WaferError } from '../core/errors';
 import { elements, shapeText, typeText } from '../core/shape';
 import { bool, defineOffline, defineOp, type Emit, f32, ints, type OnnxNode, oneOf, type Ref } from './define';
+import { arithmetic, staticShape } from './gradient';
 import { tabulate } from './indices';
 import { channelsFirst, channelsLast } from './layout';
 import { costOf } from './product';
@@ -112,6 +113,31 @@ export const offline = defineOffline(op, {
       return Math.floor(((sum + 128 * count) * Math.ceil(2 ** 22 / count) + 2 ** 21) / 2 ** 22) - 128;
     };
     return [tabulate(y!.shape, element)];
+  },
+  gradient({ inputs: [x], dy, attrs, emit }) {
+    if (x!.type.dtype !== 'f32') return undefined;
+    const { fn, kernel, strides, pads, dilations, ceil } = attrs;
+    if (fn === 'max') return [emit('maxPoolGradient', [x, dy], { kernel, strides, pads, dilations, ceil })];
+    // An average is a depthwise convolution whose sums are divided by how many elements each has.
+    const [, h, w, c] = staticShape(x!) as [number, number, number, number];
+    const [, oh, ow] = staticShape(dy) as [number, number, number];
+    const ones = { type: { dtype: 'f32', shape: [1, h, w, 1] } as const, data: new Float64Array(h * w).fill(1) };
+    const averages = offline.reference([ones], attrs, [{ dtype: 'f32', shape: [1, oh, ow, 1] }])[0]!;
+    const counted = tabulate([1, oh, ow, 1], ([, oy, ox]) => {
+      const inside = (o: number, i: number, size: number) => {
+        const taps = Array.from({ length: kernel[i]! }, (_, k) => o * strides[i]! - pads[i]! + k * dilations[i]!);
+        return taps.filter((at) => at >= 0 && at < size).length;
+      };
+      return inside(oy!, 0, h) * inside(ox!, 1, w);
+    });
+    const weights = emit.constant(
+      'f32',
+      [1, oh, ow, 1],
+      averages.map((mean, i) => mean / counted[i]!),
+    );
+    const by = arithmetic(emit).mul(dy, weights);
+    const taps = emit.constant('f32', [c, ...kernel, 1], new Float32Array(c * kernel[0]! * kernel[1]!).fill(1));
+    return [emit('convInputGradient', [by, taps], { strides, pads, dilations, group: c, image: [h, w] })];
   },
   accuracy: { abs: 1e-6, rel: 1e-6 },
   cost: (_, { kernel }, [y]) => costOf(y!, kernel[0]! * kernel[1]!),

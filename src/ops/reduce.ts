@@ -26,6 +26,7 @@ import {
   quant,
   type Ref,
 } from './define';
+import { arithmetic, reshaped, staticShape } from './gradient';
 import { channelsFirst, channelsLast } from './layout';
 import { partsOf } from './parts';
 
@@ -289,6 +290,38 @@ export const offline = defineOffline(op, {
     });
     const formula = quant && fn === 'mean' ? (values: number[]) => meanLevel(values, quant, own) : FORMULAS[fn];
     return [Float64Array.from(groups.values(), formula)];
+  },
+  gradient({ inputs: [x], y, dy, attrs: { fn, axes }, emit }) {
+    if (x!.type.dtype !== 'f32') return undefined;
+    const shape = staticShape(x!);
+    const kept = reducedShape(shape, axes, true) as number[];
+    const [own, by] = [reshaped(emit, y, kept), reshaped(emit, dy, kept)];
+    const { div, mul, sub, unary, mask } = arithmetic(emit);
+    const spread = (of: Ref) => (axes.length ? emit('expand', [of], { shape }) : of);
+    switch (fn) {
+      case 'mean':
+        return [spread(unary(by, ['affine', 1 / elements(axes.map((a) => shape[a]!))]))];
+      case 'sum':
+        return [spread(by)];
+      case 'max':
+      case 'min': {
+        // What is equally large shares the gradient.
+        const chosen = mask(x!, 'equal', own);
+        return [mul(chosen, div(by, emit('reduce', [chosen], { fn: 'sum', axes, keepdims: true })))];
+      }
+      case 'l1':
+        return [mul(unary(x!, 'sign'), by)];
+      case 'l2':
+        return [mul(x!, div(by, own))];
+      case 'sumSquare':
+        return [mul(unary(x!, ['affine', 2]), by)];
+      case 'prod':
+        return [div(mul(by, own), x!)];
+      case 'logSum':
+        return [spread(mul(by, unary(own, 'neg', 'exp')))];
+      case 'logSumExp':
+        return [mul(by, unary(sub(x!, own), 'exp'))];
+    }
   },
   accuracy: { abs: 2e-6, rel: 1e-5 },
   cases: casesOf(),

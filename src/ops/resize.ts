@@ -20,6 +20,7 @@ import {
   oneOf,
   type Ref,
 } from './define';
+import { reshaped, staticShape } from './gradient';
 import { tabulate } from './indices';
 import { channelsFirst, channelsLast } from './layout';
 
@@ -287,6 +288,29 @@ export const offline = defineOffline(op, {
       return Math.floor((blend(in128ths(ay - y0), in128ths(ax - x0), 128) + 2 ** 13) / 2 ** 14);
     };
     return [tabulate(y!.shape, element)];
+  },
+  gradient({ inputs: [x], dy, attrs, emit }) {
+    if (x!.type.dtype !== 'f32') return undefined;
+    const [n, h, w, c] = staticShape(x!) as [number, number, number, number];
+    const [, oh, ow] = staticShape(dy) as [number, number, number];
+    // An axis is resized by a matrix; its rows are what images of one 1 become.
+    const matrix = (size: number, out: number, axis: 0 | 1) => {
+      const shape = (length: number) => (axis === 0 ? [1, length, 1, size] : [1, 1, length, size]);
+      const ones = {
+        type: { dtype: 'f32', shape: shape(size) } as const,
+        data: tabulate([size, size], ([i, k]) => Number(i === k)),
+      };
+      const scales = attrs.scales.length ? attrs.scales.map((s, i) => (i === axis ? s : 1)) : [];
+      const [of] = offline.reference([ones], { ...attrs, scales }, [{ dtype: 'f32', shape: shape(out) }]);
+      return emit.constant(
+        'f32',
+        [size, out],
+        tabulate([size, out], ([i, o]) => of![o! * size + i!]!),
+      );
+    };
+    const down = emit('matmul', [matrix(h, oh, 0), reshaped(emit, dy, [n, oh, ow * c])]);
+    const across = emit('matmul', [matrix(w, ow, 1), reshaped(emit, down, [n * h, ow, c])]);
+    return [reshaped(emit, across, [n, h, w, c])];
   },
   accuracy: { abs: 1e-6, rel: 1e-6 },
   cases: [

@@ -5,6 +5,7 @@ import { sizeOf } from '../core/dtype';
 import { WaferError } from '../core/errors';
 import { broadcast, elements, type Shape, sameShape, shapeText, typeText } from '../core/shape';
 import { defineOffline, defineOp, type Operand, type Ref } from './define';
+import { arithmetic, staticShape, sumTo } from './gradient';
 
 /** Elements in one row of the kernels. */
 const BLOCK = 1024;
@@ -67,6 +68,12 @@ export const offline = defineOffline(op, {
     const at = (x: { data: Float64Array }, i: number) => x.data[x.data.length === 1 ? 0 : i]!;
     const n = elements(y!.shape);
     return [Float64Array.from({ length: n }, (_, i) => (at(condition!, i) ? at(a!, i) : at(b!, i)))];
+  },
+  gradient({ inputs: [condition, a, b], dy, emit }) {
+    if (a!.type.dtype !== 'f32') return undefined;
+    const { mul, sub } = arithmetic(emit);
+    const chosen = emit('cast', [condition], { to: 'f32' });
+    return [undefined, sumTo(emit, mul(dy, chosen), staticShape(a!)), sumTo(emit, mul(dy, sub(1, chosen)), staticShape(b!))];
   },
   accuracy: { abs: 0, rel: 6e-8 },
   cases: [

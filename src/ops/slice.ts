@@ -7,6 +7,7 @@ import { WaferError } from '../core/errors';
 import { normalizeAxis, type StaticShape, sameShape, shapeText, stridesOf } from '../core/shape';
 import { copyView, moveView, type View } from './box';
 import { defineOffline, defineOp, dims, type Emit, ints, type OnnxNode, type Ref } from './define';
+import { reshaped, staticShape } from './gradient';
 import { position, tabulate } from './indices';
 
 export const op = defineOp({
@@ -99,6 +100,30 @@ export const offline = defineOffline(op, {
       return x!.data[position(x!.type.shape, taken)]!;
     }),
   ],
+  gradient({ inputs: [x], dy, attrs, emit }) {
+    const shape = staticShape(x!);
+    const [starts, size] = [attrs.starts as number[], attrs.size as number[]];
+    const zeros = shape.map(() => 0);
+    let by = dy;
+    const flips = attrs.steps.map((s) => (s < 0 ? -1 : 1));
+    if (flips.includes(-1))
+      by = emit('slice', [by], { starts: size.map((n, i) => (flips[i]! < 0 ? Math.max(0, n - 1) : 0)), steps: flips, size });
+    // Elements that were skipped are put in behind each, and the last ones taken away.
+    attrs.steps.forEach((s, i) => {
+      const stride = Math.abs(s);
+      if (stride === 1 || size[i]! < 2) return;
+      const now = staticShape(by);
+      const apart = reshaped(emit, by, [...now.slice(0, i + 1), 1, ...now.slice(i + 1)]);
+      const after = [...zeros, 0].map((_, axis) => (axis === i + 1 ? stride - 1 : 0));
+      const filled = emit('pad', [apart], { before: after.map(() => 0), after });
+      const joined = now.map((n, axis) => (axis === i ? n * stride : n));
+      const kept = now.map((n, axis) => (axis === i ? (n - 1) * stride + 1 : n));
+      by = emit('slice', [reshaped(emit, filled, joined)], { starts: zeros, steps: zeros.map(() => 1), size: kept });
+    });
+    const now = staticShape(by);
+    const before = starts.map((s, i) => (now[i] === 0 ? 0 : flips[i]! < 0 ? s - (now[i]! - 1) : s));
+    return [emit('pad', [by], { before, after: shape.map((d, i) => d - before[i]! - now[i]!) })];
+  },
   accuracy: { abs: 0, rel: 0 },
   cases: [
     { inputs: [[9]], attrs: { starts: [2], steps: [1], size: [5] } },

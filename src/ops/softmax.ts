@@ -2,6 +2,7 @@
 import { WaferError } from '../core/errors';
 import { elements, normalizeAxis } from '../core/shape';
 import { bool, defineOffline, defineOp, type Emit, type OnnxNode, type Ref } from './define';
+import { arithmetic } from './gradient';
 import { partsOf } from './parts';
 
 export const op = defineOp({
@@ -49,6 +50,11 @@ export const offline = defineOffline(op, {
       });
     }
     return [y];
+  },
+  gradient({ y, dy, attrs: { log }, emit }) {
+    const { mul, sub, unary } = arithmetic(emit);
+    const sum = (x: Ref) => emit('reduce', [x], { fn: 'sum', axes: [x.type.shape.length - 1], keepdims: true });
+    return [log ? sub(dy, mul(unary(y, 'exp'), sum(dy))) : mul(y, sub(dy, sum(mul(dy, y))))];
   },
   accuracy: { abs: 1e-6, rel: 5e-6 },
   cases: [false, true].flatMap((log) => [

@@ -81,6 +81,7 @@ export const offline = defineOffline(op, {
       ]!;
     }),
   ],
+  gradient: ({ dy, attrs: { perm }, emit }) => [emit('transpose', [dy], { perm: perm.map((_, axis) => perm.indexOf(axis)) })],
   accuracy: { abs: 0, rel: 0 },
   cases: [
     permuted([], []),

@@ -2,6 +2,7 @@
 import { WaferError } from '../core/errors';
 import { elements } from '../core/shape';
 import { type Case, defineOffline, defineOp, type FromOnnx, type OnnxNode, type Ref, type Step, steps } from './define';
+import { type Arithmetic, arithmetic, type Operand } from './gradient';
 import { encodeSteps, evaluateSteps, STEP_FUNCTIONS, type StepName, shaderSteps, step, stepCode } from './steps';
 
 /** Elements in one row of `f32_steps`. */
@@ -88,9 +89,68 @@ export const offline = defineOffline(op, {
     },
   },
   reference: ([x], { steps }) => [x!.data.map((value) => evaluateSteps(steps, value))],
+  gradient({ inputs: [x], y, dy, attrs: { steps: program }, emit }) {
+    const [only, ...more] = program;
+    if (!only) return [dy];
+    if (more.length) return undefined;
+    const slope = STEP_GRADIENTS[only.fn as StepName];
+    const by = slope && slope({ x: x!, y, a: only.a, b: only.b, ...arithmetic(emit) });
+    return [by === undefined ? undefined : arithmetic(emit).mul(dy, by)];
+  },
   accuracy: { abs: 1e-6, rel: 2e-6 },
   cases: casesOf(),
 });
+
+/** y' by x of each function, in terms of both; undefined where it is 0 wherever it exists. */
+type Slope = (at: { x: Ref; y: Ref; a: number; b: number } & Arithmetic) => Operand;
+
+const STEP_GRADIENTS: Readonly<Record<StepName, Slope | undefined>> = {
+  relu: ({ y, unary }) => unary(y, 'sign'),
+  clip: ({ x, a, b, mul, mask }) => mul(mask(x, 'greater', a), mask(x, 'less', b)),
+  leakyRelu: ({ x, a, unary, mask }) => unary(mask(x, 'less', 0), ['affine', a - 1, 1]),
+  sigmoid: ({ y, mul, sub }) => mul(y, sub(1, y)),
+  hardSigmoid: ({ y, a, unary, mul, mask }) => unary(mul(mask(y, 'greater', 0), mask(y, 'less', 1)), ['affine', a]),
+  hardSwish: ({ x, unary, add, mul, mask }) =>
+    add(unary(x, ['affine', 1 / 6, 0.5], ['clip', 0, 1]), mul(mask(unary(x, 'abs'), 'less', 3), unary(x, ['affine', 1 / 6]))),
+  silu({ x, y, unary, add, mul, sub }) {
+    const s = unary(x, 'sigmoid');
+    return add(s, mul(y, sub(1, s)));
+  },
+  tanh: ({ y, unary }) => unary(y, 'square', ['affine', -1, 1]),
+  exp: ({ y }) => y,
+  log: ({ x, unary }) => unary(x, 'reciprocal'),
+  sqrt: ({ y, unary }) => unary(y, 'reciprocal', ['affine', 0.5]),
+  abs: ({ x, unary }) => unary(x, 'sign'),
+  neg: () => -1,
+  reciprocal: ({ y, unary }) => unary(y, 'square', 'neg'),
+  erf: ({ x, unary }) => unary(x, 'square', 'neg', 'exp', ['affine', 2 / Math.sqrt(Math.PI)]),
+  gelu({ x, unary, add, mul }) {
+    const density = unary(x, 'square', ['affine', -0.5], 'exp', ['affine', 1 / Math.sqrt(2 * Math.PI)]);
+    return add(unary(x, ['affine', Math.SQRT1_2], 'erf', ['affine', 0.5, 0.5]), mul(x, density));
+  },
+  geluTanh({ x, unary, add, mul, sub }) {
+    const [c, square] = [2 * Math.sqrt(2 / Math.PI), unary(x, 'square')];
+    const s = unary(mul(x, unary(square, ['affine', 0.044715 * c, c])), 'sigmoid');
+    return add(s, mul(mul(x, mul(s, sub(1, s))), unary(square, ['affine', 3 * 0.044715 * c, c])));
+  },
+  softplus: ({ x, unary }) => unary(x, 'sigmoid'),
+  softsign: ({ x, unary }) => unary(x, 'abs', ['affine', 1, 1], 'square', 'reciprocal'),
+  elu: ({ x, y, a, unary, add, mul, mask }) =>
+    add(mask(x, 'greater', 0), mul(mask(x, 'lessOrEqual', 0), unary(y, ['affine', 1, a]))),
+  mish({ x, unary, add, mul }) {
+    const t = unary(x, 'softplus', 'tanh');
+    return add(t, mul(mul(x, unary(x, 'sigmoid')), unary(t, 'square', ['affine', -1, 1])));
+  },
+  floor: undefined,
+  ceil: undefined,
+  round: undefined,
+  sign: undefined,
+  square: ({ x, unary }) => unary(x, ['affine', 2]),
+  power: ({ x, a, unary }) => unary(x, ['power', a - 1], ['affine', a]),
+  affine: ({ a }) => a,
+  sin: ({ x, unary }) => unary(x, 'cos'),
+  cos: ({ x, unary }) => unary(x, 'sin', 'neg'),
+};
 
 /** The node's replacement when its input is i32, which the table does not take. `zero` makes the constant 0. */
 function integer(n: OnnxNode, replace: (x: Ref, zero: () => Ref) => Ref, emit: Parameters<FromOnnx>[1]): Ref | undefined {

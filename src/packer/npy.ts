@@ -127,6 +127,9 @@ export function readNpz(bytes: Uint8Array): Map<string, NpyArray> {
   return arrays;
 }
 
-/** An uncompressed .npz, as numpy.savez writes it. */
+/** An uncompressed .npz, as numpy.savez writes it; the same arrays give the same bytes. */
 export const writeNpz = (arrays: ReadonlyMap<string, NpyArray>): Uint8Array =>
-  zipSync(Object.fromEntries([...arrays].map(([name, array]) => [`${name}.npy`, writeNpy(array)])), { level: 0 });
+  zipSync(Object.fromEntries([...arrays].map(([name, array]) => [`${name}.npy`, writeNpy(array)])), {
+    level: 0,
+    mtime: new Date(1980, 0, 1),
+  });

@@ -16,14 +16,17 @@ import { binaries } from '../runtime/wasm/binaries';
 import { bindingsOf, type Engine, type Sample, wasmEngine } from './evaluate/engine';
 import { traceOrigins } from './import/names';
 import { type ImportOptions, importOnnx } from './import/onnx/import';
+import { toFloat16 } from './passes/float16';
 import { declutter } from './passes/index';
 import { type QuantizeOptions, type QuantizeReport, quantize } from './quantize/index';
 
 export interface PackOptions extends ImportOptions {
   /** The source's file name, for the provenance. */
   name: string;
-  /** Quantise to int8, calibrating on these samples; they are asked for once the inputs are known. */
-  int8?: QuantizeOptions & { samples: (inputs: readonly Value[]) => Promise<readonly Sample[]> };
+  /** Quantise, calibrating on these samples; they are asked for once the inputs are known. */
+  quantize?: Omit<QuantizeOptions, 'fileBytes'> & { samples: (inputs: readonly Value[]) => Promise<readonly Sample[]> };
+  /** Round weights that stay floats to 16 bits. */
+  float16?: boolean;
   labels?: readonly string[] | undefined;
   /** How images become inputs; asked for once the inputs are known. */
   images?: (inputs: readonly Value[]) => ImageProcessing | undefined;
@@ -48,9 +51,9 @@ export interface Packed {
   report: PackReport;
 }
 
-/** Throws BAD_MODEL, UNSUPPORTED, ARGUMENT, and what `int8.samples` throws. */
+/** Throws BAD_MODEL, UNSUPPORTED, ARGUMENT, and what `quantize.samples` throws. */
 export async function pack(onnx: Uint8Array, options: PackOptions): Promise<Packed> {
-  const { name, int8, labels, images, postprocessing, strip, onStage } = options;
+  const { name, quantize: quantization, float16, labels, images, postprocessing, strip, onStage } = options;
   onStage?.('import');
   const imported = importOnnx(onnx, options);
   onStage?.('declutter');
@@ -60,32 +63,38 @@ export async function pack(onnx: Uint8Array, options: PackOptions): Promise<Pack
   const recipe = [`import onnx opset ${imported.opset}`, 'declutter'];
   const metrics: Record<string, number> = {};
   const engine = wasmEngine(binaries());
+  const stored = (graph: Graph) => (float16 ? toFloat16(graph) : graph);
   let bindings: Bindings | undefined;
+  const source = { name, bytes: onnx.length, sha256: createHash('sha256').update(onnx).digest('hex') };
+  const complete = async (graph: Graph): Promise<WaferModel> => {
+    const draft: WaferModel = {
+      graph,
+      provenance: { packer: `wafer ${version}`, source, recipe, metrics },
+      ...(labels && { labels }),
+      ...(imageProcessing && { images: [imageProcessing] }),
+      ...(postprocessing && { postprocessing }),
+      goldens: [],
+      ...(!strip && { origins: traceOrigins(graph, imported.origins) }),
+    };
+    const golden = await goldenRun(readWafer(writeWafer(draft)).graph, engine, bindings);
+    return { ...draft, goldens: golden ? [golden] : [] };
+  };
   let quantized: QuantizeReport | undefined;
-  if (int8) {
+  if (quantization) {
     onStage?.('calibrate');
-    const samples = await int8.samples(graph.inputs);
-    ({ graph, report: quantized } = await quantize(graph, samples, engine, int8));
-    bindings = bindingsOf(graph, samples[0]!);
-    recipe.push(`int8 ${quantized.method}, ${samples.length} samples`);
-    for (const { node, why } of quantized.floatNodes) recipe.push(`float ${node}: ${why}`);
+    const samples = await quantization.samples(graph.inputs);
+    if (samples[0]) bindings = bindingsOf(graph, samples[0]);
+    const fileBytes = async (graph: Graph) => writeWafer(await complete(stored(graph))).length;
+    ({ graph, report: quantized } = await quantize(graph, samples, engine, { ...quantization, fileBytes }));
+    recipe.push(...recipeOf(quantized, quantization, samples.length));
     metrics.sqnr_db = quantized.outputSqnr;
   }
+  if (float16) recipe.push('weights in f16');
+  graph = stored(graph);
 
   onStage?.('golden run');
-  const source = { name, bytes: onnx.length, sha256: createHash('sha256').update(onnx).digest('hex') };
-  const draft: WaferModel = {
-    graph,
-    provenance: { packer: `wafer ${version}`, source, recipe, metrics },
-    ...(labels && { labels }),
-    ...(imageProcessing && { images: [imageProcessing] }),
-    ...(postprocessing && { postprocessing }),
-    goldens: [],
-    ...(!strip && { origins: traceOrigins(graph, imported.origins) }),
-  };
-  const golden = await goldenRun(readWafer(writeWafer(draft)).graph, engine, bindings);
-  if (!golden) notes.push('no input size was found at which the model runs: the file holds no golden run');
-  const model: WaferModel = { ...draft, goldens: golden ? [golden] : [] };
+  const model = await complete(graph);
+  if (model.goldens.length === 0) notes.push('no input size was found at which the model runs: the file holds no golden run');
   onStage?.('write');
   const bytes = writeWafer(model);
   return {
@@ -93,6 +102,19 @@ export async function pack(onnx: Uint8Array, options: PackOptions): Promise<Pack
     model,
     report: { sourceBytes: onnx.length, bytes: bytes.length, notes, ...(quantized && { quantize: quantized }) },
   };
+}
+
+/** The formats that layers got, and why what is float is. */
+function recipeOf({ method, layers, floatNodes }: QuantizeReport, { budget }: QuantizeOptions, samples: number): string[] {
+  const counts = new Map<string, number>();
+  for (const { format } of layers) counts.set(format, (counts.get(format) ?? 0) + 1);
+  const [only] = counts.size === 1 ? counts.keys() : [];
+  const formats = only ?? [...counts].map(([format, count]) => `${format} x ${count}`).join(', ');
+  return [
+    `${formats || 'int8'} ${method}, ${samples} samples`,
+    ...(budget ? [`budget ${'size' in budget ? `${budget.size} bytes` : `${budget.bits} bits a weight`}`] : []),
+    ...floatNodes.map(({ node, why }) => `float ${node}: ${why}`),
+  ];
 }
 
 const GOLDEN_SEED = 1;

@@ -78,7 +78,7 @@ async function packBoth(file: string): Promise<Subject[]> {
   const network = basename(file, '.onnx');
   const fp32 = subject(network, 'fp32', (await pack(onnx, { name })).bytes);
   const samples = CALIBRATION_SEEDS.map((seed) => drawnInputs(fp32.model.graph, fp32.sizes[0]!, seed, fp32.gain));
-  const int8 = await pack(onnx, { name, int8: { samples: async () => samples } });
+  const int8 = await pack(onnx, { name, quantize: { samples: async () => samples } });
   return [fp32, subject(network, 'int8', int8.bytes)];
 }
 

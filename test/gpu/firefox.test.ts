@@ -105,7 +105,7 @@ for (const [file, kind] of modelFiles.flatMap((path) => (['fp32', 'int8'] as con
     const onnx = new Uint8Array(readFileSync(file));
     const floats = await pack(onnx, { name });
     const samples = await samplesOf(name, floats.model.graph);
-    const { bytes } = isFloat ? floats : await pack(onnx, { name, int8: { samples: async () => samples } });
+    const { bytes } = isFloat ? floats : await pack(onnx, { name, quantize: { samples: async () => samples } });
     const { graph } = readWafer(bytes);
     // Inputs that are levels at once are others when they were rounded before.
     const sample = isFloat ? samples[0]! : rounded(samples[0]!);

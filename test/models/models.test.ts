@@ -49,7 +49,7 @@ async function makeSubject(file: string): Promise<Subject> {
   const onnx = new Uint8Array(readFileSync(file));
   const { bytes: fp32, model } = await pack(onnx, { name });
   const samples = await samplesOf(name, model.graph);
-  const { bytes: int8 } = await pack(onnx, { name, int8: { samples: async () => samples } });
+  const { bytes: int8 } = await pack(onnx, { name, quantize: { samples: async () => samples } });
   return { onnx, samples, bytes: { fp32, int8 }, outputs: { fp32: await run(fp32, samples), int8: await run(int8, samples) } };
 }
 

@@ -201,7 +201,7 @@ describe('binary/network', () => {
   test('stays binary and in f32 beside layers that become int8', async () => {
     const onnx = onnxModel(network);
     const samples = Array.from({ length: 4 }, (_, i) => ({ x: { data: draw(`sample ${i}`, 432), shape: [1, 3, 12, 12] } }));
-    const { bytes, report } = await pack(onnx, { name: 'binary.onnx', int8: { samples: async () => samples } });
+    const { bytes, report } = await pack(onnx, { name: 'binary.onnx', quantize: { samples: async () => samples } });
     const { graph } = readWafer(bytes);
     expect(nodesOf(graph, 'binaryConv').map(({ inputs }) => inputs[0]!.type.dtype)).toEqual(['f32', 'f32', 'f32']);
     expect(nodesOf(graph, 'conv').map(({ inputs }) => inputs[0]!.type.dtype)).toEqual(['i8']);

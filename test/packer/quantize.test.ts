@@ -8,6 +8,7 @@ import { compare } from '../../src/packer/evaluate/compare';
 import { wasmEngine } from '../../src/packer/evaluate/engine';
 import { Covariance } from '../../src/packer/quantize/covariance';
 import { equalize } from '../../src/packer/quantize/equalize';
+import { gridOf, type LevelFormat } from '../../src/packer/quantize/formats';
 import { Histogram } from '../../src/packer/quantize/histogram';
 import { quantize } from '../../src/packer/quantize/index';
 import { splitActivations } from '../../src/packer/quantize/lower';
@@ -75,7 +76,11 @@ describe('quantize/range', () => {
 describe('quantize/weights', () => {
   const weights = Float32Array.of(0.5, -1, 0.25, 0.001, 0.002, -0.003, 0, 0, 0);
   const bias = Float32Array.of(1, -0.5, 3);
-  const float = { weights, bias, channels: 3, rows: () => new Covariance(1, 3) };
+  const as = (format: LevelFormat) => ({
+    grid: gridOf(format, { weights, channels: 3, importance: () => [1, 1, 1] }),
+    rounding: 'gptq' as const,
+  });
+  const float = { weights, bias, channels: 3, rows: () => new Covariance(1, 3), ...as('int8') };
   it('multiplier, scale and levels describe the same channel', () => {
     const [inputScale, outputScale, shift] = [0.02, 0.05, 22];
     const q = quantizeForIntegers(float, inputScale, outputScale, shift, 2 ** 30);
@@ -102,7 +107,7 @@ describe('quantize/weights', () => {
   it('errors of weights whose inputs are alike cancel', () => {
     const row = Float32Array.of(1, 0.1045, 0.2045, 0.3045, 0.4045, 0.5045, 0.6045, 0.7045, 0.8045);
     const error = (rows: Covariance) => {
-      const q = quantizeForFloats({ weights: row, bias: undefined, channels: 1, rows: () => rows }, 1);
+      const q = quantizeForFloats({ ...float, weights: row, bias: undefined, channels: 1, rows: () => rows }, 1);
       return Math.abs(q.levels.reduce((sum, level, k) => sum + level * q.scales[0]! - row[k]!, 0)) / q.scales[0]!;
     };
     expect(error(new Covariance(9, 1))).toBeGreaterThan(0.7);
@@ -110,7 +115,7 @@ describe('quantize/weights', () => {
   });
   it('pruned weights stay 0 where errors are made good', () => {
     const weights = Float32Array.of(127, 10.42, 20.4, 30.33, 0, 0, 0, 0, 0);
-    const q = quantizeForFloats({ weights, bias: undefined, channels: 1, rows: () => alike(9, 0) }, 1);
+    const q = quantizeForFloats({ ...float, weights, bias: undefined, channels: 1, rows: () => alike(9, 0) }, 1);
     expect([...q.levels]).toEqual([127, 10, 20, 30, 0, 0, 0, 0, 0]);
   });
   it('rounding with the covariance errs less on the rows it comes from, blocks or not', () => {
@@ -126,7 +131,7 @@ describe('quantize/weights', () => {
     }
     const weights = Float32Array.from({ length: depth }, () => 2 * draw() - 1);
     const error = (from: Covariance) => {
-      const q = quantizeForFloats({ weights, bias: undefined, channels: 1, rows: () => from }, 1);
+      const q = quantizeForFloats({ ...float, weights, bias: undefined, channels: 1, rows: () => from }, 1);
       const off = weights.map((w, k) => q.levels[k]! * q.scales[0]! - w);
       return seen.reduce((sum, row) => sum + row.reduce((a, x, k) => a + x * off[k]!, 0) ** 2, 0);
     };
@@ -135,7 +140,7 @@ describe('quantize/weights', () => {
   it('the bias takes up what rounding does to the mean input', () => {
     const row = Float32Array.of(1, 0.1045, 0.2045);
     const rows = alike(3, 5);
-    const q = quantizeForFloats({ weights: row, bias: Float32Array.of(0.5), channels: 1, rows: () => rows }, 0.001);
+    const q = quantizeForFloats({ ...float, weights: row, bias: Float32Array.of(0.5), channels: 1, rows: () => rows }, 0.001);
     const real = row.reduce((sum, w, k) => sum + w * rows.mean()[k]!, 0.5);
     const got = q.levels.reduce(
       (sum, level, k) => sum + level * q.scales[0]! * rows.mean()[k]!,

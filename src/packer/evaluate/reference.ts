@@ -7,7 +7,7 @@ import { DTYPES, type DType, type TypedArray } from '../../core/dtype';
 import { invariant, located, WaferError } from '../../core/errors';
 import { elements, evaluateShape, type StaticType, shapeText, type TensorType } from '../../core/shape';
 import { type Graph, nodeText, type Value } from '../../graph/ir';
-import type { Attrs, Op, RefTensor } from '../../ops/define';
+import type { Attrs, Offline, Op, RefTensor } from '../../ops/define';
 import { OFFLINE, opCode } from '../../ops/index';
 import { bindShapes } from '../../runtime/bind';
 
@@ -35,10 +35,19 @@ export function bindAttrs(op: Op, attrs: Attrs, bindings: Bindings): Attrs {
   return { ...attrs, ...Object.fromEntries(dims.map((name) => [name, evaluateShape(attrs[name] as [], bindings)])) };
 }
 
-/** One operator. `attrs` are complete and static. */
-export function evaluateOp(op: Op, inputs: readonly (RefTensor | undefined)[], attrs: Attrs): RefTensor[] {
+type Reference = Offline['reference'];
+
+const referenceOf = (op: Op): Reference => OFFLINE[opCode(op)]!.reference;
+
+/** One operator, of the given meaning. `attrs` are complete and static. */
+export function evaluateOp(
+  op: Op,
+  inputs: readonly (RefTensor | undefined)[],
+  attrs: Attrs,
+  reference = referenceOf(op),
+): RefTensor[] {
   const outputs = op.infer(inputs.map((x) => x?.type) as TensorType[], attrs) as StaticType[];
-  const data = OFFLINE[opCode(op)]!.reference(inputs, attrs, outputs);
+  const data = reference(inputs, attrs, outputs);
   return outputs.map((type, i) => {
     invariant(
       data[i]!.length === elements(type.shape),
@@ -54,8 +63,15 @@ export function workOf(op: Op, inputs: readonly (StaticType | undefined)[], attr
   return touched + (OFFLINE[opCode(op)]!.cost?.(inputs, attrs, [output]).macs ?? 0);
 }
 
-/** Runs a graph; returns every value in it, constants included. Throws ARGUMENT, SHAPE. */
-export function runReference(graph: Graph, inputs: ReadonlyMap<string, RefTensor>): Map<Value, RefTensor> {
+/**
+ * Runs a graph; returns every value in it, constants included. `meaning` gives the references of kinds that are no operators of
+ * the file. Throws ARGUMENT, SHAPE.
+ */
+export function runReference(
+  graph: Graph,
+  inputs: ReadonlyMap<string, RefTensor>,
+  meaning: (op: Op) => Reference = referenceOf,
+): Map<Value, RefTensor> {
   const values = new Map<Value, RefTensor>();
   for (const x of graph.inputs) {
     const given = inputs.get(x.name);
@@ -76,6 +92,7 @@ export function runReference(graph: Graph, inputs: ReadonlyMap<string, RefTensor
         node.op,
         node.inputs.map((x) => x && read(x)),
         bindAttrs(node.op, node.attrs, bindings),
+        meaning(node.op),
       ),
     );
     node.outputs.forEach((y, i) => values.set(y, results[i]!));

@@ -12,11 +12,20 @@ const PENDING = 64;
 /** Columns of a row whose covariance is known, in the order in which they are rounded. */
 export interface ColumnBlock {
   readonly columns: Int32Array;
+  solved(): Solved;
+}
+
+/** What the covariance of n columns says about rounding them. */
+export interface Solved {
+  /** [n][n]. */
+  readonly covariance: Float32Array;
   /**
    * [n][n]: element (i, j), j > i, is what weight j must change by when weight i changes by 1, so that over the rows that
    * calibration saw the product changes the least.
    */
-  spread(): Float32Array;
+  readonly spread: Float32Array;
+  /** [n]: the variance of each column that those after it do not explain. */
+  readonly alone: Float64Array;
 }
 
 /** The rows of one group of a product. */
@@ -73,7 +82,7 @@ export class Covariance {
 class Block implements ColumnBlock {
   /** [n][n], upper triangle: sums of products. */
   private products: Float64Array | undefined;
-  private ready: Float32Array | undefined;
+  private ready: Solved | undefined;
 
   constructor(
     readonly columns: Int32Array,
@@ -101,10 +110,10 @@ class Block implements ColumnBlock {
     }
   }
 
-  spread(): Float32Array {
+  solved(): Solved {
     if (!this.ready) {
       const { sums, count } = this.settled();
-      this.ready = spreadOf(this.covariance(sums, Math.max(1, count)), this.columns.length);
+      this.ready = solve(this.covariance(sums, Math.max(1, count)), this.columns.length);
       this.products = undefined;
     }
     return this.ready;
@@ -130,7 +139,9 @@ class Block implements ColumnBlock {
  * With the covariance A = R Rᵀ, R upper triangular, row i of R⁻¹ over its diagonal element is the answer (the Cholesky
  * form of optimal brain surgery's step, Frantar et al. 2023). `upper`: A's upper triangle, n by n; it is overwritten.
  */
-function spreadOf(upper: Float64Array, n: number): Float32Array {
+function solve(upper: Float64Array, n: number): Solved {
+  const covariance = new Float32Array(n * n);
+  for (let i = 0; i < n; i++) for (let j = i; j < n; j++) covariance[i * n + j] = covariance[j * n + i] = upper[i * n + j]!;
   for (let j = n - 1; j >= 0; j--) {
     let square = upper[j * n + j]!;
     for (let k = j + 1; k < n; k++) square -= upper[j * n + k]! ** 2;
@@ -155,5 +166,5 @@ function spreadOf(upper: Float64Array, n: number): Float32Array {
     }
     for (let j = i; j < n; j++) spread[i * n + j] = row[j]!;
   }
-  return spread;
+  return { covariance, spread, alone: Float64Array.from({ length: n }, (_, i) => upper[i * n + i]! ** 2) };
 }

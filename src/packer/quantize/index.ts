@@ -1,10 +1,11 @@
 /**
- * Post-training quantisation to int8: calibrate on samples, choose ranges, lower to integers, and keep the way of
- * choosing ranges that gives the least output error on those samples.
+ * Post-training quantisation: calibrate on samples, choose ranges, lower to integers, and keep the way of choosing ranges
+ * that gives the least output error on those samples. Activations are int8; the weights of each layer are what its format says,
+ * and under a budget formats are chosen.
  */
 
 import type { TypedArray } from '../../core/dtype';
-import { located, WaferError } from '../../core/errors';
+import { located, nearest, WaferError } from '../../core/errors';
 import type { Quant } from '../../core/shape';
 import { type Graph, type Node, nodeText, type Value } from '../../graph/ir';
 import type { Step } from '../../ops/define';
@@ -12,18 +13,34 @@ import { evaluateSteps } from '../../ops/steps';
 import { countMacs } from '../evaluate/cost';
 import { bindingsOf, type Engine, type Sample } from '../evaluate/engine';
 import { fuse } from '../passes/fuse';
+import { allocate, type Budget, CHOICES, entropyOf, measureSensitivity, type Sensitivity, storedBits } from './budget';
 import { equalize } from './equalize';
+import { type Fidelity, fidelity, floatOutputs, type Outputs } from './fidelity';
+import type { LevelFormat, WeightFormat } from './formats';
 import { Histogram } from './histogram';
 import { lowerToIntegers, splitActivations } from './lower';
 import { chooseRange, METHODS, type Method, quantOf } from './range';
 import { clampBounds, findRegions, isClamp, levelInputs, type Regions } from './regions';
 import { RowSampler } from './rows';
+import type { Rounding, Rows } from './weights';
 
 export { METHODS, type Method } from './range';
 
 export interface QuantizeOptions {
   /** How activation ranges are chosen; `auto` (default) tries all and keeps the one with the least output error. */
   method?: Method | 'auto';
+  /** What weights are stored as, where `layers` says nothing else. Default int8. */
+  weights?: WeightFormat;
+  /** Formats by layer: keys are names of nodes, in which `*` stands for anything; of several that match, the last counts. */
+  layers?: Readonly<Record<string, WeightFormat>>;
+  /** Default: adaround for formats of fewer than 8 bits, else gptq. */
+  rounding?: Rounding;
+  /** Chooses among `choices` for each layer that `layers` does not name. */
+  budget?: Budget;
+  /** Default `CHOICES`. */
+  choices?: readonly LevelFormat[];
+  /** Bytes of the file that the graph makes; a budget of size needs it. */
+  fileBytes?: (graph: Graph) => Promise<number>;
   /** Nodes (by name) to leave in floating point. */
   keepFloat?: (node: Node) => boolean;
   onProgress?: (done: number, total: number, what: string) => void;
@@ -38,12 +55,35 @@ export interface QuantizeReport {
   integerNodes: number;
   /** Node name and reason. */
   floatNodes: readonly { node: string; why: string }[];
+  /** Formats of the layers that are computed in integers. */
+  layers: readonly { layer: string; weights: number; format: LevelFormat }[];
+  /** What a budget was spent on. */
+  budget?: BudgetReport;
 }
+
+export interface BudgetReport {
+  /** What each layer alone would cost. */
+  sensitivity: readonly Sensitivity[];
+  /** The graph with all layers in one format, for each of the choices, and with those that were chosen: measured. */
+  uniform: readonly (Measured & { format: LevelFormat })[];
+  chosen: Measured;
+}
+
+export interface Measured extends Fidelity {
+  /** Bits of a weight on average, of the layers that were chosen for. */
+  bits: number;
+  /** Of the file, under a budget of size. */
+  bytes?: number;
+}
+
+/** A layer is called by its node in the float graph. */
+const layerName = ({ name }: Node): string => name.replace(/\.even$/, '');
 
 /**
  * @param graph a decluttered float graph.
  * @param samples calibration inputs; all must be finite.
- * Throws ARGUMENT without samples and VALUE on samples that drive the network to NaN or infinity.
+ * Throws ARGUMENT without samples, for patterns that no layer has and for a budget that cannot be met, and VALUE on samples
+ * that drive the network to NaN or infinity.
  */
 export async function quantize(
   graph: Graph,
@@ -52,23 +92,36 @@ export async function quantize(
   options: QuantizeOptions = {},
 ): Promise<{ graph: Graph; report: QuantizeReport }> {
   if (samples.length === 0)
-    throw new WaferError('ARGUMENT', 'int8 needs calibration data', {
+    throw new WaferError('ARGUMENT', 'quantising needs calibration data', {
       hint: 'pass --calibrate with a folder of images or .npy files, or an .npz',
     });
+  const { budget, choices = CHOICES, rounding } = options;
   const methods = !options.method || options.method === 'auto' ? METHODS : [options.method];
   const total = samples.length * (3 + methods.length);
   let done = 0;
   const progress = (what: string) => options.onProgress?.(++done, total, what);
 
+  const formatNamed = formatsByLayer(graph, options);
   const split = await equalize(splitActivations(graph), samples, engine, () => progress('equalise'));
-  const kept = (node: Node) => (options.keepFloat?.(node) ? 'kept float on request' : undefined);
+  const kept = (node: Node) =>
+    options.keepFloat?.(node) || (isProduct(node) && formatNamed(layerName(node)) === 'float')
+      ? 'kept float on request'
+      : undefined;
   const regions = findRegions(split, kept);
   const { histograms, rowsOf, outputs } = await calibrate(split, regions, samples, engine, () => progress('calibrate'));
-  const attempt = async (regions: Regions, method: Method, what: string): Promise<Attempt> => {
+  const given = (node: Node) => formatNamed(layerName(node)) as LevelFormat | undefined;
+  const byDefault = budget ? 'int8' : ((options.weights as LevelFormat | undefined) ?? 'int8');
+  const attempt = async (
+    regions: Regions,
+    method: Method,
+    what: string,
+    formatOf = (node: Node) => given(node) ?? byDefault,
+  ): Promise<Attempt> => {
     const quantOf = chooseQuants(split, regions, histograms, method);
     // What stayed float takes its functions back.
-    const lowered = fuse(lowerToIntegers(split, regions, { quantOf, rowsOf }));
-    return { graph: lowered, method, regions, sqnr: await outputSqnr(lowered, samples, outputs, engine, () => progress(what)) };
+    const lowered = fuse(lowerToIntegers(split, regions, { quantOf, rowsOf, formatOf, rounding }));
+    const judged = await fidelity(lowered, samples, outputs, engine, () => progress(what));
+    return { graph: lowered, method, regions, formatOf, ...judged };
   };
   const attempts: Attempt[] = [];
   for (const method of methods) attempts.push(await attempt(regions, method, method));
@@ -76,7 +129,15 @@ export async function quantize(
   const leading = leadingProducts(split, regions, samples[0]!);
   const lighter = findRegions(split, (node) => kept(node) ?? (leading.has(node) ? LEADING_REASON : undefined));
   const relieved = leading.size > 0 ? await attempt(lighter, best.method, 'leading layers in float') : best;
-  const chosen = relieved.sqnr >= best.sqnr + LEADING_GAIN ? relieved : best;
+  let chosen = relieved.sqnr >= best.sqnr + LEADING_GAIN ? relieved : best;
+  let spent: BudgetReport | undefined;
+  if (budget) {
+    const free = productsOf(chosen.regions).filter((node) => !given(node));
+    const judge = (formatOf: (node: Node) => LevelFormat) =>
+      attempt(chosen.regions, chosen.method, 'mixed precision', (node) => given(node) ?? formatOf(node));
+    const search = { split, free, choices, rowsOf, rounding, samples, outputs, engine, judge, options };
+    [chosen, spent] = await spend(budget, search);
+  }
   return {
     graph: chosen.graph,
     report: {
@@ -85,17 +146,48 @@ export async function quantize(
       outputSqnr: Number(chosen.sqnr.toFixed(2)),
       integerNodes: chosen.regions.integer.size,
       floatNodes: [...chosen.regions.float].map(([node, why]) => ({ node: nodeText(node), why })),
+      layers: productsOf(chosen.regions).map((node) => ({
+        layer: layerName(node),
+        weights: node.inputs[1]!.data!.length,
+        format: chosen.formatOf(node),
+      })),
+      ...(spent && { budget: spent }),
     },
   };
 }
 
+const isProduct = ({ op }: Node): boolean => op.name === 'conv' || op.name === 'gemm';
+
+const productsOf = ({ integer }: Regions): Node[] => [...integer].filter(([, form]) => form === 'product').map(([node]) => node);
+
+/** What `options` say of a layer by its name; undefined where a budget decides. Throws ARGUMENT for a pattern without a layer. */
+function formatsByLayer(
+  graph: Graph,
+  { weights, layers = {}, budget }: QuantizeOptions,
+): (name: string) => WeightFormat | undefined {
+  const names = graph.nodes.filter((node) => isProduct(node) && node.inputs[1]?.data).map(({ name }) => name);
+  const rules = Object.entries(layers).map(([pattern, format]) => {
+    const escaped = pattern.replace(/[\\^$.*+?()[\]{}|]/g, (c) => (c === '*' ? '.*' : `\\${c}`));
+    const matches = new RegExp(`^${escaped}$`, 's');
+    if (!names.some((name) => matches.test(name))) {
+      const near = nearest(pattern, names);
+      throw new WaferError('ARGUMENT', `no layer is called "${pattern}"`, {
+        hint: near
+          ? `did you mean "${near}"?`
+          : `layers are ${names.slice(0, 5).join(', ')}${names.length > 5 ? ', …' : ''}; * stands for anything`,
+      });
+    }
+    return { matches, format };
+  });
+  return (name) => rules.findLast(({ matches }) => matches.test(name))?.format ?? (budget ? undefined : weights);
+}
+
 /** One way to lower the graph. */
-interface Attempt {
+interface Attempt extends Fidelity {
   graph: Graph;
   method: Method;
   regions: Regions;
-  /** Of the outputs, in dB. */
-  sqnr: number;
+  formatOf: (product: Node) => LevelFormat;
 }
 
 /** The first layers see the raw input and hand their noise to all others: they stay float where that is cheap and helps. */
@@ -108,8 +200,8 @@ const LEADING_WEIGHTS = 0.01;
 const LEADING_WORK = 0.06;
 
 /** The first products, none where they are much of the network. */
-function leadingProducts(graph: Graph, { integer }: Regions, sample: Sample): Set<Node> {
-  const products = [...integer].filter(([, form]) => form === 'product').map(([node]) => node);
+function leadingProducts(graph: Graph, regions: Regions, sample: Sample): Set<Node> {
+  const products = productsOf(regions);
   const first = products.slice(0, LEADING);
   const macs = countMacs(graph, bindingsOf(graph, sample));
   const share = (of: (node: Node) => number) => {
@@ -120,8 +212,6 @@ function leadingProducts(graph: Graph, { integer }: Regions, sample: Sample): Se
     share((node) => node.inputs[1]!.data!.length) <= LEADING_WEIGHTS && share((node) => macs.get(node)!) <= LEADING_WORK;
   return new Set(isCheap ? first : []);
 }
-
-type Outputs = Record<string, Float32Array>;
 
 /** Rows of each product's input that are looked at, over all samples. */
 const ROWS = 2048;
@@ -135,8 +225,7 @@ async function calibrate(graph: Graph, regions: Regions, samples: readonly Sampl
   const watched = new Set<Value>(regions.wanted);
   for (const node of regions.integer.keys()) watched.add(node.outputs[0]!);
   for (const value of watched) if (!value.data) histograms.set(value, new Histogram());
-  const products = [...regions.integer].filter(([, form]) => form === 'product').map(([node]) => node);
-  const samplers = new Map(products.map((node) => [node, new RowSampler(node)]));
+  const samplers = new Map(productsOf(regions).map((node) => [node, new RowSampler(node)]));
   const share = Math.ceil(ROWS / samples.length);
   const see = (value: Value, data: TypedArray, shape: readonly number[]) => {
     histograms.get(value)?.add(data as Float32Array);
@@ -167,9 +256,6 @@ async function calibrate(graph: Graph, regions: Regions, samples: readonly Sampl
   };
   return { histograms, outputs, rowsOf };
 }
-
-const floatOutputs = (result: Record<string, { data: ArrayLike<number> }>): Outputs =>
-  Object.fromEntries(Object.entries(result).map(([name, t]) => [name, Float32Array.from(t.data)]));
 
 /**
  * The quantisation of each value by `method`. Values that a carrying node joins share one; a value that only a table
@@ -239,31 +325,101 @@ function trimmed(steps: readonly Step[], low: number, high: number): [number, nu
   return first < last ? [at(first), at(last)] : [low, high];
 }
 
-/** Signal to noise over all outputs and samples, each output weighted alike, in dB. */
-async function outputSqnr(
-  graph: Graph,
-  samples: readonly Sample[],
-  expected: readonly Outputs[],
-  engine: Engine,
-  tick: () => void,
-): Promise<number> {
-  const session = await engine.session(graph);
-  const signal: Record<string, number> = {};
-  const noise: Record<string, number> = {};
-  try {
-    samples.forEach((sample, i) => {
-      for (const [name, got] of Object.entries(floatOutputs(session.run(sample)))) {
-        const want = expected[i]![name]!;
-        for (let k = 0; k < want.length; k++) {
-          signal[name] = (signal[name] ?? 0) + want[k]! ** 2;
-          noise[name] = (noise[name] ?? 0) + (want[k]! - got[k]!) ** 2;
-        }
-      }
-      tick();
+/** Samples that sensitivities are measured on. */
+const SENSED = 16;
+/** Files that are made to meet a budget of size. */
+const TRIES = 4;
+
+interface Search {
+  split: Graph;
+  /** The products whose formats are to be chosen. */
+  free: readonly Node[];
+  choices: readonly LevelFormat[];
+  rowsOf: (product: Node, channel: number) => Rows;
+  rounding: Rounding | undefined;
+  samples: readonly Sample[];
+  outputs: readonly Outputs[];
+  engine: Engine;
+  judge: (formatOf: (node: Node) => LevelFormat) => Promise<Attempt>;
+  options: QuantizeOptions;
+}
+
+/**
+ * Chooses formats by sensitivity, and measures what came of it beside all layers in one format. Of these and the mixture, what
+ * errs least within the budget is taken. Throws ARGUMENT where nothing is.
+ */
+async function spend(budget: Budget, search: Search): Promise<[Attempt, BudgetReport]> {
+  const { split, free, choices, rowsOf, rounding, engine, judge, options } = search;
+  const every = Math.ceil(search.samples.length / SENSED);
+  const [samples, outputs] = [search.samples, search.outputs].map((list) => list.filter((_, i) => i % every === 0)) as [
+    Sample[],
+    Outputs[],
+  ];
+  const products = free.map((node) => ({ node, layer: layerName(node) }));
+  const costOf = 'size' in budget ? storedBits : entropyOf;
+  let done = 0;
+  const sensitivity = await measureSensitivity(
+    split,
+    products,
+    choices,
+    { samples, outputs, engine },
+    { rowsOf, rounding },
+    costOf,
+    (layer) => options.onProgress?.(++done, products.length * choices.length, layer),
+  );
+  const weights = sensitivity.reduce((sum, layer) => sum + layer.weights, 0);
+  const costAt = (index: (layer: number) => number) =>
+    sensitivity.reduce((sum, { choices }, i) => sum + choices[index(i)]!.cost, 0);
+  const measured = async (attempt: Attempt, cost: number): Promise<Measured> => {
+    const { sqnr, error } = attempt;
+    const bytes = 'size' in budget ? await options.fileBytes!(attempt.graph) : undefined;
+    return { bits: cost / weights, sqnr, error, ...(bytes !== undefined && { bytes }) };
+  };
+  const fits = ({ bits, bytes }: Measured) => ('size' in budget ? bytes! <= budget.size : bits <= budget.bits);
+
+  const found: { attempt: Attempt; measured: Measured }[] = [];
+  for (const [index, format] of choices.entries()) {
+    const attempt = await judge(() => format);
+    found.push({
+      attempt,
+      measured: await measured(
+        attempt,
+        costAt(() => index),
+      ),
     });
-  } finally {
-    session.dispose();
   }
-  const each = Object.keys(signal).map((name) => 10 * Math.log10((signal[name]! + 1e-30) / (noise[name]! + 1e-30)));
-  return each.reduce((sum, db) => sum + Math.min(db, 150), 0) / Math.max(1, each.length);
+  const uniform = found.map(({ measured }, index) => ({ format: choices[index]!, ...measured }));
+  // What the file holds besides these weights is known from one that was made.
+  const [first] = uniform;
+  const others = 'size' in budget ? first!.bytes! * 8 - first!.bits * weights : 0;
+  let room = 'size' in budget ? budget.size * 8 - others : budget.bits * weights;
+  for (let tries = 0; tries < TRIES; tries++) {
+    const picked = allocate(sensitivity, room);
+    if (!picked) break;
+    const formats = new Map(free.map((node, i) => [node, choices[picked[i]!]!]));
+    const attempt = await judge((node) => formats.get(node)!);
+    const entry = {
+      attempt,
+      measured: await measured(
+        attempt,
+        costAt((i) => picked[i]!),
+      ),
+    };
+    found.push(entry);
+    if (fits(entry.measured)) break;
+    room -= entry.measured.bytes! * 8 - (budget as { size: number }).size * 8;
+  }
+  const allowed = found.filter(({ measured }) => fits(measured));
+  if (allowed.length === 0) {
+    const least = Math.min(...found.map(({ measured: { bits, bytes } }) => bytes ?? bits));
+    throw new WaferError(
+      'ARGUMENT',
+      `the budget cannot be met: the least that was reached is ${'size' in budget ? `${least} bytes` : `${least.toFixed(2)} bits a weight`}`,
+      {
+        hint: `allow more, or smaller formats than ${choices.join(', ')} with --choices`,
+      },
+    );
+  }
+  const best = allowed.reduce((a, b) => (b.measured.error < a.measured.error ? b : a));
+  return [best.attempt, { sensitivity, uniform, chosen: best.measured }];
 }

@@ -10,9 +10,19 @@ import { FINE_BITS } from '../../ops/curve';
 import type { Attrs, Step } from '../../ops/define';
 import { FREE_SHIFT, offsetOf } from '../../ops/requant';
 import { curveOf, tableOf } from './curves';
+import { bitsOf, gridOf, type LevelFormat } from './formats';
 import { levelOf, quantOf } from './range';
 import { clampBounds, isClamp, levelInputs, type Regions } from './regions';
-import { type FloatWeights, quantizeForFloats, quantizeForIntegers, type RequantizedWeights, type Rows } from './weights';
+import {
+  coarsestScale,
+  type FloatWeights,
+  importanceOf,
+  quantizeForFloats,
+  quantizeForIntegers,
+  type RequantizedWeights,
+  type Rounding,
+  type Rows,
+} from './weights';
 
 const SHIFT = 22;
 /** With a residual in the sum there are two products to hold, so each gets fewer bits. */
@@ -35,6 +45,10 @@ export interface Calibration {
   quantOf(value: Value): Quant;
   /** What was seen of the rows that an output channel of a product multiplies with its weights. */
   rowsOf(product: Node, channel: number): Rows;
+  /** What the weights of a product become. */
+  formatOf(product: Node): LevelFormat;
+  /** Default: adaround for formats of fewer than 8 bits, where it pays, else gptq. */
+  rounding: Rounding | undefined;
 }
 
 /** `graph` must come from `splitActivations`. */
@@ -155,14 +169,20 @@ function isScaling({ op, attrs, inputs: [, by] }: Node): boolean {
 const geometry = ({ attrs }: Node): Attrs =>
   'strides' in attrs ? { strides: attrs.strides!, pads: attrs.pads!, dilations: attrs.dilations!, group: attrs.group! } : {};
 
-function floatWeights(node: Node, { rowsOf }: Calibration): FloatWeights {
+/** The weights of a product of the float graph. */
+export function floatWeights(
+  node: Node,
+  { rowsOf, formatOf, rounding }: Pick<Calibration, 'rowsOf' | 'formatOf' | 'rounding'>,
+): FloatWeights {
   const [, w, bias] = node.inputs;
-  return {
-    weights: w!.data as Float32Array,
-    bias: bias?.data as Float32Array | undefined,
-    channels: w!.type.shape[0] as number,
-    rows: (channel) => rowsOf(node, channel),
-  };
+  const weights = w!.data as Float32Array;
+  const channels = w!.type.shape[0] as number;
+  const rows = (channel: number) => rowsOf(node, channel);
+  const importance = (channel: number) => importanceOf(rows(channel), weights.length / channels);
+  const format = formatOf(node);
+  const grid = gridOf(format, { weights, channels, importance });
+  const how = rounding ?? (bitsOf(format) < 8 ? 'adaround' : 'gptq');
+  return { weights, bias: bias?.data as Float32Array | undefined, channels, rows, grid, rounding: how };
 }
 
 /** A convolution or matrix product whose result stays in levels, with what `tailOf` found. */
@@ -183,7 +203,7 @@ function integerProduct(
   const channels = w!.type.shape[0] as number;
   const float = floatWeights(node, calibration);
   // How far one input's level and the residual's reach, in levels of the sum: where far, all multipliers have fewer places.
-  const reach = ((float.weights.reduce((peak, w) => Math.max(peak, Math.abs(w)), 0) / 127) * x8.type.quant!.scale) / middle.scale;
+  const reach = (coarsestScale(float) * x8.type.quant!.scale) / middle.scale;
   const ratio = r8 ? r8.type.quant!.scale / middle.scale : 0;
   const largest = 2 ** (r8 ? 29 : 30);
   const most = Math.min(

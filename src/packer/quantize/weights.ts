@@ -1,6 +1,6 @@
 /**
- * Weights to int8, per output channel and symmetric, with each channel's scale chosen so that the requantisation
- * multiplier is an exact integer: real = acc * m * 2^-shift * outputScale.
+ * Weights to levels and a scale per output channel, which is chosen so that the requantisation multiplier is an exact
+ * integer: real = acc * m * 2^-shift * outputScale.
  *
  * Weights are rounded one after the other, and the error of each is made good by those after it, as far as their inputs
  * are alike (GPTQ, Frantar et al. 2023); weights of 0 stay 0, because they may be pruned ones, which a kernel skips. What
@@ -8,9 +8,14 @@
  */
 import { WaferError } from '../../core/errors';
 import type { ColumnBlock } from './covariance';
+import { type Grid, roundingError } from './formats';
+
+/** How weights become levels: each by itself; errors made good by later weights; or that and then improved. */
+export const ROUNDINGS = ['nearest', 'gptq', 'adaround'] as const;
+export type Rounding = (typeof ROUNDINGS)[number];
 
 export interface QuantizedWeights {
-  /** [O][K], -127..127. */
+  /** [O][K], of the grid. */
   levels: Int8Array;
   /** [O]: what an accumulator of one means, in input scale times weight scale. */
   bias: Int32Array;
@@ -23,7 +28,7 @@ export interface RequantizedWeights extends QuantizedWeights {
   multiplier: Int32Array;
 }
 
-/** The weights of a product and what calibration knows of its input. */
+/** The weights of a product, what calibration knows of its input, and what the weights are to become. */
 export interface FloatWeights {
   /** [O][K]. */
   weights: Float32Array;
@@ -32,6 +37,8 @@ export interface FloatWeights {
   channels: number;
   /** What calibration saw of the rows that a channel's weights are multiplied with. */
   rows(channel: number): Rows;
+  grid: Grid;
+  rounding: Rounding;
 }
 
 export interface Rows {
@@ -55,61 +62,93 @@ export function quantizeForIntegers(
   shift: number,
   largest: number,
 ): RequantizedWeights {
-  const { weights, channels } = float;
-  const multiplier = new Int32Array(channels);
   const unit = outputScale / inputScale / 2 ** shift;
-  const quantized = quantizeChannels(float, inputScale, (channel, peak, realBias) => {
-    if (peak === 0) {
-      // Only the bias is left: the finest scale that holds it.
-      multiplier[channel] = Math.max(1, Math.ceil(Math.abs(realBias) / inputScale / BIAS_LIMIT / unit));
-      return multiplier[channel]! * unit;
-    }
-    const ideal = peak / 127 / unit;
-    const floor = Math.max(1, Math.floor(ideal));
-    if (floor + 1 > largest)
-      throw new WaferError(
-        'VALUE',
-        `output channel ${channel} needs a multiplier of ${ideal.toExponential(2)}, at most ${largest} fits`,
-        {
-          hint: 'its weights are too large for the range its output was calibrated to; calibrate with more representative inputs',
-        },
-      );
-    const row = weights.subarray((channel * weights.length) / channels, ((channel + 1) * weights.length) / channels);
-    const m = roundingError(row, floor * unit) <= roundingError(row, (floor + 1) * unit) ? floor : floor + 1;
-    multiplier[channel] = m;
-    return m * unit;
+  const quantized = quantizeChannels(float, inputScale, {
+    // The finest scale that holds the bias.
+    empty: (bias) => Math.max(1, Math.ceil(Math.abs(bias) / inputScale / BIAS_LIMIT / unit)) * unit,
+    near(scale, row, channel) {
+      const ideal = scale / unit;
+      const floor = Math.max(1, Math.floor(ideal));
+      if (floor + 1 > largest)
+        throw new WaferError(
+          'VALUE',
+          `output channel ${channel} needs a multiplier of ${ideal.toExponential(2)}, at most ${largest} fits`,
+          {
+            hint: 'its weights are too large for the range its output was calibrated to; calibrate with more representative inputs',
+          },
+        );
+      const error = (multiplier: number) => roundingError(row, float.grid, multiplier * unit);
+      return (error(floor) <= error(floor + 1) ? floor : floor + 1) * unit;
+    },
   });
-  return { ...quantized, multiplier };
+  return { ...quantized, multiplier: Int32Array.from(quantized.scales, (scale) => Math.round(scale / unit)) };
 }
 
 /** For layers whose output stays in floating point: any scale will do. */
 export function quantizeForFloats(float: FloatWeights, inputScale: number): QuantizedWeights {
-  return quantizeChannels(float, inputScale, (_, peak, realBias) =>
-    Math.max(peak / 127, Math.abs(realBias) / inputScale / BIAS_LIMIT, 2 ** -60),
-  );
+  const least = (bias: number) => Math.max(Math.abs(bias) / inputScale / BIAS_LIMIT, 2 ** -60);
+  return quantizeChannels(float, inputScale, {
+    empty: least,
+    near: (scale, _row, channel) => Math.max(scale, least(float.bias?.[channel] ?? 0)),
+  });
 }
 
-function quantizeChannels(
-  { weights, bias, channels, rows }: FloatWeights,
-  inputScale: number,
-  scaleFor: (channel: number, peak: number, bias: number) => number,
-): QuantizedWeights {
+/** The largest scale that a channel may get, before it is brought to a multiplier. */
+export function coarsestScale({ weights, channels, grid }: FloatWeights): number {
+  const size = weights.length / channels;
+  let largest = 0;
+  for (let c = 0; c < channels; c++) {
+    const row = weights.subarray(c * size, (c + 1) * size);
+    if (row.some((w) => w !== 0)) largest = Math.max(largest, grid.start(row));
+  }
+  return largest * Math.max(...grid.ratios);
+}
+
+/** [K]: the variance of what each weight is multiplied with. */
+export function importanceOf({ blocks }: Rows, size: number): Float64Array {
+  const importance = new Float64Array(size);
+  for (const block of blocks) {
+    const { covariance } = block.solved();
+    block.columns.forEach((k, i) => (importance[k] = covariance[i * (block.columns.length + 1)]!));
+  }
+  return importance;
+}
+
+/** Which scales a channel can have. */
+interface Scales {
+  /** Of a channel without weights. */
+  empty(bias: number): number;
+  /** The one beside `scale` at which `row` errs the least. */
+  near(scale: number, row: Float32Array, channel: number): number;
+}
+
+function quantizeChannels(float: FloatWeights, inputScale: number, possible: Scales): QuantizedWeights {
+  const { weights, bias, channels, rows } = float;
   const size = weights.length / channels;
   const levels = new Int8Array(weights.length);
   const biasLevels = new Int32Array(channels);
   const scales = new Float64Array(channels);
+  const trial = new Int8Array(size);
   for (let channel = 0; channel < channels; channel++) {
     const row = weights.subarray(channel * size, (channel + 1) * size);
     const own = levels.subarray(channel * size, (channel + 1) * size);
-    let peak = 0;
-    for (const w of row) peak = Math.max(peak, Math.abs(w));
     const realBias = bias?.[channel] ?? 0;
-    if (!Number.isFinite(peak) || !Number.isFinite(realBias))
+    if (!row.every(Number.isFinite) || !Number.isFinite(realBias))
       throw new WaferError('VALUE', `output channel ${channel} has weights that are no numbers`);
-    const scale = scaleFor(channel, peak, realBias);
-    scales[channel] = scale;
     const seen = rows(channel);
-    for (const block of seen.blocks) roundBlock(row, own, scale, block);
+    const candidates = row.some((w) => w !== 0)
+      ? candidateScales(row, float, seen).map((scale) => possible.near(scale, row, channel))
+      : [possible.empty(realBias)];
+    let least = Number.POSITIVE_INFINITY;
+    for (const scale of new Set(candidates)) {
+      let cost = 0;
+      for (const block of seen.blocks) cost += roundBlock(row, trial, scale, block, float);
+      if (cost * scale * scale >= least) continue;
+      least = cost * scale * scale;
+      scales[channel] = scale;
+      own.set(trial);
+    }
+    const scale = scales[channel]!;
     const mean = seen.mean();
     let shift = 0;
     for (let k = 0; k < size; k++) shift += (own[k]! * scale - row[k]!) * mean[k]!;
@@ -118,24 +157,81 @@ function quantizeChannels(
   return { levels, bias: biasLevels, scales };
 }
 
-/** Rounds the columns of a block in turn; the error of each is spread over those after it. */
-function roundBlock(row: Float32Array, levels: Int8Array, scale: number, block: ColumnBlock): void {
+/** The scale at which rounding each weight by itself errs the least, and those beside it. */
+function candidateScales(row: Float32Array, { grid }: FloatWeights, seen: Rows): number[] {
+  const { ratios } = grid;
+  const start = grid.start(row);
+  if (ratios.length === 1) return [start * ratios[0]!];
+  const importance = importanceOf(seen, row.length);
+  const errors = ratios.map((ratio) => roundingError(row, grid, start * ratio, importance));
+  const best = errors.indexOf(Math.min(...errors));
+  return ratios.slice(Math.max(0, best - 1), best + 2).map((ratio) => start * ratio);
+}
+
+/** Rounds the columns of a block and returns what it changes of the product, squared, in squares of `scale`. */
+function roundBlock(
+  row: Float32Array,
+  levels: Int8Array,
+  scale: number,
+  block: ColumnBlock,
+  { grid, rounding }: FloatWeights,
+): number {
   const { columns } = block;
+  const { covariance, spread, alone } = block.solved();
   const n = columns.length;
-  const spread = block.spread();
-  const wanted = Float64Array.from(columns, (k) => row[k]! / scale);
+  const keepsZero = grid.levels.includes(0);
+  const given = Float64Array.from(columns, (k) => row[k]! / scale);
+  const wanted = given.slice();
+  let cost = 0;
   for (let i = 0; i < n; i++) {
-    const level = row[columns[i]!] === 0 ? 0 : clamp(Math.round(wanted[i]!), 127);
+    const level = given[i] === 0 && keepsZero ? 0 : grid.round(wanted[i]!);
     levels[columns[i]!] = level;
     const change = level - wanted[i]!;
-    if (change !== 0) for (let j = i + 1; j < n; j++) wanted[j]! += change * spread[i * n + j]!;
+    if (change === 0) continue;
+    if (rounding === 'nearest') cost += change * change * covariance[i * n + i]!;
+    else {
+      cost += change * change * alone[i]!;
+      for (let j = i + 1; j < n; j++) wanted[j]! += change * spread[i * n + j]!;
+    }
   }
+  return rounding === 'adaround' ? descend(levels, given, block, grid) : cost;
+}
+
+/** Passes over the weights of a block; most end before. */
+const PASSES = 8;
+
+/**
+ * Moves one weight at a time to a neighbouring level as long as that brings the product nearer to what it was: the problem
+ * that AdaRound (Nagel et al. 2020) relaxes, descended to where no single step helps. Returns the cost, as `roundBlock`.
+ */
+function descend(levels: Int8Array, given: Float64Array, block: ColumnBlock, grid: Grid): number {
+  const { columns } = block;
+  const { covariance } = block.solved();
+  const n = columns.length;
+  const keepsZero = grid.levels.includes(0);
+  /** Half of how the cost changes with each weight. */
+  const slope = new Float64Array(n);
+  const moved = (i: number, by: number) => {
+    for (let j = 0; j < n; j++) slope[j]! += by * covariance[i * n + j]!;
+  };
+  for (let i = 0; i < n; i++) moved(i, levels[columns[i]!]! - given[i]!);
+  let improved = true;
+  for (let pass = 0; pass < PASSES && improved; pass++) {
+    improved = false;
+    for (let i = 0; i < n; i++) {
+      if (given[i] === 0 && keepsZero) continue;
+      const level = levels[columns[i]!]!;
+      const at = grid.levels.indexOf(level);
+      const to = grid.levels[slope[i]! > 0 ? at - 1 : at + 1];
+      if (to === undefined) continue;
+      const by = to - level;
+      if (2 * by * slope[i]! + by * by * covariance[i * n + i]! >= -1e-12) continue;
+      levels[columns[i]!] = to;
+      moved(i, by);
+      improved = true;
+    }
+  }
+  return slope.reduce((sum, s, i) => sum + s * (levels[columns[i]!]! - given[i]!), 0);
 }
 
 const clamp = (x: number, limit: number) => Math.min(limit, Math.max(-limit, x));
-
-function roundingError(row: Float32Array, scale: number): number {
-  let sum = 0;
-  for (const w of row) sum += (w - clamp(Math.round(w / scale), 127) * scale) ** 2;
-  return sum;
-}

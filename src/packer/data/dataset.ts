@@ -1,0 +1,71 @@
+/**
+ * Labelled examples in memory: one dense array of bytes or floats, in memory that threads share, and a class for each. What a file
+ * says is checked before it is believed.
+ */
+import { WaferError } from '../../core/errors';
+import { elements, type StaticShape, shapeText } from '../../core/shape';
+
+export interface Dataset {
+  /** Of one example; images are [H,W,C]. */
+  readonly shape: StaticShape;
+  /** Examples one after the other. Bytes are read as 0 to 1. */
+  readonly data: Uint8Array | Float32Array;
+  /** 0 to classes - 1. */
+  readonly labels: Int32Array;
+  readonly classes: number;
+  /** Names of the classes, where they have some. */
+  readonly names?: readonly string[] | undefined;
+}
+
+export const sizeOf = (set: Dataset): number => set.labels.length;
+
+const shared = (bytes: number): SharedArrayBuffer => new SharedArrayBuffer(bytes);
+
+/**
+ * Copies into shared memory. `name` is for messages. Throws SHAPE where numbers do not go together, VALUE for labels out of range
+ * and numbers that are none.
+ */
+export function makeDataset(
+  name: string,
+  shape: StaticShape,
+  data: Uint8Array | Float32Array,
+  labels: ArrayLike<number>,
+  names?: readonly string[],
+): Dataset {
+  const bad = (code: 'SHAPE' | 'VALUE', what: string, hint: string) => new WaferError(code, `${name}: ${what}`, { hint });
+  const size = elements(shape);
+  if (labels.length === 0) throw bad('SHAPE', 'there are no examples', 'is the path right?');
+  if (size === 0 || data.length !== size * labels.length)
+    throw bad(
+      'SHAPE',
+      `${labels.length} labels and examples of shape ${shapeText(shape)} need ${size * labels.length} numbers, got ${data.length}`,
+      'examples and labels must belong together',
+    );
+  const own = new Int32Array(shared(4 * labels.length));
+  let most = 0;
+  for (let i = 0; i < labels.length; i++) {
+    const label = labels[i]!;
+    if (!Number.isInteger(label) || label < 0 || label >= (names?.length ?? MOST_CLASSES))
+      throw bad('VALUE', `label ${i} is ${label}, which is no class`, `classes are 0 to ${(names?.length ?? MOST_CLASSES) - 1}`);
+    own[i] = label;
+    most = Math.max(most, label);
+  }
+  if (data instanceof Float32Array) {
+    const at = data.findIndex((x) => !Number.isFinite(x));
+    if (at >= 0) throw bad('VALUE', `number ${at % size} of example ${Math.floor(at / size)} is ${data[at]}`, 'mend the data');
+  }
+  const copy = data instanceof Uint8Array ? new Uint8Array(shared(data.length)) : new Float32Array(shared(4 * data.length));
+  copy.set(data);
+  return { shape, data: copy, labels: own, classes: names?.length ?? most + 1, names };
+}
+
+/** More are taken for a mistake. */
+const MOST_CLASSES = 65536;
+
+/** Examples `from` to `to`, a view. Throws ARGUMENT for a range that has none. */
+export function sliceDataset(set: Dataset, from: number, to: number): Dataset {
+  const size = elements(set.shape);
+  if (!(from >= 0 && from < to && to <= sizeOf(set)))
+    throw new WaferError('ARGUMENT', `examples ${from} to ${to} are not all there: the data has ${sizeOf(set)}`);
+  return { ...set, data: set.data.subarray(from * size, to * size), labels: set.labels.subarray(from, to) };
+}

@@ -1,0 +1,79 @@
+/** Where a training stands, as an .npz: it goes on from there to the bytes that it would have come to. */
+import { renameSync, writeFileSync } from 'node:fs';
+import { WaferError } from '../../core/errors';
+import { type NpyArray, readNpz, writeNpz } from '../npy';
+import type { Memory } from './replica';
+
+/** An epoch that is done. */
+export interface EpochReport {
+  /** From 1. */
+  epoch: number;
+  /** Mean over the epoch's batches. */
+  loss: number;
+  /** Part of the test examples whose class was found; absent without any. */
+  top1?: number;
+  learningRate: number;
+}
+
+export interface Standing {
+  /** The step that comes next. */
+  step: number;
+  /** Sum of losses in the epoch that is underway. */
+  loss: number;
+  history: EpochReport[];
+  /** Of the model, the data and the options: what must be the same to go on. */
+  signature: string;
+}
+
+const MOMENT = 'moment';
+
+export function writeCheckpoint(path: string, standing: Standing, memory: Memory): void {
+  const floats = (data: Float32Array): NpyArray => ({ dtype: 'f32', shape: [data.length], data: Float32Array.from(data) });
+  const text = new TextEncoder().encode(JSON.stringify(standing));
+  const arrays = new Map<string, NpyArray>([
+    ['standing', { dtype: 'u8', shape: [text.length], data: text }],
+    ['parameters', floats(memory.parameters)],
+    ['states', floats(memory.states)],
+    ...memory.moments.map((moment, i): [string, NpyArray] => [`${MOMENT}${i}`, floats(moment)]),
+  ]);
+  // What is there is whole at any moment.
+  const draft = `${path}.new`;
+  try {
+    writeFileSync(draft, writeNpz(arrays));
+    renameSync(draft, path);
+  } catch (error) {
+    throw new WaferError('NOT_FOUND', `"${path}" cannot be written: ${(error as Error).message}`, {
+      hint: 'choose another place',
+    });
+  }
+}
+
+/** Puts what the checkpoint holds into `memory`. Throws BAD_FILE, and ARGUMENT where it is of another training. */
+export function readCheckpoint(bytes: Uint8Array, signature: string, memory: Memory): Standing {
+  const arrays = readNpz(bytes);
+  const bad = (what: string) =>
+    new WaferError('BAD_FILE', `not a usable checkpoint: ${what}`, { hint: 'start without --resume' });
+  const text = arrays.get('standing');
+  if (!text) throw bad('it does not say where the training stands');
+  let standing: Standing;
+  try {
+    standing = JSON.parse(new TextDecoder().decode(text.data as Uint8Array)) as Standing;
+  } catch {
+    throw bad('what it says of the training cannot be read');
+  }
+  if (standing.signature !== signature)
+    throw new WaferError('ARGUMENT', 'the checkpoint is of another training', {
+      hint: 'the model, the data, the number of workers and all options must be those that it was made with',
+    });
+  const targets: [string, Float32Array][] = [
+    ['parameters', memory.parameters],
+    ['states', memory.states],
+    ...memory.moments.map((moment, i): [string, Float32Array] => [`${MOMENT}${i}`, moment]),
+  ];
+  for (const [name, target] of targets) {
+    const array = arrays.get(name);
+    if (array?.dtype !== 'f32' || array.data.length !== target.length) throw bad(`"${name}" is missing or of another size`);
+    target.set(array.data);
+  }
+  return standing;
+}

@@ -1,0 +1,237 @@
+/**
+ * What a thread executes: forward, loss and backward of one part of a batch as one ONNX model, and how its inputs and outputs lie in
+ * flat vectors. Optimisers work on these vectors, outside the graph.
+ */
+import { type Bindings, isStatic } from '../../core/dim';
+import { WaferError } from '../../core/errors';
+import { elements, type StaticShape, shapeText } from '../../core/shape';
+import { constantsOf, type Graph, type Value } from '../../graph/ir';
+import { rewrite } from '../../graph/rewrite';
+import type { Ref } from '../../ops/define';
+import { differentiate, unfused } from './differentiate';
+import { type Losses, logitsOf, losses } from './losses';
+import { toOnnx } from './onnx';
+
+/** A tensor's place in a flat vector. */
+export interface Slot {
+  readonly name: string;
+  readonly shape: StaticShape;
+  readonly offset: number;
+}
+
+/** A running statistic: it moves by `momentum` towards what a batch has. */
+export interface State extends Slot {
+  readonly momentum: number;
+}
+
+export interface Program {
+  readonly onnx: Uint8Array;
+  /** What a batch is: the shapes of the input and the targets, batch axis included. */
+  readonly input: { name: string; shape: StaticShape };
+  readonly target: { name: string; shape: StaticShape };
+  /** Outputs `y0`: the loss, then the gradient of each parameter, then each state of the batch. */
+  readonly parameters: readonly Slot[];
+  readonly states: readonly State[];
+  readonly parameterCount: number;
+  readonly stateCount: number;
+  /** Elements from 0 on that weight decay is for. */
+  readonly decayed: number;
+  /** Nodes through which no gradient goes, for want of a rule. */
+  readonly frozen: readonly string[];
+}
+
+/** What a loss is computed from. */
+export interface LossSite extends Losses {
+  /** The graph's outputs by name. */
+  readonly outputs: ReadonlyMap<string, Ref>;
+  /** Of the first output, before a softmax that ends the graph. */
+  readonly logits: Ref;
+  /** Of the first output's shape: probabilities of classes. */
+  readonly target: Ref;
+  /** Parameters by name. */
+  readonly parameters: ReadonlyMap<string, Ref>;
+}
+
+export type LossFunction = (site: LossSite) => Ref;
+
+export const classification: LossFunction = ({ crossEntropy, logits, target }) => crossEntropy(logits, target);
+
+/** Constants that training changes: weights and biases of products, and scales and shifts of norms. */
+export function parametersOf(graph: Graph, isFrozen: (name: string) => boolean = () => false): Value[] {
+  const found = new Set<Value>();
+  for (const { op, inputs } of graph.nodes) {
+    const trained = TRAINED[op.name];
+    for (const i of trained ?? []) {
+      const x = inputs[i];
+      if (x?.data && x.type.dtype === 'f32' && !isFrozen(x.name)) found.add(x);
+    }
+  }
+  return [...found];
+}
+
+/** Inputs that are parameters where they are constants, by operator. */
+const TRAINED: Readonly<Record<string, readonly number[]>> = {
+  conv: [1, 2],
+  gemm: [1, 2],
+  matmul: [0, 1],
+  layerNorm: [1, 2],
+  batchNorm: [1, 2],
+};
+
+/** Running means and variances, and the nodes' outputs that they follow. */
+export function statesOf(graph: Graph): { value: Value; node: Graph['nodes'][number]; output: 1 | 2; momentum: number }[] {
+  return graph.nodes
+    .filter(({ op }) => op.name === 'batchNorm')
+    .flatMap((node) =>
+      ([1, 2] as const).map((output) => ({
+        value: node.inputs[2 + output]!,
+        node,
+        output,
+        momentum: node.attrs.momentum as number,
+      })),
+    );
+}
+
+function laidOut<T extends Value>(values: readonly T[]): { slots: Slot[]; count: number } {
+  let count = 0;
+  const slots = values.map(({ name, type }) => {
+    const shape = type.shape as StaticShape;
+    const offset = count;
+    count += elements(shape);
+    return { name, shape, offset };
+  });
+  return { slots, count };
+}
+
+export interface ProgramOptions {
+  /** Examples in one execution. */
+  batch: number;
+  loss: LossFunction;
+  /** Names of constants that stay as they are. */
+  isFrozen?: ((name: string) => boolean) | undefined;
+}
+
+/** Throws ARGUMENT where there is nothing to train, SHAPE where batches cannot be made, UNSUPPORTED. */
+export function compile(graph: Graph, { batch, loss, isFrozen }: ProgramOptions): Program {
+  const [x] = graph.inputs;
+  if (!x || graph.inputs.length > 1 || x.type.dtype !== 'f32')
+    throw new WaferError(
+      'UNSUPPORTED',
+      `training takes models with one input of floats, this one has ${graph.inputs.length} inputs`,
+    );
+  const { graph: plain, values } = unfused(graph, batchBindings(x, batch));
+  // Those that are decayed come first.
+  const all = parametersOf(graph, isFrozen);
+  const isDecayed = ({ type }: Value) => type.shape.length > 1;
+  const chosen = [...all.filter(isDecayed), ...all.filter((p) => !isDecayed(p))];
+  const parameters = chosen.map((value) => values.get(value)!);
+  let target: Value | undefined;
+  const made = differentiate(plain, parameters, ({ build, emit, current }) => {
+    const outputs = plain.outputs.map(({ name, value }) => [name, current(value)] as const);
+    const logits = logitsOf(outputs[0]![1]);
+    target = build.input('target', { dtype: 'f32', shape: logits.type.shape });
+    const named = new Map(parameters.map((p, i) => [chosen[i]!.name, current(p)]));
+    return loss({ ...losses(emit), outputs: new Map(outputs), logits, target, parameters: named }) as Value;
+  });
+  const unreached = new Set(chosen.filter((_, i) => !made.gradients[i]).map(({ name }) => name));
+  if (unreached.size === chosen.length)
+    throw new WaferError('ARGUMENT', 'the model has no weights that could be trained', {
+      hint: made.frozen.length ? `no gradient goes through ${made.frozen.join(', ')}` : 'is it quantised, or all frozen?',
+    });
+  // What no gradient reaches stays a constant.
+  if (unreached.size) {
+    const rest = compile(graph, { batch, loss, isFrozen: (name) => unreached.has(name) || Boolean(isFrozen?.(name)) });
+    return { ...rest, frozen: [...made.frozen, ...rest.frozen] };
+  }
+  const states = statesOf(plain);
+  const outputs = [
+    made.loss,
+    ...made.gradients.map((gradient) => gradient!),
+    ...states.map(({ node, output }) => made.values.get(node.outputs[output]!)!),
+  ];
+  const finished = made.build.finish(outputs.map((value, i) => ({ name: `y${i}`, value })));
+  const { slots, count } = laidOut(chosen);
+  const ownStates = statesOf(graph);
+  const running = laidOut(ownStates.map(({ value }) => value));
+  return {
+    onnx: toOnnx(finished),
+    input: { name: x.name, shape: plain.inputs[0]!.type.shape as StaticShape },
+    target: { name: 'target', shape: target!.type.shape as StaticShape },
+    parameters: slots,
+    states: running.slots.map((slot, i) => ({ ...slot, momentum: ownStates[i]!.momentum })),
+    parameterCount: count,
+    stateCount: running.count,
+    decayed: slots.filter(({ shape }) => shape.length > 1).reduce((n, { shape }) => n + elements(shape), 0),
+    frozen: made.frozen,
+  };
+}
+
+/** The batch as the size of the input's first, free dimension. Throws SHAPE. */
+export function batchBindings(x: Value, batch: number): Bindings {
+  const [first, ...rest] = x.type.shape;
+  const isSymbol = first !== undefined && !isStatic(first) && first.terms.length === 1;
+  const atom = isSymbol ? first.terms[0]!.atoms[0] : undefined;
+  if (!atom || !('symbol' in atom) || !rest.every(isStatic))
+    throw new WaferError(
+      'SHAPE',
+      `input "${x.name}" is ${shapeText(x.type.shape)}; training needs a free batch and fixed sizes else`,
+      {
+        hint: `import it with --input ${x.name}=N,${rest.map((d) => (isStatic(d) ? d : 224)).join(',') || 'C'}`,
+      },
+    );
+  return new Map([[atom.symbol, batch]]);
+}
+
+export interface Weights {
+  readonly parameters: Float32Array;
+  readonly states: Float32Array;
+}
+
+/** Flat vectors of what constants of `graph` hold. */
+export function weightsOf(graph: Graph, program: Program): Weights {
+  const constants = new Map(constantsOf(graph).map((x) => [x.name, x.data as Float32Array]));
+  const flat = (slots: readonly Slot[], count: number) => {
+    const all = new Float32Array(count);
+    for (const { name, offset } of slots) all.set(constants.get(name)!, offset);
+    return all;
+  };
+  return {
+    parameters: flat(program.parameters, program.parameterCount),
+    states: flat(program.states, program.stateCount),
+  };
+}
+
+/** The graph with trained weights, and its batch norms as factors and terms by their running statistics: for a file. */
+export function trainedGraph(graph: Graph, weights: Weights, program: Program): Graph {
+  const byName = new Map<string, Float32Array>();
+  const put = (slots: readonly Slot[], flat: Float32Array) => {
+    for (const { name, offset, shape } of slots) byName.set(name, flat.slice(offset, offset + elements(shape)));
+  };
+  put(program.parameters, weights.parameters);
+  put(program.states, weights.states);
+  const now = new Map(constantsOf(graph).flatMap((x) => (byName.has(x.name) ? [[x, byName.get(x.name)!] as const] : [])));
+  const fresh = new Map(constantsOf(graph).map((x) => [x, now.get(x) ?? x.data!]));
+  const constants = new Map<Value, Value>();
+  return rewrite(graph, ({ node, inputs, build, emit, floats, again }) => {
+    const read = (i: number) => fresh.get(node.inputs[i]!) as Float32Array;
+    if (node.op.name !== 'batchNorm') {
+      if (!node.inputs.some((x) => x && now.has(x))) return undefined;
+      return again(
+        node.inputs.map((x, i) => {
+          const data = x && now.get(x);
+          if (!x || !data) return inputs[i];
+          let constant = constants.get(x);
+          if (!constant) constants.set(x, (constant = build.constant(x.name, x.type, data)));
+          return constant;
+        }),
+      );
+    }
+    const [gamma, beta, mean, variance] = [read(1), read(2), read(3), read(4)];
+    const epsilon = node.attrs.epsilon as number;
+    const scale = gamma.map((g, i) => g / Math.sqrt(variance[i]! + epsilon));
+    const shift = beta.map((b, i) => b - mean[i]! * scale[i]!);
+    const scaled = emit('binary', [inputs[0]!, floats([scale.length], scale)], { fn: 'mul' });
+    const y = emit('binary', [scaled, floats([shift.length], shift)], { fn: 'add' });
+    return [y, y, y];
+  });
+}

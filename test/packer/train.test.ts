@@ -1,0 +1,159 @@
+/** Trainings, small ones: that they learn, that a seed decides their bytes, that they can be stopped and killed, and what they refuse. */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { symbol } from '../../src/core/dim';
+import type { StaticType } from '../../src/core/shape';
+import { Builder, type Graph } from '../../src/graph/ir';
+import { type Dataset, makeDataset } from '../../src/packer/data/dataset';
+import { runOutputs, toReference } from '../../src/packer/evaluate/reference';
+import { random } from '../../src/packer/random';
+import { buildModel, type ModelFunction } from '../../src/packer/train/layers';
+import { compile } from '../../src/packer/train/program';
+import { type TrainOptions, train } from '../../src/packer/train/train';
+
+const SIDE = 8;
+
+/** Images of noise with a bright square in one of four corners, which is the class. */
+function corners(count: number, seed: number): Dataset {
+  const next = random(seed);
+  const labels = Int32Array.from({ length: count }, () => Math.floor(4 * next()));
+  const data = new Uint8Array(count * SIDE * SIDE);
+  for (let i = 0; i < count; i++)
+    for (let y = 0; y < SIDE; y++)
+      for (let x = 0; x < SIDE; x++) {
+        const inside = y < SIDE / 2 === labels[i]! < 2 && x < SIDE / 2 === (labels[i]! % 2 === 0);
+        data[(i * SIDE + y) * SIDE + x] = 160 * next() + (inside ? 60 : 0);
+      }
+  return makeDataset('corners', [SIDE, SIDE, 1], data, labels);
+}
+
+const net: ModelFunction = ({ input, conv, batchNorm, relu, maxPool, flatten, linear }) => {
+  const x = relu(batchNorm(conv(input([SIDE, SIDE, 1]), 8, { bias: false })));
+  return linear(flatten(relu(batchNorm(conv(maxPool(x), 8, { stride: 2 })))), 4);
+};
+
+const data = { train: corners(512, 1), test: corners(128, 2) };
+const options: TrainOptions = { epochs: 2, batch: 32, workers: 1, seed: 3 };
+const folder = mkdtempSync(join(tmpdir(), 'wafer-train-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** All constants of a graph as one string. */
+const bytesOf = (graph: Graph): string =>
+  graph.nodes
+    .flatMap(({ inputs }) => inputs.flatMap((x) => (x?.data ? [Buffer.from(x.data.buffer).toString('hex')] : [])))
+    .join();
+
+describe('training', () => {
+  test('a net from nothing learns, and what comes out is a graph for a file that does as well', async () => {
+    const seen: number[] = [];
+    const { graph, history, complete, parameters, normalisation } = await train(buildModel(net, 1), data, {
+      ...options,
+      onProgress: ({ step }) => seen.push(step),
+    });
+    expect(complete).toBe(true);
+    expect(seen).toEqual(Array.from({ length: 32 }, (_, i) => i + 1));
+    expect(history.map(({ epoch }) => epoch)).toEqual([1, 2]);
+    expect(history[1]!.loss).toBeLessThan(history[0]!.loss);
+    expect(history[1]!.top1).toBeGreaterThan(0.9);
+    expect(parameters).toBe(8 * 9 + 16 + (8 * 9 * 8 + 8) + 16 + (32 * 4 + 4));
+    expect(graph.nodes.map(({ op }) => op.name)).toEqual(['conv', 'pool', 'conv', 'reshape', 'gemm']);
+    expect(graph.inputs[0]!.type.shape).toEqual([symbol('N'), SIDE, SIDE, 1]);
+    // The test was computed by onnxruntime; the references find as many classes.
+    const { test } = data;
+    const type: StaticType = { dtype: 'f32', shape: [test.labels.length, SIDE, SIDE, 1] };
+    const input = Float64Array.from(test.data, (v) => (v / 255 - normalisation.mean[0]!) / normalisation.deviation[0]!);
+    const logits = runOutputs(graph, new Map([['x', toReference(type, input)]])).get('logits')!.data;
+    const right = [...test.labels].filter((label, i) => {
+      const row = [...logits.subarray(4 * i, 4 * i + 4)];
+      return row.indexOf(Math.max(...row)) === label;
+    });
+    expect(right.length / test.labels.length).toBe(history[1]!.top1);
+  });
+
+  test('a seed decides the bytes, with one thread and with two', async () => {
+    const runs = [];
+    for (const workers of [1, 1, 2, 2])
+      runs.push(bytesOf((await train(buildModel(net, 1), data, { ...options, epochs: 1, workers })).graph));
+    expect(runs[1]).toBe(runs[0]);
+    expect(runs[3]).toBe(runs[2]);
+    const other = await train(buildModel(net, 1), data, { ...options, epochs: 1, seed: 4 });
+    expect(bytesOf(other.graph)).not.toBe(runs[0]);
+  });
+
+  test('one that was stopped comes to the same bytes, with all that varies examples', async () => {
+    const path = join(folder, 'stopped.npz');
+    const varied: TrainOptions = {
+      ...options,
+      optimizer: { name: 'adamw', weightDecay: 0.01 },
+      schedule: { warmup: 5 },
+      augmentation: { flip: true, crop: 2, erase: 0.5, mixup: 0.2, labelSmoothing: 0.1 },
+    };
+    const whole = await train(buildModel(net, 1), data, varied);
+    const controller = new AbortController();
+    const first = await train(buildModel(net, 1), data, {
+      ...varied,
+      checkpoint: { path, every: 7 },
+      onProgress: ({ step }) => step === 21 && controller.abort(),
+      signal: controller.signal,
+    });
+    expect(first.complete).toBe(false);
+    const rest = await train(buildModel(net, 1), data, { ...varied, checkpoint: { path, every: 7, resume: true } });
+    expect(rest.complete).toBe(true);
+    expect(rest.history).toEqual(whole.history);
+    expect(bytesOf(rest.graph)).toBe(bytesOf(whole.graph));
+    await expect(
+      train(buildModel(net, 1), data, { ...varied, seed: 9, checkpoint: { path, resume: true } }),
+    ).rejects.toMatchObject({ code: 'ARGUMENT', message: expect.stringContaining('another training') });
+    expect(readFileSync(path).length).toBeGreaterThan(0);
+  });
+
+  test('a loss that is no number any more is one error', async () => {
+    const hot: TrainOptions = { ...options, schedule: { name: 'constant', learningRate: 900 } };
+    const flat: ModelFunction = ({ input, flatten, linear, mul }) => {
+      const x = linear(flatten(input([SIDE, SIDE, 1])), 4);
+      return mul(mul(x, x), x);
+    };
+    for (const workers of [1, 2])
+      await expect(train(buildModel(flat, 1), data, { ...hot, workers })).rejects.toMatchObject({
+        code: 'VALUE',
+        message: expect.stringMatching(/no number any more, in step \d+ of 32\n.*learning rate was 900/s),
+      });
+  });
+
+  test('what cannot be trained is refused', async () => {
+    const graph = buildModel(net, 1);
+    const refuse = (sets: { train: Dataset; test?: Dataset }, how: Partial<TrainOptions>, code: string, message: RegExp) =>
+      expect(train(graph, sets, { ...options, ...how })).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
+    await refuse(data, { batch: 1024 }, 'ARGUMENT', /needs more than 512 examples/);
+    await refuse(data, { workers: 3 }, 'ARGUMENT', /cannot be shared by 3 workers/);
+    await refuse(data, { epochs: 0 }, 'ARGUMENT', /epochs is 0/);
+    await refuse(data, { schedule: { learningRate: -1 } }, 'ARGUMENT', /learning rate of -1/);
+    await refuse(data, { isFrozen: () => true }, 'ARGUMENT', /no weights that could be trained/);
+    const wide = makeDataset('wide', [4, 4, 1], new Uint8Array(16 * 64), new Int32Array(64));
+    await refuse({ train: wide }, {}, 'SHAPE', /examples are \[4,4,1\], the model's input "x" takes \[8,8,1\]/);
+    const many = makeDataset('many', [SIDE, SIDE, 1], new Uint8Array(64 * 64), new Int32Array(64).fill(7));
+    await refuse({ train: many }, {}, 'VALUE', /the data has 8 classes/);
+  });
+
+  test('what stands behind an operator without a gradient is frozen, and named', () => {
+    const build = new Builder();
+    const x = build.input('x', { dtype: 'f32', shape: [symbol('N'), 4] });
+    const weights = (name: string) =>
+      build.numbers(
+        name,
+        'f32',
+        [4, 4],
+        Array.from({ length: 16 }, (_, i) => i / 16),
+      );
+    const first = build.node('gemm', 'first', [x, weights('w1')]);
+    const best = build.node('argmax', 'best', [first], { axis: 1 });
+    const real = build.node('cast', 'real', [best], { to: 'f32' });
+    const y = build.node('gemm', 'last', [build.node('binary', 'sum', [x, real], { fn: 'add' }), weights('w2')]);
+    const graph = build.finish([{ name: 'y', value: y }]);
+    const program = compile(graph, { batch: 2, loss: ({ crossEntropy, logits, target }) => crossEntropy(logits, target) });
+    expect(program.parameters.map(({ name }) => name)).toEqual(['w2']);
+    expect(program.frozen).toEqual(['cast "real"']);
+  });
+});
