@@ -12,7 +12,7 @@ import { imageTensor } from './image';
 import { pixelsOf } from './pixels';
 import type { Explanation, MemoryUse, NodeProfile, Session, TensorData, TensorInput } from './session';
 import type { GpuInputs, GpuTensorData } from './webgpu/runner';
-import { type GpuSession, noHalves } from './webgpu/session';
+import { copied, type GpuSession, noHalves } from './webgpu/session';
 
 export type BackendName = 'wasm' | 'webgpu';
 
@@ -103,8 +103,10 @@ export class Backends {
   async runToBuffers(inputs: GpuInputs): Promise<Record<string, GpuTensorData>> {
     const { gpu } = this;
     if (this.used === 'webgpu' && gpu) {
-      await this.judgeByGoldens();
-      return gpu.runToBuffers(inputs);
+      if (!this.judge) return gpu.runToBuffers(inputs);
+      const own = copied(inputs);
+      await this.judgeByGoldens(this.judge);
+      return gpu.runToBuffers(own);
     }
     throw new WaferError('ARGUMENT', 'outputs can stay on the GPU only where it computes, which it does not here', {
       hint: "load the model with { backend: 'webgpu', worker: false }",
@@ -156,19 +158,22 @@ export class Backends {
   private async judged(inputs: GpuInputs): Promise<Record<string, TensorData>> {
     const { judge, fault } = this;
     if (fault) throw fault;
-    if (!judge || !Object.values(inputs).every((x) => ArrayBuffer.isView((x as Partial<TensorInput>)?.data))) {
-      await this.judgeByGoldens();
-      return this.gpu!.run(inputs);
+    const gpu = this.gpu!;
+    if (!judge) return gpu.run(inputs);
+    // The caller may change its arrays before what follows has read them.
+    const own = copied(inputs);
+    if (!Object.values(own).every((x) => ArrayBuffer.isView((x as Partial<TensorInput>)?.data))) {
+      await this.judgeByGoldens(judge);
+      return gpu.run(own);
     }
     this.judge = undefined;
-    const gpu = this.gpu!;
     try {
-      const running = gpu.run(inputs);
+      const running = gpu.run(own);
       running.catch(() => {});
-      const wanted = judge.run(tensorsOf(inputs));
+      const wanted = judge.run(tensorsOf(own));
       const outputs = await running;
       return await inEitherPrecision(gpu, async (isAgain) => {
-        const answer = isAgain ? await gpu.run(inputs) : outputs;
+        const answer = isAgain ? await gpu.run(own) : outputs;
         checkAnswer(answer, wanted, gpuTolerance(this.options.graph, gpu.precision));
         return answer;
       });
@@ -181,9 +186,8 @@ export class Backends {
   }
 
   /** Checks golden runs where the first answer cannot be compared with another. */
-  private async judgeByGoldens(): Promise<void> {
-    if (!this.judge) return;
-    this.judge.dispose();
+  private async judgeByGoldens(judge: Session): Promise<void> {
+    judge.dispose();
     this.judge = undefined;
     await this.checkGoldens();
   }

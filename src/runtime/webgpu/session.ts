@@ -8,12 +8,22 @@ import { checkShape, type StaticShape, typeText } from '../../core/shape';
 import { constantsOf, type Graph, nodeText, type Value } from '../../graph/ir';
 import { align } from '../arena';
 import { imageShape } from '../image';
-import { checkNames, checkTensor, type Explanation, type MemoryUse, type NodeProfile, type TensorData } from '../session';
+import {
+  checkNames,
+  checkTensor,
+  type Explanation,
+  type MemoryUse,
+  type NodeProfile,
+  type TensorData,
+  type TensorInput,
+} from '../session';
 import { bytesOf } from '../values';
 import { type GpuDevice, pipelineKey } from './device';
 import { type Bound, type GpuInputs, GpuRunner, type GpuTensor, type GpuTensorData } from './runner';
 import { tune } from './tune';
 import { BUFFER } from './usage';
+
+type Work<T> = (runner: GpuRunner, bound: Bound, inputs: GpuInputs) => Promise<T>;
 
 /** How often a run is tried again on a new device. */
 const TRIES = 5;
@@ -23,6 +33,7 @@ export class GpuSession {
   /** Why the model is not computed in the precision that was asked for. */
   private whyNot: string | undefined;
   private isDisposed = false;
+  private readonly underway = new Set<Promise<unknown>>();
   private recovering: Promise<void> | undefined;
   /** Why devices were lost. */
   private readonly losses: string[] = [];
@@ -90,13 +101,13 @@ export class GpuSession {
     return this.runner.precision;
   }
 
-  /** Computes in f32 from now on; between runs only. */
+  /** Computes in f32 from now on; runs underway come to their end. */
   leaveHalves(why: string): void {
-    const { gpu } = this.runner;
-    this.runner.dispose();
+    const { runner } = this;
+    void Promise.allSettled(this.underway).then(() => runner.dispose());
     this.wanted = 'f32';
     this.whyNot = why;
-    this.runner = this.runnerOn(gpu);
+    this.runner = this.runnerOn(runner.gpu);
   }
 
   /** Finds out what is the fastest on this GPU, for the models that are loaded later, unless that is known. Never rejects. */
@@ -134,10 +145,15 @@ export class GpuSession {
   }
 
   /** Does what needs a device, and again on another one when that is lost underway. */
-  private async tried<T>(
-    inputs: GpuInputs,
-    work: (runner: GpuRunner, bound: Bound, inputs: GpuInputs) => Promise<T>,
-  ): Promise<T> {
+  private tried<T>(inputs: GpuInputs, work: Work<T>): Promise<T> {
+    const answer = this.answer(inputs, work);
+    const done = () => void this.underway.delete(answer);
+    this.underway.add(answer);
+    answer.then(done, done);
+    return answer;
+  }
+
+  private async answer<T>(inputs: GpuInputs, work: Work<T>): Promise<T> {
     this.alive();
     const shapes = this.shapesOf(inputs);
     // The caller may change its arrays as soon as it has called.
@@ -215,12 +231,13 @@ function whyNoHalves({ hasHalves }: GpuDevice, graph: Graph): string | undefined
   return large && `a constant ${typeText(large.type)} has numbers beyond 65504`;
 }
 
-const copied = (inputs: GpuInputs): GpuInputs =>
+/** Inputs that the caller cannot change. */
+export const copied = (inputs: GpuInputs): GpuInputs =>
   Object.fromEntries(
-    Object.entries(inputs).map(([name, x]) => [
-      name,
-      'data' in x && ArrayBuffer.isView(x.data) ? { ...x, data: x.data.slice() } : x,
-    ]),
+    Object.entries(inputs).map(([name, x]) => {
+      const { data } = (x ?? {}) as Partial<TensorInput>;
+      return [name, ArrayBuffer.isView(data) ? { ...(x as TensorInput), data: data.slice() } : x];
+    }),
   );
 
 /** Throws SHAPE and ARGUMENT for a buffer that cannot hold this input. */
