@@ -2,6 +2,7 @@
  * Quantisers as nodes that can be trained through: forward they compute what the packed weights and activations will be, backward
  * they are `straightThrough`. Weights have their output channels first, as conv and gemm take them.
  */
+import { isStatic } from '../../core/dim';
 import { elements, type StaticShape } from '../../core/shape';
 import type { Ref } from '../../ops/define';
 import { arithmetic } from '../../ops/gradient';
@@ -10,7 +11,7 @@ import type { TrainEmit } from './kinds';
 export interface Quantizers {
   /**
    * Levels `low` to `high` times a scale that is learnt (LSQ): scale is one number, or one for each channel as [O,1,…]. The scale's
-   * gradient is damped by 1 / sqrt(elements a scale * high), as in the paper.
+   * gradient is damped by 1 / sqrt(elements a scale * high), as in the paper; a free batch does not count.
    */
   lsq(x: Ref, scale: Ref, low: number, high: number): Ref;
   /** Three values a channel, -a, 0 and a: 0 below 0.7 of the mean magnitude, a the mean magnitude of what is not (TWN). */
@@ -34,7 +35,7 @@ export function quantizers(emit: TrainEmit): Quantizers {
   const signsOf = (x: Ref): Ref => unary(mask(x, 'greaterOrEqual', 0), ['affine', 2, -1]);
   return {
     lsq(x, scale, low, high) {
-      const shared = elements(x.type.shape as StaticShape) / elements(scale.type.shape as StaticShape);
+      const shared = elements(x.type.shape.filter(isStatic)) / elements(scale.type.shape as StaticShape);
       const own = through(scale, unary(scale, ['affine', 1 / Math.sqrt(shared * high)]));
       const inside = unary(div(x, own), ['clip', low, high]);
       return mul(through(unary(inside, 'round'), inside), own);
