@@ -186,4 +186,13 @@ describe('training', () => {
     expect(learnt).toHaveLength(2);
     for (const { data } of learnt) expect(data![0]).not.toBe(Math.fround(0.02));
   });
+
+  test('onnxruntime-web trains the same, where there is no native one', async () => {
+    const each = [];
+    for (const executor of ['onnxruntime-node', 'onnxruntime-web'] as const)
+      each.push(await train(buildModel(net, 1), data, { ...options, epochs: 1, executor }));
+    const [native, web] = each;
+    expect(web!.executor).toBe('onnxruntime-web');
+    expect(web!.history[0]!.loss).toBeCloseTo(native!.history[0]!.loss, 3);
+  });
 });
