@@ -11,6 +11,7 @@ import { inspectCommand } from './inspect';
 import { packCommand } from './pack';
 import { runCommand } from './run';
 import { printError, printJson } from './terminal';
+import { trainCommand } from './train';
 import { verifyCommand } from './verify';
 
 const EXIT_NO = 1;
@@ -21,8 +22,8 @@ const program = new Command('wafer')
   .version(version)
   .addHelpText('after', '\nwafer help VERB shows what a verb takes, with an example.');
 
-for (const command of [packCommand(), inspectCommand(), verifyCommand(), runCommand(), benchCommand(), diffCommand()])
-  program.addCommand(command.option('--json', 'print the answer as JSON'));
+const commands = [packCommand(), trainCommand(), inspectCommand(), verifyCommand(), runCommand(), benchCommand(), diffCommand()];
+for (const command of commands) program.addCommand(command.option('--json', 'print the answer as JSON'));
 for (const command of [program, ...program.commands]) command.exitOverride();
 
 try {

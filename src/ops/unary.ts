@@ -94,7 +94,7 @@ export const offline = defineOffline(op, {
     if (!only) return [dy];
     if (more.length) return undefined;
     const slope = STEP_GRADIENTS[only.fn as StepName];
-    const by = slope && slope({ x: x!, y, a: only.a, b: only.b, ...arithmetic(emit) });
+    const by = slope?.({ x: x!, y, a: only.a, b: only.b, ...arithmetic(emit) });
     return [by === undefined ? undefined : arithmetic(emit).mul(dy, by)];
   },
   accuracy: { abs: 1e-6, rel: 2e-6 },

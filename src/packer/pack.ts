@@ -123,7 +123,7 @@ const GOLDEN_SEED = 1;
 const FREE_SIZES = [32, 64, 96, 224, 320, 1280, 16000];
 
 /** Runs the graph on drawn inputs, at the given bindings or the first sizes that it takes. */
-async function goldenRun(graph: Graph, engine: Engine, given: Bindings | undefined): Promise<Golden | undefined> {
+export async function goldenRun(graph: Graph, engine: Engine, given: Bindings | undefined): Promise<Golden | undefined> {
   const session = await engine.session(graph);
   try {
     for (const bindings of given ? [given] : candidateBindings(graph)) {

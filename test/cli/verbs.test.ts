@@ -247,3 +247,56 @@ describe('cli: bad input is one line, a hint and code 2', () => {
     }
   });
 });
+
+describe('cli: training', () => {
+  const net = `export default ({ input, linear, relu }) => linear(relu(linear(input([4]), 8)), 2);`;
+  const table = Array.from(
+    { length: 64 },
+    (_, i) => `${i % 2},${[0, 1, 2, 3].map((k) => (i % 2 ? 1 : -1) + Math.sin(9 * i + k))}`,
+  );
+  const options = () => [
+    '--data',
+    at('points.csv'),
+    '--test',
+    at('points.csv'),
+    '--epochs',
+    '4',
+    '--batch',
+    '16',
+    '--workers',
+    '2',
+  ];
+
+  beforeAll(() => {
+    writeFileSync(at('net.mjs'), net);
+    writeFileSync(at('points.csv'), table.join('\n'));
+  });
+
+  test('a model in a script is trained to a file that verifies, twice to the same bytes', async () => {
+    const train = (name: string) => wafer('train', at('net.mjs'), ...options(), '-o', at(name), '--json');
+    const { code, out, err } = await train('net.wafer');
+    expect(err).not.toMatch(/error/);
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toMatchObject({
+      parameters: 58,
+      workers: 2,
+      frozen: [],
+      history: [{ epoch: 1 }, {}, {}, { top1: 1 }],
+    });
+    expect((await wafer('verify', at('net.wafer'))).code).toBe(0);
+    await train('again.wafer');
+    expect(readFileSync(at('again.wafer')).equals(readFileSync(at('net.wafer')))).toBe(true);
+  });
+
+  test('bad models and data are refused in one line', async () => {
+    writeFileSync(at('none.mjs'), 'export const x = 1;');
+    for (const [model, data, message] of [
+      ['none.mjs', 'points.csv', /no function as its default export/],
+      ['net.mjs', 'nowhere', /no data at/],
+      ['points.csv', 'points.csv', /neither an ONNX model nor a script/],
+    ] as const) {
+      const { code, err } = await wafer('train', at(model), '--data', at(data), '-o', at('x.wafer'));
+      expect([code, err]).toEqual([2, expect.stringMatching(message)]);
+    }
+  });
+});

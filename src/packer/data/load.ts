@@ -25,15 +25,18 @@ const NAMED: Readonly<Record<string, { folder?: string; names: readonly string[]
 
 const stem: Readonly<Record<Split, string>> = { train: 'train', test: 't10k' };
 
-/** `where` is NAME or PATH, with `:train` or `:test` and `[from:to]` behind it as wanted; `split` goes where it says none. */
-export async function loadDataset(where: string, split: Split = 'train'): Promise<Dataset> {
+/**
+ * `where` is NAME or PATH, with `:train` or `:test` and `[from:to]` behind it as wanted; `split` goes where it says none. With `strict`
+ * data that has no such part is not found; else all of it is taken. Throws NOT_FOUND, BAD_FILE, SHAPE, VALUE, ARGUMENT.
+ */
+export async function loadDataset(where: string, split: Split = 'train', { strict = false } = {}): Promise<Dataset> {
   const match = /^(.*?)(?::(train|test))?(?:\[(\d*):(\d*)\])?$/.exec(where)!;
-  const set = await loadWhole(match[1]!, (match[2] as Split | undefined) ?? split);
+  const set = await loadWhole(match[1]!, (match[2] as Split | undefined) ?? split, strict);
   if (match[3] === undefined && match[4] === undefined) return set;
   return sliceDataset(set, Number(match[3] || 0), match[4] ? Number(match[4]) : sizeOf(set));
 }
 
-async function loadWhole(path: string, split: Split): Promise<Dataset> {
+async function loadWhole(path: string, split: Split, strict: boolean): Promise<Dataset> {
   const known = NAMED[path];
   if (known?.folder) return fromFolderOfIdx(known.folder, split, known.names, known.hint);
   let isFolder: boolean;
@@ -47,9 +50,11 @@ async function loadWhole(path: string, split: Split): Promise<Dataset> {
   if (isFolder) {
     const names = readdirSync(path);
     if (names.some((name) => /-ubyte(\.gz)?$/.test(name))) return fromFolderOfIdx(path, split);
-    const own = names.includes(split) ? join(path, split) : path;
-    return fromFolderOfImages(own);
+    const hasPart = names.includes(split);
+    if (strict && !hasPart) throw new WaferError('NOT_FOUND', `"${path}" has no folder "${split}"`);
+    return fromFolderOfImages(hasPart ? join(path, split) : path);
   }
+  if (strict) throw new WaferError('NOT_FOUND', `"${path}" has no parts`);
   const bytes = new Uint8Array(readFileSync(path));
   const name = basename(path);
   if (name.endsWith('.npz')) return fromNpz(bytes, name);

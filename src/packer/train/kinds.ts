@@ -245,6 +245,25 @@ const batchNormGradientMeaning: Meaning<{ epsilon: number }> = {
   },
 };
 
+/** `value`, whose gradient goes to `of` as if that had been the value: how what has no gradient is trained through. */
+const straightThrough = defineOp({
+  name: 'straightThrough',
+  inputs: ['value', 'of'],
+  attrs: {},
+  infer([value, of]) {
+    expectFloat(value, of);
+    if (!sameShape(value!.shape, of!.shape))
+      throw new WaferError('SHAPE', `${typeText(value!)} cannot stand for ${typeText(of!)}`);
+    return [value!];
+  },
+  wasm: never,
+});
+
+const straightThroughMeaning: Meaning = {
+  reference: ([value]) => [value!.data],
+  gradient: ({ dy }) => [undefined, dy],
+};
+
 interface Kind {
   op: Op;
   meaning: Meaning;
@@ -256,6 +275,7 @@ const KINDS: readonly Kind[] = [
   { op: maxPoolGradient, meaning: maxPoolMeaning },
   { op: batchNorm, meaning: batchNormMeaning },
   { op: batchNormGradient, meaning: batchNormGradientMeaning },
+  { op: straightThrough, meaning: straightThroughMeaning },
 ];
 
 const BY_NAME = new Map(KINDS.map((kind) => [kind.op.name, kind]));

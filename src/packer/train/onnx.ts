@@ -537,6 +537,11 @@ const LOWER: Readonly<Record<string, Lower>> = {
   }),
   binary: elementwise(binaryNode),
   select: elementwise((operands, { write }) => write.add('Where', operands)),
+  straightThrough({ inputs: [value], outputs: [y], write }) {
+    // No node: it is the value.
+    if (write.isFirst(value!)) write.setFirst(y!, write.first(value!));
+    else write.setPlain(y!, write.plain(value!));
+  },
   cast: elementwise(([x], { write, outputs: [y] }) => write.add('Cast', [x!], { to: typeOf(y!.type.dtype) })),
   gemm({ inputs: [x, w, bias], outputs: [y], write }) {
     const operands = bias ? [write.plain(bias)] : [];

@@ -56,16 +56,16 @@ export type LossFunction = (site: LossSite) => Ref;
 
 export const classification: LossFunction = ({ crossEntropy, logits, target }) => crossEntropy(logits, target);
 
-/** Constants that training changes: weights and biases of products, and scales and shifts of norms. */
-export function parametersOf(graph: Graph, isFrozen: (name: string) => boolean = () => false): Value[] {
+type ByName = (name: string) => boolean;
+
+/** Constants that training changes: weights and biases of products, scales and shifts of norms, and what `isTrained` picks. */
+export function parametersOf(graph: Graph, isFrozen: ByName = () => false, isTrained: ByName = () => false): Value[] {
   const found = new Set<Value>();
-  for (const { op, inputs } of graph.nodes) {
-    const trained = TRAINED[op.name];
-    for (const i of trained ?? []) {
-      const x = inputs[i];
-      if (x?.data && x.type.dtype === 'f32' && !isFrozen(x.name)) found.add(x);
-    }
-  }
+  for (const { op, inputs } of graph.nodes)
+    inputs.forEach((x, i) => {
+      if (!x?.data || x.type.dtype !== 'f32' || isFrozen(x.name)) return;
+      if (TRAINED[op.name]?.includes(i) || isTrained(x.name)) found.add(x);
+    });
   return [...found];
 }
 
@@ -108,11 +108,13 @@ export interface ProgramOptions {
   batch: number;
   loss: LossFunction;
   /** Names of constants that stay as they are. */
-  isFrozen?: ((name: string) => boolean) | undefined;
+  isFrozen?: ByName | undefined;
+  /** Names of constants that are parameters besides, such as scales of quantisers. They are not decayed. */
+  isTrained?: ByName | undefined;
 }
 
 /** Throws ARGUMENT where there is nothing to train, SHAPE where batches cannot be made, UNSUPPORTED. */
-export function compile(graph: Graph, { batch, loss, isFrozen }: ProgramOptions): Program {
+export function compile(graph: Graph, { batch, loss, isFrozen, isTrained }: ProgramOptions): Program {
   const [x] = graph.inputs;
   if (!x || graph.inputs.length > 1 || x.type.dtype !== 'f32')
     throw new WaferError(
@@ -121,8 +123,8 @@ export function compile(graph: Graph, { batch, loss, isFrozen }: ProgramOptions)
     );
   const { graph: plain, values } = unfused(graph, batchBindings(x, batch));
   // Those that are decayed come first.
-  const all = parametersOf(graph, isFrozen);
-  const isDecayed = ({ type }: Value) => type.shape.length > 1;
+  const all = parametersOf(graph, isFrozen, isTrained);
+  const isDecayed = ({ name, type }: Value) => type.shape.length > 1 && !isTrained?.(name);
   const chosen = [...all.filter(isDecayed), ...all.filter((p) => !isDecayed(p))];
   const parameters = chosen.map((value) => values.get(value)!);
   let target: Value | undefined;
@@ -140,7 +142,7 @@ export function compile(graph: Graph, { batch, loss, isFrozen }: ProgramOptions)
     });
   // What no gradient reaches stays a constant.
   if (unreached.size) {
-    const rest = compile(graph, { batch, loss, isFrozen: (name) => unreached.has(name) || Boolean(isFrozen?.(name)) });
+    const rest = compile(graph, { batch, loss, isFrozen: (name) => unreached.has(name) || Boolean(isFrozen?.(name)), isTrained });
     return { ...rest, frozen: [...made.frozen, ...rest.frozen] };
   }
   const states = statesOf(plain);
@@ -161,7 +163,7 @@ export function compile(graph: Graph, { batch, loss, isFrozen }: ProgramOptions)
     states: running.slots.map((slot, i) => ({ ...slot, momentum: ownStates[i]!.momentum })),
     parameterCount: count,
     stateCount: running.count,
-    decayed: slots.filter(({ shape }) => shape.length > 1).reduce((n, { shape }) => n + elements(shape), 0),
+    decayed: laidOut(chosen.filter(isDecayed)).count,
     frozen: made.frozen,
   };
 }

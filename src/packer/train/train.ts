@@ -40,6 +40,10 @@ export interface TrainOptions {
   lossName?: string;
   /** Names of constants that stay as they are. */
   isFrozen?: (name: string) => boolean;
+  /** Names of constants that are trained besides weights, biases and norms, such as scales of quantisers. */
+  isTrained?: (name: string) => boolean;
+  /** What is done with the trained graph. Default: `declutter`, which knows operators of the file only. */
+  finish?: (graph: Graph) => Graph;
   /** Default: onnxruntime-node where it loads, else onnxruntime-web. */
   executor?: ExecutorName;
   /** File to write after each epoch, and every so many steps. */
@@ -86,7 +90,19 @@ function defaultWorkers(batch: number): number {
 
 /** Throws ARGUMENT, SHAPE, UNSUPPORTED, NOT_FOUND, BAD_FILE, and VALUE where the loss is no number any more. */
 export async function train(graph: Graph, data: { train: Dataset; test?: Dataset }, options: TrainOptions): Promise<Trained> {
-  const { epochs, batch = 64, seed = 1, loss = classification, isFrozen, signal, checkpoint, onProgress, onEpoch } = options;
+  const {
+    epochs,
+    batch = 64,
+    seed = 1,
+    loss = classification,
+    isFrozen,
+    isTrained,
+    finish = declutter,
+    signal,
+    checkpoint,
+    onProgress,
+    onEpoch,
+  } = options;
   const workers = options.workers ?? defaultWorkers(batch);
   const optimizer = { ...OPTIMIZER, ...options.optimizer };
   const schedule = { ...SCHEDULE, learningRate: optimizer.name === 'sgd' ? SCHEDULE.learningRate : 1e-3, ...options.schedule };
@@ -104,7 +120,7 @@ export async function train(graph: Graph, data: { train: Dataset; test?: Dataset
       hint: 'choose a smaller batch',
     });
 
-  const program = compile(graph, { batch: batch / workers, loss, isFrozen });
+  const program = compile(graph, { batch: batch / workers, loss, isFrozen, isTrained });
   const { channelsFirst } = checkData(program, data.train, data.test);
   const normalisation = options.normalisation ?? normalisationOf(data.train);
   const augmentation = { ...AUGMENTATION, ...options.augmentation };
@@ -184,7 +200,7 @@ export async function train(graph: Graph, data: { train: Dataset; test?: Dataset
     await team.dispose();
   }
   return {
-    graph: declutter(trainedGraph(graph, memory, program)),
+    graph: finish(trainedGraph(graph, memory, program)),
     history: standing.history,
     complete: standing.step === task.steps,
     normalisation,

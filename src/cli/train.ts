@@ -1,0 +1,213 @@
+/** `wafer train`: a model in TypeScript or ONNX and labelled examples to a trained .wafer. */
+import { basename, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { Command, Option } from 'commander';
+import { WaferError } from '../core/errors';
+import type { Graph } from '../graph/ir';
+import { loadDataset } from '../packer/data/load';
+import { importOnnx } from '../packer/import/onnx/import';
+import { optionalPackage } from '../packer/optional';
+import { declutter } from '../packer/passes/index';
+import type { ExecutorName } from '../packer/train/executor';
+import { trainedFile } from '../packer/train/file';
+import { buildModel, type ModelFunction } from '../packer/train/layers';
+import type { OptimizerName, ScheduleName } from '../packer/train/optimizers';
+import { train } from '../packer/train/train';
+import { anyNumber, checkOutput, named, nonNegative, positiveInt, readBytes, writeBytes } from './files';
+import { bytesText, Progress, print, printJson } from './terminal';
+
+interface Flags {
+  data: string;
+  test?: string;
+  output: string;
+  input: Record<string, string>;
+  epochs: number;
+  batch: number;
+  workers?: number;
+  seed: number;
+  optimizer: OptimizerName;
+  lr?: number;
+  momentum?: number;
+  weightDecay?: number;
+  schedule: ScheduleName;
+  warmup?: number;
+  labelSmoothing?: number;
+  mixup?: number;
+  flip?: boolean;
+  crop?: number;
+  erase?: number;
+  freeze?: string;
+  checkpoint?: string;
+  resume?: boolean;
+  executor?: ExecutorName;
+  json?: boolean;
+}
+
+export const trainCommand = (): Command =>
+  new Command('train')
+    .description('train a model on labelled examples')
+    .argument('<model>', 'an ONNX model, or a .ts or .mjs file whose default export builds one from layers')
+    .requiredOption('--data <data>', 'fashion-mnist, a folder (IDX files, or a folder of images a class), .npz, .csv or .bin')
+    .option('--test <data>', 'examples to test on after each epoch (default: the test part of --data, where it has one)')
+    .requiredOption('-o, --output <file>', 'the .wafer file to write')
+    .option('--input <name=shape>', 'shape of an ONNX input: x=N,1,28,28', named, {})
+    .option('--epochs <n>', 'how often every example is seen', positiveInt, 10)
+    .option('--batch <n>', 'examples of a step', positiveInt, 64)
+    .option('--workers <n>', 'threads (default: the processors, as far as they divide a batch)', positiveInt)
+    .option('--seed <n>', 'decides weights, order and variations', positiveInt, 1)
+    .addOption(new Option('--optimizer <name>').choices(['sgd', 'adam', 'adamw']).default('sgd'))
+    .option('--lr <rate>', 'learning rate (default: 0.1, with adam 0.001)', anyNumber)
+    .option('--momentum <part>', 'of sgd (default: 0.9)', nonNegative)
+    .option('--weight-decay <part>', 'of weights, not of biases and norms (default: 0)', nonNegative)
+    .addOption(new Option('--schedule <name>', 'of the learning rate').choices(['cosine', 'constant', 'step']).default('cosine'))
+    .option('--warmup <steps>', 'over which the rate grows from 0', positiveInt)
+    .option('--label-smoothing <part>', 'spread over all classes', nonNegative)
+    .option('--mixup <alpha>', 'mixes examples in pairs, by a part from Beta(alpha, alpha)', nonNegative)
+    .option('--flip', 'mirrors every second image')
+    .option('--crop <pixels>', 'shifts images by up to so many', positiveInt)
+    .option('--erase <part>', 'of images, in which a rectangle is blanked', nonNegative)
+    .option('--freeze <pattern>', 'weights whose names match this regular expression stay as they are')
+    .option('--checkpoint <file>', 'where the training stands, written after each epoch')
+    .option('--resume', 'goes on from --checkpoint, where it is there')
+    .addOption(new Option('--executor <package>', 'computes').choices(['onnxruntime-node', 'onnxruntime-web']))
+    .addHelpText(
+      'after',
+      `
+Examples:
+  wafer train net.ts --data fashion-mnist --epochs 10 --weight-decay 5e-4 -o net.wafer
+  wafer train resnet.onnx --input x=N,3,32,32 --data images/ --lr 0.01 --flip --crop 4 \\
+    --checkpoint resnet.npz --resume -o resnet.wafer
+
+where net.ts is:
+  export default ({ input, conv, batchNorm, relu, globalPool, linear }) => {
+    const x = relu(batchNorm(conv(input([28, 28, 1]), 32, { bias: false })));
+    return linear(globalPool(x), 10);
+  };`,
+    )
+    .action(trainFile);
+
+async function trainFile(path: string, flags: Flags): Promise<void> {
+  if (flags.resume && !flags.checkpoint)
+    throw new WaferError('ARGUMENT', '--resume needs a checkpoint', { hint: 'add --checkpoint with the file that was written' });
+  const bytes = await readBytes(path);
+  await checkOutput(flags.output, path);
+  const isFrozen = flags.freeze === undefined ? undefined : frozenBy(flags.freeze);
+  const progress = new Progress();
+  progress.stage('read model and data');
+  const graph = await readGraph(path, bytes, flags);
+  const set = await loadDataset(flags.data, 'train');
+  const test = await testSet(flags);
+  const controller = new AbortController();
+  const interrupt = () => controller.abort();
+  process.once('SIGINT', interrupt);
+  const present = <T extends object>(values: T) =>
+    Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
+      [K in keyof T]: NonNullable<T[K]>;
+    };
+  const { epochs, batch, seed } = flags;
+  const trained = await train(
+    graph,
+    { train: set, ...(test && { test }) },
+    {
+      ...{ epochs, batch, seed, signal: controller.signal },
+      ...present({ workers: flags.workers, isFrozen, executor: flags.executor }),
+      optimizer: { name: flags.optimizer, ...present({ momentum: flags.momentum, weightDecay: flags.weightDecay }) },
+      schedule: { name: flags.schedule, ...present({ learningRate: flags.lr, warmup: flags.warmup }) },
+      augmentation: present({
+        flip: flags.flip,
+        crop: flags.crop,
+        erase: flags.erase,
+        mixup: flags.mixup,
+        labelSmoothing: flags.labelSmoothing,
+      }),
+      ...(flags.checkpoint && { checkpoint: { path: flags.checkpoint, resume: Boolean(flags.resume) } }),
+      onProgress({ step, steps, epoch, loss, imagesPerSecond, eta }) {
+        const rate = `loss ${loss.toFixed(3)}, ${imagesPerSecond.toFixed(0)} examples/s, ${timeText(eta)} left`;
+        progress.update(step, steps, `epoch ${epoch} of ${epochs}, ${rate}`);
+      },
+      onEpoch({ epoch, loss, top1 }) {
+        if (flags.json) return;
+        progress.end();
+        print(`epoch ${epoch}: loss ${loss.toFixed(4)}${top1 === undefined ? '' : `, top-1 ${(100 * top1).toFixed(2)} %`}`);
+      },
+    },
+  ).finally(() => {
+    progress.end();
+    process.off('SIGINT', interrupt);
+  });
+  if (!trained.complete)
+    throw new WaferError('DISPOSED', 'the training was interrupted', {
+      hint: flags.checkpoint ? `--resume goes on from "${flags.checkpoint}"` : 'with --checkpoint it could go on',
+    });
+  const recipe = [`train ${epochs} epochs of ${flags.data}, ${flags.optimizer}, seed ${seed}`];
+  const file = await trainedFile(trained, set, { name: basename(path), bytes }, recipe);
+  await writeBytes(flags.output, file);
+  const { history, executor, workers, parameters, frozen, speed } = trained;
+  if (flags.json)
+    return printJson({ output: flags.output, bytes: file.length, parameters, executor, workers, frozen, ...speed, history });
+  for (const node of frozen) print(`note: no gradient goes through ${node}; weights behind it stay as they are`);
+  print(`${flags.output}: ${bytesText(file.length)}, ${parameters} parameters trained by ${executor} in ${workers} threads`);
+}
+
+function frozenBy(pattern: string): (name: string) => boolean {
+  let expression: RegExp;
+  try {
+    expression = new RegExp(pattern);
+  } catch {
+    throw new WaferError('ARGUMENT', `--freeze "${pattern}" is no regular expression`, { hint: 'as in --freeze "^conv1"' });
+  }
+  return (name) => expression.test(name);
+}
+
+const timeText = (seconds: number): string =>
+  seconds < 90
+    ? `${Math.ceil(seconds)} s`
+    : seconds < 5400
+      ? `${Math.ceil(seconds / 60)} min`
+      : `${(seconds / 3600).toFixed(1)} h`;
+
+/** The test part of the data, where there is one by itself. */
+async function testSet({ data, test }: Flags) {
+  if (test !== undefined) return loadDataset(test, 'test');
+  if (/[:[]/.test(data)) return undefined;
+  try {
+    return await loadDataset(data, 'test', { strict: true });
+  } catch (error) {
+    if (error instanceof WaferError && error.code === 'NOT_FOUND') return undefined;
+    throw error;
+  }
+}
+
+async function readGraph(path: string, bytes: Uint8Array, { seed, input }: Flags): Promise<Graph> {
+  if (path.endsWith('.onnx')) {
+    const inputs = Object.entries(input).map(([name, text]) => {
+      const shape = text.split(',').map((part) => (/^\d+$/.test(part) ? Number(part) : part));
+      return [name, { shape }] as const;
+    });
+    return declutter(importOnnx(bytes, { inputs: Object.fromEntries(inputs) }).graph);
+  }
+  if (!/\.[cm]?[jt]s$/.test(path))
+    throw new WaferError('ARGUMENT', `"${path}" is neither an ONNX model nor a script`, {
+      hint: 'it ends in .onnx, .ts or .mjs',
+    });
+  let module: { default?: unknown };
+  try {
+    module = (await import(await scriptAddress(path))) as { default?: unknown };
+  } catch (error) {
+    if (error instanceof WaferError) throw error;
+    throw new WaferError('BAD_MODEL', `"${path}" does not run: ${(error as Error).message}`, { hint: 'mend the script' });
+  }
+  if (typeof module.default !== 'function')
+    throw new WaferError('BAD_MODEL', `"${path}" has no function as its default export`, { hint: 'wafer help train shows one' });
+  return buildModel(module.default as ModelFunction, seed);
+}
+
+/** TypeScript is turned into a module first. */
+async function scriptAddress(path: string): Promise<string> {
+  if (!/\.[cm]?ts$/.test(path)) return pathToFileURL(resolve(path)).href;
+  const esbuild = await optionalPackage<typeof import('esbuild')>('esbuild', `read ${path}`);
+  const { outputFiles } = await esbuild.build({
+    ...{ entryPoints: [path], bundle: true, platform: 'node', format: 'esm', write: false, logLevel: 'silent' },
+  });
+  return `data:text/javascript;base64,${Buffer.from(outputFiles[0]!.contents).toString('base64')}`;
+}

@@ -1,0 +1,53 @@
+/**
+ * Quantisers as nodes that can be trained through: forward they compute what the packed weights and activations will be, backward
+ * they are `straightThrough`. Weights have their output channels first, as conv and gemm take them.
+ */
+import { isStatic } from '../../core/dim';
+import { elements, type StaticShape } from '../../core/shape';
+import type { Ref } from '../../ops/define';
+import { arithmetic } from '../../ops/gradient';
+import type { TrainEmit } from './kinds';
+
+export interface Quantizers {
+  /**
+   * Levels `low` to `high` times a scale that is learnt (LSQ): scale is one number, or one for each channel as [O,1,…]. The scale's
+   * gradient is damped by 1 / sqrt(elements a scale * high), as in the paper; a free batch does not count.
+   */
+  lsq(x: Ref, scale: Ref, low: number, high: number): Ref;
+  /** Three values a channel, -a, 0 and a: 0 below 0.7 of the mean magnitude, a the mean magnitude of what is not (TWN). */
+  ternary(w: Ref): Ref;
+  /** Two values a channel, -a and a, the mean magnitude (BWN). */
+  binary(w: Ref): Ref;
+  /** -1 and 1, of 0 too; gradients pass where |x| <= 1 (XNOR-Net). */
+  signs(x: Ref): Ref;
+}
+
+/** Of the mean magnitude of a channel's weights: below it a weight is 0. */
+const TERNARY_THRESHOLD = 0.7;
+/** Where all of a channel's weights are 0. */
+const LEAST_COUNT = 1e-12;
+
+export function quantizers(emit: TrainEmit): Quantizers {
+  const { add, div, mul, unary, mask } = arithmetic(emit);
+  const through = (value: Ref, of: Ref): Ref => emit('straightThrough', [value, of]);
+  const ofChannels = (w: Ref, fn: string): Ref =>
+    emit('reduce', [w], { fn, axes: w.type.shape.map((_, i) => i).slice(1), keepdims: true });
+  const signsOf = (x: Ref): Ref => unary(mask(x, 'greaterOrEqual', 0), ['affine', 2, -1]);
+  return {
+    lsq(x, scale, low, high) {
+      const shared = elements(x.type.shape.filter(isStatic)) / elements(scale.type.shape as StaticShape);
+      const own = through(scale, unary(scale, ['affine', 1 / Math.sqrt(shared * high)]));
+      const inside = unary(div(x, own), ['clip', low, high]);
+      return mul(through(unary(inside, 'round'), inside), own);
+    },
+    ternary(w) {
+      const magnitude = unary(w, 'abs');
+      const kept = mask(magnitude, 'greater', unary(ofChannels(magnitude, 'mean'), ['affine', TERNARY_THRESHOLD]));
+      const count = add(ofChannels(kept, 'sum'), LEAST_COUNT);
+      const size = div(ofChannels(mul(magnitude, kept), 'sum'), count);
+      return through(mul(mul(signsOf(w), kept), size), w);
+    },
+    binary: (w) => through(mul(signsOf(w), ofChannels(unary(w, 'abs'), 'mean')), w),
+    signs: (x) => through(signsOf(x), unary(x, ['clip', -1, 1])),
+  };
+}
