@@ -97,7 +97,7 @@ export async function quantize(
     });
   const { budget, choices = CHOICES, rounding } = options;
   const methods = !options.method || options.method === 'auto' ? METHODS : [options.method];
-  const total = samples.length * (3 + methods.length);
+  const total = samples.length * (3 + methods.length + (budget ? choices.length + 1 : 0));
   let done = 0;
   const progress = (what: string) => options.onProgress?.(++done, total, what);
 
