@@ -30,7 +30,7 @@ export interface Choice {
   readonly format: LevelFormat;
   /** In bits. */
   readonly cost: number;
-  /** Of the outputs, when this layer alone is stored so. */
+  /** Of the outputs, noise over signal, when this layer alone is stored so. */
   readonly error: number;
 }
 

@@ -15,7 +15,7 @@ import { bindingsOf, type Engine, type Sample } from '../evaluate/engine';
 import { fuse } from '../passes/fuse';
 import { allocate, type Budget, CHOICES, entropyOf, measureSensitivity, type Sensitivity, storedBits } from './budget';
 import { equalize } from './equalize';
-import { type Fidelity, fidelity, floatOutputs, type Outputs } from './fidelity';
+import { type Fidelity, fidelity, floatOutputs, type Outputs, outputsOf, withoutSoftmax } from './fidelity';
 import type { LevelFormat, WeightFormat } from './formats';
 import { Histogram } from './histogram';
 import { lowerToIntegers, splitActivations } from './lower';
@@ -69,6 +69,7 @@ export interface BudgetReport {
   chosen: Measured;
 }
 
+/** The error is that of scores, before a softmax. */
 export interface Measured extends Fidelity {
   /** Bits of a weight on average, of the layers that were chosen for. */
   bits: number;
@@ -120,8 +121,8 @@ export async function quantize(
     const quantOf = chooseQuants(split, regions, histograms, method);
     // What stayed float takes its functions back.
     const lowered = fuse(lowerToIntegers(split, regions, { quantOf, rowsOf, formatOf, rounding }));
-    const judged = await fidelity(lowered, samples, outputs, engine, () => progress(what));
-    return { graph: lowered, method, regions, formatOf, ...judged };
+    const { sqnr } = await fidelity(lowered, samples, outputs, engine, () => progress(what));
+    return { graph: lowered, method, regions, formatOf, sqnr };
   };
   const attempts: Attempt[] = [];
   for (const method of methods) attempts.push(await attempt(regions, method, method));
@@ -135,7 +136,7 @@ export async function quantize(
     const free = productsOf(chosen.regions).filter((node) => !given(node));
     const judge = (formatOf: (node: Node) => LevelFormat) =>
       attempt(chosen.regions, chosen.method, 'mixed precision', (node) => given(node) ?? formatOf(node));
-    const search = { split, free, choices, rowsOf, rounding, samples, outputs, engine, judge, options };
+    const search = { split, free, choices, rowsOf, rounding, samples, engine, judge, options };
     [chosen, spent] = await spend(budget, search);
   }
   return {
@@ -183,7 +184,7 @@ function formatsByLayer(
 }
 
 /** One way to lower the graph. */
-interface Attempt extends Fidelity {
+interface Attempt extends Pick<Fidelity, 'sqnr'> {
   graph: Graph;
   method: Method;
   regions: Regions;
@@ -338,7 +339,6 @@ interface Search {
   rowsOf: (product: Node, channel: number) => Rows;
   rounding: Rounding | undefined;
   samples: readonly Sample[];
-  outputs: readonly Outputs[];
   engine: Engine;
   judge: (formatOf: (node: Node) => LevelFormat) => Promise<Attempt>;
   options: QuantizeOptions;
@@ -349,12 +349,11 @@ interface Search {
  * errs least within the budget is taken. Throws ARGUMENT where nothing is.
  */
 async function spend(budget: Budget, search: Search): Promise<[Attempt, BudgetReport]> {
-  const { split, free, choices, rowsOf, rounding, engine, judge, options } = search;
-  const every = Math.ceil(search.samples.length / SENSED);
-  const [samples, outputs] = [search.samples, search.outputs].map((list) => list.filter((_, i) => i % every === 0)) as [
-    Sample[],
-    Outputs[],
-  ];
+  const { free, choices, rowsOf, rounding, samples, engine, judge, options } = search;
+  const split = withoutSoftmax(search.split);
+  const expected = await outputsOf(split, samples, engine);
+  const every = Math.ceil(samples.length / SENSED);
+  const isSensed = (_: unknown, i: number) => i % every === 0;
   const products = free.map((node) => ({ node, layer: layerName(node) }));
   const costOf = 'size' in budget ? storedBits : entropyOf;
   let done = 0;
@@ -362,7 +361,7 @@ async function spend(budget: Budget, search: Search): Promise<[Attempt, BudgetRe
     split,
     products,
     choices,
-    { samples, outputs, engine },
+    { samples: samples.filter(isSensed), outputs: expected.filter(isSensed), engine },
     { rowsOf, rounding },
     costOf,
     (layer) => options.onProgress?.(++done, products.length * choices.length, layer),
@@ -371,7 +370,8 @@ async function spend(budget: Budget, search: Search): Promise<[Attempt, BudgetRe
   const costAt = (index: (layer: number) => number) =>
     sensitivity.reduce((sum, { choices }, i) => sum + choices[index(i)]!.cost, 0);
   const measured = async (attempt: Attempt, cost: number): Promise<Measured> => {
-    const { sqnr, error } = attempt;
+    const { sqnr } = attempt;
+    const { error } = await fidelity(withoutSoftmax(attempt.graph), samples, expected, engine);
     const bytes = 'size' in budget ? await options.fileBytes!(attempt.graph) : undefined;
     return { bits: cost / weights, sqnr, error, ...(bytes !== undefined && { bytes }) };
   };
