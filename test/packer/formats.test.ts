@@ -76,10 +76,11 @@ describe('formats/levels', () => {
       const { levels } = gridOf(format, { weights, channels: 4, importance });
       const scales = [0.5, 0.25, 2, 0.125];
       const drawn = Float32Array.from(weights, (_, i) => {
-        const level = i % K < levels.length ? levels[i % K]! : levels[Math.floor(draw() * levels.length)]!;
-        return level * scales[Math.floor(i / K)]!;
+        // Not all networks that were trained on levels use the outermost.
+        const used = i < 2 * K ? levels : levels.filter((level) => Math.abs(level) < Math.max(2, levels.at(-1)! / 2));
+        return used[Math.floor(draw() * used.length)]! * scales[Math.floor(i / K)]! * 1.1;
       });
-      const q = quantizeForFloats(float(drawn, format, 'gptq'), 1);
+      const q = quantizeForFloats(float(drawn, format, 'adaround'), 1);
       drawn.forEach((w, i) => expect(q.levels[i]! * q.scales[Math.floor(i / K)]!).toBeCloseTo(w, 4));
     },
   );
