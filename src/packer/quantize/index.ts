@@ -39,8 +39,8 @@ export interface QuantizeOptions {
   budget?: Budget;
   /** Default `CHOICES`. */
   choices?: readonly LevelFormat[];
-  /** Bytes of the file that the graph makes; a budget of size needs it. */
-  fileBytes?: (graph: Graph) => Promise<number>;
+  /** Bytes of the file that the graph makes, with what the report says of it; a budget of size needs it. */
+  fileBytes?: (graph: Graph, report: QuantizeReport) => Promise<number>;
   /** Nodes (by name) to leave in floating point. */
   keepFloat?: (node: Node) => boolean;
   onProgress?: (done: number, total: number, what: string) => void;
@@ -130,31 +130,27 @@ export async function quantize(
   const leading = leadingProducts(split, regions, samples[0]!);
   const lighter = findRegions(split, (node) => kept(node) ?? (leading.has(node) ? LEADING_REASON : undefined));
   const relieved = leading.size > 0 ? await attempt(lighter, best.method, 'leading layers in float') : best;
-  let chosen = relieved.sqnr >= best.sqnr + LEADING_GAIN ? relieved : best;
-  let spent: BudgetReport | undefined;
-  if (budget) {
-    const free = productsOf(chosen.regions).filter((node) => !given(node));
-    const judge = (formatOf: (node: Node) => LevelFormat) =>
-      attempt(chosen.regions, chosen.method, 'mixed precision', (node) => given(node) ?? formatOf(node));
-    const search = { split, free, choices, rowsOf, rounding, samples, engine, judge, options };
-    [chosen, spent] = await spend(budget, search);
-  }
-  return {
-    graph: chosen.graph,
-    report: {
-      method: chosen.method,
-      sqnr: Object.fromEntries(attempts.map(({ method, sqnr }) => [method, Number(sqnr.toFixed(2))])),
-      outputSqnr: Number(chosen.sqnr.toFixed(2)),
-      integerNodes: chosen.regions.integer.size,
-      floatNodes: [...chosen.regions.float].map(([node, why]) => ({ node: nodeText(node), why })),
-      layers: productsOf(chosen.regions).map((node) => ({
-        layer: layerName(node),
-        weights: node.inputs[1]!.data!.length,
-        format: chosen.formatOf(node),
-      })),
-      ...(spent && { budget: spent }),
-    },
-  };
+  const reportOf = ({ method, sqnr, regions, formatOf }: Attempt): QuantizeReport => ({
+    method,
+    sqnr: Object.fromEntries(attempts.map(({ method, sqnr }) => [method, Number(sqnr.toFixed(2))])),
+    outputSqnr: Number(sqnr.toFixed(2)),
+    integerNodes: regions.integer.size,
+    floatNodes: [...regions.float].map(([node, why]) => ({ node: nodeText(node), why })),
+    layers: productsOf(regions).map((node) => ({
+      layer: layerName(node),
+      weights: node.inputs[1]!.data!.length,
+      format: formatOf(node),
+    })),
+  });
+  const chosen = relieved.sqnr >= best.sqnr + LEADING_GAIN ? relieved : best;
+  if (!budget) return { graph: chosen.graph, report: reportOf(chosen) };
+  const free = productsOf(chosen.regions).filter((node) => !given(node));
+  const judge = (formatOf: (node: Node) => LevelFormat) =>
+    attempt(chosen.regions, chosen.method, 'mixed precision', (node) => given(node) ?? formatOf(node));
+  const bytesOf = (made: Attempt) => options.fileBytes!(made.graph, reportOf(made));
+  const search = { split, free, choices, rowsOf, rounding, samples, engine, judge, bytesOf, onProgress: options.onProgress };
+  const [mixed, spent] = await spend(budget, search);
+  return { graph: mixed.graph, report: { ...reportOf(mixed), budget: spent } };
 }
 
 const isProduct = ({ op }: Node): boolean => op.name === 'conv' || op.name === 'gemm';
@@ -341,7 +337,8 @@ interface Search {
   samples: readonly Sample[];
   engine: Engine;
   judge: (formatOf: (node: Node) => LevelFormat) => Promise<Attempt>;
-  options: QuantizeOptions;
+  bytesOf: (attempt: Attempt) => Promise<number>;
+  onProgress: QuantizeOptions['onProgress'];
 }
 
 /**
@@ -349,7 +346,7 @@ interface Search {
  * errs least within the budget is taken. Throws ARGUMENT where nothing is.
  */
 async function spend(budget: Budget, search: Search): Promise<[Attempt, BudgetReport]> {
-  const { free, choices, rowsOf, rounding, samples, engine, judge, options } = search;
+  const { free, choices, rowsOf, rounding, samples, engine, judge, bytesOf, onProgress } = search;
   const split = withoutSoftmax(search.split);
   const expected = await outputsOf(split, samples, engine);
   const every = Math.ceil(samples.length / SENSED);
@@ -364,7 +361,7 @@ async function spend(budget: Budget, search: Search): Promise<[Attempt, BudgetRe
     { samples: samples.filter(isSensed), outputs: expected.filter(isSensed), engine },
     { rowsOf, rounding },
     costOf,
-    (layer) => options.onProgress?.(++done, products.length * choices.length, layer),
+    (layer) => onProgress?.(++done, products.length * choices.length, layer),
   );
   const weights = sensitivity.reduce((sum, layer) => sum + layer.weights, 0);
   const costAt = (index: (layer: number) => number) =>
@@ -372,7 +369,7 @@ async function spend(budget: Budget, search: Search): Promise<[Attempt, BudgetRe
   const measured = async (attempt: Attempt, cost: number): Promise<Measured> => {
     const { sqnr } = attempt;
     const { error } = await fidelity(withoutSoftmax(attempt.graph), samples, expected, engine);
-    const bytes = 'size' in budget ? await options.fileBytes!(attempt.graph) : undefined;
+    const bytes = 'size' in budget ? await bytesOf(attempt) : undefined;
     return { bits: cost / weights, sqnr, error, ...(bytes !== undefined && { bytes }) };
   };
   const fits = ({ bits, bytes }: Measured) => ('size' in budget ? bytes! <= budget.size : bits <= budget.bits);
