@@ -325,7 +325,9 @@ function trimmed(steps: readonly Step[], low: number, high: number): [number, nu
 /** Samples that sensitivities are measured on. */
 const SENSED = 16;
 /** Files that are made to meet a budget of size. */
-const TRIES = 4;
+const TRIES = 6;
+/** Of the room for weights, which each try beyond the first leaves free: other levels compress otherwise. */
+const SLACK = 0.002;
 
 interface Search {
   split: Graph;
@@ -404,7 +406,7 @@ async function spend(budget: Budget, search: Search): Promise<[Attempt, BudgetRe
     };
     found.push(entry);
     if (fits(entry.measured)) break;
-    room -= entry.measured.bytes! * 8 - (budget as { size: number }).size * 8;
+    room -= 8 * (entry.measured.bytes! - (budget as { size: number }).size) + SLACK * room;
   }
   const allowed = found.filter(({ measured }) => fits(measured));
   if (allowed.length === 0) {
