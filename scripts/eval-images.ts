@@ -8,51 +8,16 @@ import { Command } from 'commander';
 import { nonNegative, readBytes } from '../src/cli/files';
 import { type ImageFlags, imageOptions, imageProcessing } from '../src/cli/images';
 import { print, printJson, printTable } from '../src/cli/terminal';
-import { WaferError } from '../src/core/errors';
 import type { ImageProcessing } from '../src/format/model';
 import { readWafer } from '../src/format/reader';
 import type { Value } from '../src/graph/ir';
-import { compare } from '../src/packer/evaluate/compare';
-import { type Sample, wasmEngine } from '../src/packer/evaluate/engine';
-import { loadSource } from '../src/packer/evaluate/source';
+import { imageSample } from '../src/packer/calibration';
+import { type LabelledImage, readCifar } from '../src/packer/cifar';
+import { drawItems } from '../src/packer/evaluate/draw';
+import { evaluate, onnxSubject, waferSubject } from '../src/packer/evaluate/evaluate';
 import { pack } from '../src/packer/pack';
-import { imageTensor, inputSize, type Pixels } from '../src/runtime/image';
 import { binaries } from '../src/runtime/wasm/binaries';
-import { random } from '../test/support/random';
 import { runCommand } from './command';
-
-export interface LabelledImage {
-  label: number;
-  pixels: Pixels;
-}
-
-const SIDE = 32;
-const PLANE = SIDE * SIDE;
-const RECORD = 1 + 3 * PLANE;
-
-/** CIFAR-10's binary format: records of a label byte and the planes of red, green and blue. Throws BAD_FILE. */
-export function readCifar(bytes: Uint8Array, name: string): LabelledImage[] {
-  if (bytes.length === 0 || bytes.length % RECORD !== 0)
-    throw new WaferError('BAD_FILE', `${name} has ${bytes.length} bytes, which are no records of ${RECORD}`, {
-      hint: "data is to be in CIFAR-10's binary format",
-    });
-  return Array.from({ length: bytes.length / RECORD }, (_, i) => {
-    const [label, ...planes] = bytes.subarray(i * RECORD, (i + 1) * RECORD);
-    const data = new Uint8Array(4 * PLANE).fill(255);
-    planes.forEach((v, k) => (data[(k % PLANE) * 4 + Math.floor(k / PLANE)] = v));
-    return { label: label!, pixels: { data, width: SIDE, height: SIDE } };
-  });
-}
-
-/** `count` items drawn with a fixed seed, and the others, each in their order. Throws ARGUMENT when there are no others. */
-export function drawItems<T>(items: readonly T[], count: number): [drawn: T[], others: T[]] {
-  if (count >= items.length)
-    throw new WaferError('ARGUMENT', `of ${items.length} images, ${count} cannot be calibrated on and others evaluated`);
-  const draw = random(1);
-  const keys = items.map(() => draw());
-  const bound = [...keys].sort((a, b) => a - b)[count]!;
-  return [items.filter((_, i) => keys[i]! < bound), items.filter((_, i) => keys[i]! >= bound)];
-}
 
 export interface Figures {
   calibrated: number;
@@ -79,68 +44,35 @@ export interface Images {
 }
 
 /** Packs a classifier of images that has one output, its scores. Throws what `pack` does, and ARGUMENT. */
-export async function evaluateImages(
-  onnx: Uint8Array,
-  name: string,
-  { calibrate, evaluate, processing }: Images,
-): Promise<Figures> {
-  const samples = (images: readonly LabelledImage[], inputs: readonly Value[]) =>
-    images.map(({ pixels }) => sampleOf(pixels, inputs, processing(inputs)));
+export async function evaluateImages(onnx: Uint8Array, name: string, images: Images): Promise<Figures> {
+  const { processing } = images;
+  /** Images take the size that the input has, or keep their own where it is free. */
+  const sample = ({ pixels }: LabelledImage, inputs: readonly Value[]) =>
+    imageSample(pixels, inputs, { images: processing(inputs) });
   const { bytes: fp32 } = await pack(onnx, { name, images: processing });
-  const int8Options = { samples: async (inputs: readonly Value[]) => samples(calibrate, inputs) };
-  const { bytes: int8 } = await pack(onnx, { name, images: processing, quantize: int8Options });
-  const { graph } = readWafer(fp32);
-  if (graph.outputs.length !== 1)
-    throw new WaferError('ARGUMENT', `the model has ${graph.outputs.length} outputs, a classifier has one`);
-  const given = samples(evaluate, graph.inputs);
-
-  const source = await loadSource(onnx);
-  const scores: Record<Form, ArrayLike<number>[]> = {
-    onnx: [],
-    fp32: await scoresOf(fp32, given),
-    int8: await scoresOf(int8, given),
-  };
-  for (const sample of given) scores.onnx.push([...(await source.run(sample)).values()][0]!.data);
-
-  const classes = forms((form) => scores[form].map(greatest));
-  const share = (isSo: (i: number) => boolean) => (100 * evaluate.filter((_, i) => isSo(i)).length) / evaluate.length;
-  const top1 = forms((form) => share((i) => classes[form][i] === evaluate[i]!.label));
-  const tolerance = { abs: 1e-4, rel: 1e-3 };
+  const samples = async (inputs: readonly Value[]) => images.calibrate.map((image) => sample(image, inputs));
+  const { bytes: int8 } = await pack(onnx, { name, images: processing, quantize: { samples } });
+  const { inputs } = readWafer(fp32).graph;
+  const examples = images.evaluate.map((image, i) => ({ name: `image ${i}`, sample: sample(image, inputs), label: image.label }));
+  const subjects = [
+    await onnxSubject('onnx', onnx),
+    await waferSubject('fp32', fp32, binaries()),
+    await waferSubject('int8', int8, binaries()),
+  ] as const;
+  const found = await evaluate(subjects, examples, { task: 'classify', against: subjects[1] });
+  for (const subject of subjects) subject.dispose();
+  const of = (form: Form) => found[FORMS.indexOf(form)]!;
+  const top1 = { onnx: of('onnx').top1!, fp32: of('fp32').top1!, int8: of('int8').top1! };
   return {
-    calibrated: calibrate.length,
-    evaluated: evaluate.length,
+    calibrated: images.calibrate.length,
+    evaluated: examples.length,
     bytes: { onnx: onnx.length, fp32: fp32.length, int8: int8.length },
     top1,
-    agreement: {
-      fp32WithOnnx: share((i) => classes.fp32[i] === classes.onnx[i]),
-      int8WithFp32: share((i) => classes.int8[i] === classes.fp32[i]),
-    },
-    beyond: scores.fp32.reduce((sum, got, i) => sum + compare(got, scores.onnx[i]!, tolerance).beyond, 0),
+    agreement: { fp32WithOnnx: of('onnx').against!.agreement!, int8WithFp32: of('int8').against!.agreement! },
+    beyond: of('onnx').against!.beyond,
     lost: top1.fp32 - top1.int8,
   };
 }
-
-const forms = <T>(of: (form: Form) => T): Record<Form, T> => ({ onnx: of('onnx'), fp32: of('fp32'), int8: of('int8') });
-
-/** Images take the size that the input has, or keep their own where it is free. */
-function sampleOf(pixels: Pixels, inputs: readonly Value[], processing: ImageProcessing): Sample {
-  const { shape } = inputs.find((x) => x.name === processing.input)!.type;
-  const size = inputSize(shape, processing, { height: SIDE, width: SIDE });
-  const { data, shape: given } = imageTensor({ image: pixels, ...size, processing });
-  return { [processing.input]: { data, shape: [...given] } };
-}
-
-async function scoresOf(file: Uint8Array, samples: readonly Sample[]): Promise<ArrayLike<number>[]> {
-  const session = await wasmEngine(binaries()).session(readWafer(file).graph);
-  try {
-    return samples.map((sample) => Object.values(session.run(sample))[0]!.data);
-  } finally {
-    session.dispose();
-  }
-}
-
-const greatest = (scores: ArrayLike<number>): number =>
-  Array.from(scores).reduce((best, v, i) => (v > scores[best]! ? i : best), 0);
 
 interface Flags extends ImageFlags {
   calibrate: string;

@@ -119,7 +119,8 @@ export async function waferModels(
   return { detect: await network('detect'), classify: await network('classify'), recognize: await network('recognize'), labels };
 }
 
-async function calibrationSamples(files: readonly PackedFile[]): Promise<Record<Stage, Sample[]>> {
+/** What each network is given when the fp32 ones read the calibration pictures. */
+export async function calibrationSamples(files: readonly PackedFile[]): Promise<Record<Stage, Sample[]>> {
   const graphs = Object.fromEntries(files.map(({ stage, path }) => [stage, readWafer(new Uint8Array(readFileSync(path))).graph]));
   const samples: Record<Stage, Sample[]> = { detect: [], classify: [], recognize: [] };
   const models = await waferModels(graphs as Record<Stage, Graph>, readLabels(), (stage, { data, shape }) =>

@@ -2,6 +2,7 @@
  * Before and after PP-OCRv4's direction classifier and recogniser. Both take a straightened line 48 pixels high; the
  * recogniser answers a class for every eight columns, which CTC decoding (Graves et al., 2006) makes a text of.
  */
+import { ctcPath, ctcText } from '../../src/packer/evaluate/ctc';
 import type { Normalization, Tensor } from './picture';
 import { type Part, type View, viewOf } from './view';
 
@@ -47,23 +48,9 @@ export function recognizerLabels(keys: string): string[] {
   return ['', ...keys.replace(/\r?\n$/, '').split(/\r?\n/), ' '];
 }
 
-/** Greedy CTC decoding of probabilities [1, steps, classes]: the best class of each step, repeats and blanks dropped. */
-export function decode({ data, shape }: Tensor, labels: readonly string[]): Reading {
-  const [steps, classes] = shape.slice(1) as [number, number];
-  let text = '';
-  let sum = 0;
-  let count = 0;
-  let previous = 0;
-  for (let step = 0; step < steps; step++) {
-    const from = step * classes;
-    let best = 0;
-    for (let c = 1; c < classes; c++) if (data[from + c]! > data[from + best]!) best = c;
-    if (best !== 0 && best !== previous) {
-      text += labels[best] ?? '\ufffd';
-      sum += data[from + best]!;
-      count++;
-    }
-    previous = best;
-  }
-  return { text, score: count ? sum / count : 0 };
+/** Greedy CTC decoding of probabilities [1, steps, classes]. */
+export function decode(tensor: Tensor, labels: readonly string[]): Reading {
+  const path = ctcPath(tensor);
+  const sum = path.reduce((total, { score }) => total + score, 0);
+  return { text: ctcText(path, labels), score: path.length ? sum / path.length : 0 };
 }

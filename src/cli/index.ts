@@ -7,6 +7,7 @@ import { version } from '../../package.json';
 import { WaferError } from '../core/errors';
 import { benchCommand } from './bench';
 import { diffCommand } from './diff';
+import { evalCommand } from './eval';
 import { inspectCommand } from './inspect';
 import { packCommand } from './pack';
 import { runCommand } from './run';
@@ -22,8 +23,17 @@ const program = new Command('wafer')
   .version(version)
   .addHelpText('after', '\nwafer help VERB shows what a verb takes, with an example.');
 
-const commands = [packCommand(), trainCommand(), inspectCommand(), verifyCommand(), runCommand(), benchCommand(), diffCommand()];
-for (const command of commands) program.addCommand(command.option('--json', 'print the answer as JSON'));
+for (const command of [
+  packCommand(),
+  trainCommand(),
+  evalCommand(),
+  inspectCommand(),
+  verifyCommand(),
+  runCommand(),
+  benchCommand(),
+  diffCommand(),
+])
+  program.addCommand(command.option('--json', 'print the answer as JSON'));
 for (const command of [program, ...program.commands]) command.exitOverride();
 
 try {

@@ -25,7 +25,7 @@ export interface Inputs {
 }
 
 /** mulberry32 (Tommy Ettinger): 32 random bits a call. */
-function generator(seed: number): () => number {
+export function generator(seed: number): () => number {
   let state = seed | 0;
   return () => {
     state = (state + 0x6d2b79f5) | 0;

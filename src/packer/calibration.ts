@@ -1,6 +1,6 @@
 /**
- * Samples for a model's inputs from files: images, .npy and .npz, one or a folder of them. Every sample is checked
- * against the graph's inputs here, so that what follows may trust it.
+ * Samples for a model's inputs from files: images, .npy, .npz and CIFAR-10's .bin, one or a folder of them, and what they are
+ * known to be. Every sample is checked against the graph's inputs here, so that what follows may trust it.
  */
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
@@ -10,8 +10,10 @@ import { located, nearest, WaferError } from '../core/errors';
 import { elements, shapeText, typeText } from '../core/shape';
 import type { ImageProcessing } from '../format/model';
 import type { Value } from '../graph/ir';
-import { imageTensor, inputSize } from '../runtime/image';
+import { imageTensor, inputSize, type Pixels } from '../runtime/image';
 import type { TensorInput } from '../runtime/session';
+import { CIFAR_NAMES, readCifar } from './cifar';
+import { drawItems } from './evaluate/draw';
 import type { Sample } from './evaluate/engine';
 import { decodeImage, IMAGE_NAMES } from './image';
 import { type NpyArray, readNpy, readNpz } from './npy';
@@ -21,9 +23,15 @@ export interface SampleOptions {
   images?: ImageProcessing | undefined;
   /** [width, height] for inputs whose size is free; without it an image keeps its own. */
   imageSize?: readonly [number, number] | undefined;
-  /** Files beyond this many (in order of name, evenly spread) are left out. */
-  limit?: number;
+  /** Files beyond this many (in order of name, evenly spread) are left out; of records in one file, as many are drawn. */
+  limit?: number | undefined;
   onProgress?: (done: number, total: number, what: string) => void;
+}
+
+/** A sample, and the class that it is of where its file says so. */
+export interface Labelled {
+  sample: Sample;
+  label?: number;
 }
 
 /** Throws NOT_FOUND, BAD_FILE, ARGUMENT, SHAPE, DTYPE and VALUE, located at the file. */
@@ -31,15 +39,16 @@ export async function readSamples(path: string, inputs: readonly Value[], option
   const files = spread(await sampleFiles(path), options.limit);
   const samples: Sample[] = [];
   for (const [i, file] of files.entries()) {
-    try {
-      samples.push(...(await readSample(file, inputs, options)));
-    } catch (error) {
-      throw error instanceof WaferError ? inFile(error, basename(file)) : error;
-    }
+    const found = await readSample(file, inputs, options);
+    const records = isRecords(file) && options.limit !== undefined && options.limit < found.length;
+    samples.push(...(records ? drawItems(found, options.limit!)[0] : found).map(({ sample }) => sample));
     options.onProgress?.(i + 1, files.length, basename(file));
   }
   return samples;
 }
+
+/** Whether a file holds records that were drawn from, rather than taken as a whole. */
+export const isRecords = (file: string): boolean => CIFAR_NAMES.test(file);
 
 function inFile(error: WaferError, file: string): WaferError {
   const { code, message, ...details } = error.toJSON();
@@ -47,58 +56,90 @@ function inFile(error: WaferError, file: string): WaferError {
   return new WaferError(code, message, { ...details, node });
 }
 
-async function sampleFiles(path: string): Promise<string[]> {
+/** The file at `path`, or those in that folder and its folders, in order of name. Throws NOT_FOUND, ARGUMENT. */
+export async function sampleFiles(path: string): Promise<string[]> {
   const found = await stat(path).catch(() => undefined);
   if (!found) throw new WaferError('NOT_FOUND', `no file or folder "${path}"`);
   if (!found.isDirectory()) return [path];
-  const isSample = (name: string) => /\.np[yz]$/i.test(name) || IMAGE_NAMES.test(name);
+  const isSample = (name: string) => /\.np[yz]$/i.test(name) || IMAGE_NAMES.test(name) || CIFAR_NAMES.test(name);
   const names = (await readdir(path, { recursive: true })).filter(isSample).sort();
   if (names.length === 0)
     throw new WaferError('ARGUMENT', `no images, .npy or .npz files in "${path}"`, { hint: 'put samples of real inputs there' });
   return names.map((name) => join(path, name));
 }
 
-function spread<T>(items: T[], limit = items.length): T[] {
+/** `limit` of the items, evenly spread; all where there are no more. */
+export function spread<T>(items: T[], limit = items.length): T[] {
   if (items.length <= limit) return items;
   return Array.from({ length: limit }, (_, i) => items[Math.floor((i * items.length) / limit)]!);
 }
 
-async function readSample(file: string, inputs: readonly Value[], options: SampleOptions): Promise<Sample[]> {
+/** The samples in a file. Throws as `readSamples`. */
+export async function readSample(file: string, inputs: readonly Value[], options: SampleOptions): Promise<Labelled[]> {
+  try {
+    return await samplesIn(file, inputs, options);
+  } catch (error) {
+    throw error instanceof WaferError ? inFile(error, basename(file)) : error;
+  }
+}
+
+/** The array of an .npz file that holds classes, unless an input is called so. */
+const LABELS = 'labels';
+
+async function samplesIn(file: string, inputs: readonly Value[], options: SampleOptions): Promise<Labelled[]> {
   const bytes = new Uint8Array(await readFile(file));
   const extension = extname(file).toLowerCase();
-  if (extension === '.npz') return splitSamples(readNpz(bytes), inputs);
+  if (extension === '.npz') {
+    const arrays = readNpz(bytes);
+    const labels = inputs.some((x) => x.name === LABELS) ? undefined : arrays.get(LABELS)?.data;
+    if (labels) arrays.delete(LABELS);
+    const samples = splitSamples(arrays, inputs);
+    if (labels && labels.length !== samples.length)
+      throw new WaferError('SHAPE', `array "${LABELS}" has ${labels.length} elements, there are ${samples.length} samples`);
+    return samples.map((sample, i) => ({ sample, ...(labels && { label: labels[i]! }) }));
+  }
   if (extension === '.npy') {
     if (inputs.length !== 1)
       throw new WaferError('ARGUMENT', `the model has ${inputs.length} inputs, a .npy file holds one`, {
         hint: `save .npz files with arrays named ${inputs.map((x) => `"${x.name}"`).join(', ')}`,
       });
-    return splitSamples(new Map([[inputs[0]!.name, readNpy(bytes)]]), inputs);
+    return splitSamples(new Map([[inputs[0]!.name, readNpy(bytes)]]), inputs).map((sample) => ({ sample }));
   }
+  if (isRecords(file))
+    return readCifar(bytes, basename(file)).map(({ pixels, label }) => ({ sample: imageSample(pixels, inputs, options), label }));
   if (!IMAGE_NAMES.test(file))
-    throw new WaferError('ARGUMENT', 'samples are images, .npy or .npz files', {
+    throw new WaferError('ARGUMENT', "samples are images, .npy, .npz or CIFAR-10's .bin files", {
       hint: 'pass one of these, or a folder of them',
     });
-  return [await readImageSample(bytes, basename(file), inputs, options)];
+  return [{ sample: await readImageSample(bytes, basename(file), inputs, options) }];
 }
 
-/** An image as the sample of a model that takes nothing else. Throws ARGUMENT, BAD_FILE, SHAPE. */
+/** An image file as the sample of a model that takes nothing else. Throws ARGUMENT, BAD_FILE, SHAPE. */
 export async function readImageSample(
   bytes: Uint8Array,
   name: string,
   inputs: readonly Value[],
-  { images, imageSize }: SampleOptions,
+  options: SampleOptions,
 ): Promise<Sample> {
-  if (!images)
-    throw new WaferError('ARGUMENT', 'how an image becomes a tensor is not known', {
-      hint: 'give --image-mean and --image-scale (see wafer pack --help), or pass .npy files',
-    });
+  if (!options.images) unknownImages();
+  return imageSample(await decodeImage(bytes, name), inputs, options);
+}
+
+function unknownImages(): never {
+  throw new WaferError('ARGUMENT', 'how an image becomes a tensor is not known', {
+    hint: 'give --image-mean and --image-scale (see wafer pack --help), or pass .npy files',
+  });
+}
+
+/** Pixels as the sample of a model that takes nothing else. Throws ARGUMENT, SHAPE. */
+export function imageSample(pixels: Pixels, inputs: readonly Value[], { images, imageSize }: SampleOptions): Sample {
+  if (!images) unknownImages();
   const input = inputs.find((x) => x.name === images.input);
   if (!input || inputs.length !== 1)
     throw new WaferError('ARGUMENT', `an image gives input "${images.input}" alone, the model takes ${namesText(inputs)}`);
-  const decoded = await decodeImage(bytes, name);
-  const free = { height: imageSize?.[1] ?? decoded.height, width: imageSize?.[0] ?? decoded.width };
+  const free = { height: imageSize?.[1] ?? pixels.height, width: imageSize?.[0] ?? pixels.width };
   const size = inputSize(input.type.shape, images, free);
-  const sample = { [input.name]: imageTensor({ image: decoded, ...size, processing: images }) };
+  const sample = { [input.name]: imageTensor({ image: pixels, ...size, processing: images }) };
   checkSample(sample, inputs);
   return sample;
 }

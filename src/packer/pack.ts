@@ -60,13 +60,18 @@ export async function pack(onnx: Uint8Array, options: PackOptions): Promise<Pack
   let graph = declutter(imported.graph);
   const imageProcessing = images?.(graph.inputs);
   const notes = [...imported.notes];
-  const recipe = [`import onnx opset ${imported.opset}`, 'declutter'];
-  const metrics: Record<string, number> = {};
   const engine = wasmEngine(binaries());
-  const stored = (graph: Graph) => (float16 ? toFloat16(graph) : graph);
+  let samples: readonly Sample[] = [];
   let bindings: Bindings | undefined;
   const source = { name, bytes: onnx.length, sha256: createHash('sha256').update(onnx).digest('hex') };
-  const complete = async (graph: Graph): Promise<WaferModel> => {
+  const complete = async (given: Graph, report?: QuantizeReport): Promise<WaferModel> => {
+    const graph = float16 ? toFloat16(given) : given;
+    const recipe = [
+      ...[`import onnx opset ${imported.opset}`, 'declutter'],
+      ...(report ? recipeOf(report, quantization!, samples.length) : []),
+      ...(float16 ? ['weights in f16'] : []),
+    ];
+    const metrics: Record<string, number> = report ? { sqnr_db: report.outputSqnr } : {};
     const draft: WaferModel = {
       graph,
       provenance: { packer: `wafer ${version}`, source, recipe, metrics },
@@ -82,18 +87,14 @@ export async function pack(onnx: Uint8Array, options: PackOptions): Promise<Pack
   let quantized: QuantizeReport | undefined;
   if (quantization) {
     onStage?.('calibrate');
-    const samples = await quantization.samples(graph.inputs);
+    samples = await quantization.samples(graph.inputs);
     if (samples[0]) bindings = bindingsOf(graph, samples[0]);
-    const fileBytes = async (graph: Graph) => writeWafer(await complete(stored(graph))).length;
+    const fileBytes = async (graph: Graph, report: QuantizeReport) => writeWafer(await complete(graph, report)).length;
     ({ graph, report: quantized } = await quantize(graph, samples, engine, { ...quantization, fileBytes }));
-    recipe.push(...recipeOf(quantized, quantization, samples.length));
-    metrics.sqnr_db = quantized.outputSqnr;
   }
-  if (float16) recipe.push('weights in f16');
-  graph = stored(graph);
 
   onStage?.('golden run');
-  const model = await complete(graph);
+  const model = await complete(graph, quantized);
   if (model.goldens.length === 0) notes.push('no input size was found at which the model runs: the file holds no golden run');
   onStage?.('write');
   const bytes = writeWafer(model);

@@ -61,6 +61,26 @@ describe('cli: a model through all verbs', () => {
     expect((await wafer('verify', at('int8.wafer'))).code).toBe(0);
   });
 
+  test('pack --budget and eval: formats by layer, and what they cost, side by side', async () => {
+    const few = ['--budget', 'bits=4', '--choices', '8,ternary', '--method', 'minmax', '--json'];
+    const { code, out } = await wafer('pack', onnx, '-o', at('mixed.wafer'), '--calibrate', at('samples.npy'), ...few);
+    expect(code).toBe(0);
+    const { chosen, uniform } = JSON.parse(out).quantize.budget;
+    expect(uniform.map(({ format }: { format: string }) => format)).toEqual(['int8', 'ternary']);
+    expect(chosen.bits).toBeLessThanOrEqual(4);
+    expect((await wafer('verify', at('mixed.wafer'))).code).toBe(0);
+
+    const files = [at('model.wafer'), at('mixed.wafer')];
+    const answer = await wafer('eval', ...files, '--data', at('samples.npy'), '--against', onnx, '--json');
+    expect(answer.err).not.toMatch(/error/);
+    const rows = JSON.parse(answer.out).files;
+    expect(rows.map(({ name }: { name: string }) => name)).toEqual(files);
+    expect(rows[0]).toMatchObject({ examples: 3, bytes: readFileSync(files[0]!).length, against: { agreement: 100, beyond: 0 } });
+    expect(rows[1].against.sqnr).toBeLessThan(rows[0].against.sqnr);
+    expect(rows[1].sizes.reduce((sum: number, { bytes }: { bytes: number }) => sum + bytes, 0)).toBeLessThan(rows[1].bytes);
+    expect((await wafer('eval', ...files, '--data', at('samples.npy'))).out).toMatch(/file +bytes +ms here\n/);
+  });
+
   test('inspect: operators, work, provenance', async () => {
     const { out } = await wafer('inspect', at('model.wafer'), '--json', '--graph');
     const { inputs, operators, work, provenance, graph } = JSON.parse(out);
@@ -171,6 +191,21 @@ describe('cli: bad input is one line, a hint and code 2', () => {
     ['empty model', /BAD_MODEL/, ['pack', 'empty.onnx', '-o', 'x.wafer']],
     ['text as model', /BAD_MODEL/, ['pack', 'text.onnx', '-o', 'x.wafer']],
     ['int8 without samples', /ARGUMENT: --int8 needs calibration/, ['pack', onnx, '-o', 'x.wafer', '--int8']],
+    ['an unknown format', /ARGUMENT: .*"tenary"[\s\S]*"ternary"/, ['pack', onnx, '-o', 'x.wafer', '--quantize', 'tenary']],
+    ['a layer without a format', /Expected PATTERN=/, ['pack', onnx, '-o', 'x.wafer', '--layer', 'fc']],
+    ['a budget of nothing known', /ARGUMENT: "time=3" is no budget/, ['pack', onnx, '-o', 'x.wafer', '--budget', 'time=3']],
+    ['a budget without samples', /ARGUMENT: --budget needs calibration/, ['pack', onnx, '-o', 'x.wafer', '--budget', 'bits=4']],
+    ['choices without a budget', /ARGUMENT: --choices/, ['pack', onnx, '-o', 'x.wafer', '--choices', '8,4']],
+    ['layers of floats', /ARGUMENT: --layer is for quantising/, ['pack', onnx, '-o', 'x.wafer', '--layer', 'fc=int4']],
+    [
+      'a layer that is not there',
+      /ARGUMENT: no layer is called "fc"/,
+      ['pack', onnx, '-o', 'x.wafer', '--int8', '--layer', 'fc=int4', '--calibrate', at('samples.npy')],
+    ],
+    ['nothing to evaluate on', /required option '--data/, ['eval', 'good.wafer']],
+    ['an unknown task', /Allowed choices are classify/, ['eval', 'good.wafer', '--data', at('samples.npy'), '--task', 'guess']],
+    ['missing data', /NOT_FOUND/, ['eval', 'good.wafer', '--data', 'nowhere']],
+    ['data of another shape', /SHAPE: wide\.npy/, ['eval', 'good.wafer', '--data', 'wide.npy']],
     ['missing samples', /NOT_FOUND/, ['pack', onnx, '-o', 'x.wafer', '--int8', '--calibrate', 'nowhere']],
     [
       'samples of no known kind',
@@ -240,7 +275,7 @@ describe('cli: bad input is one line, a hint and code 2', () => {
   });
 
   test('cli: every verb has help with an example', async () => {
-    for (const verb of ['pack', 'inspect', 'verify', 'run', 'bench', 'diff']) {
+    for (const verb of ['pack', 'inspect', 'verify', 'run', 'bench', 'diff', 'eval']) {
       const { code, out } = await wafer(verb, '--help');
       expect(code).toBe(0);
       expect(out).toMatch(new RegExp(`wafer ${verb} \\w`));

@@ -2,7 +2,9 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { expect, test } from 'vitest';
-import { drawItems, evaluateImages, readCifar } from '../../scripts/eval-images';
+import { evaluateImages } from '../../scripts/eval-images';
+import { readCifar } from '../../src/packer/cifar';
+import { drawItems } from '../../src/packer/evaluate/draw';
 import { files } from './models';
 
 test('images/records have a label and planes of red, green and blue', () => {

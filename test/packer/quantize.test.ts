@@ -74,7 +74,7 @@ describe('quantize/range', () => {
 });
 
 describe('quantize/weights', () => {
-  const weights = Float32Array.of(0.5, -1, 0.25, 0.001, 0.002, -0.003, 0, 0, 0);
+  const weights = Float32Array.of(0.5, -1, 0.25, 0.001, 0.002, -0.00317, 0, 0, 0);
   const bias = Float32Array.of(1, -0.5, 3);
   const as = (format: LevelFormat) => ({
     grid: gridOf(format, { weights, channels: 3, importance: () => [1, 1, 1] }),

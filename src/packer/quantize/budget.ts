@@ -30,7 +30,7 @@ export interface Choice {
   readonly format: LevelFormat;
   /** In bits. */
   readonly cost: number;
-  /** Of the outputs, when this layer alone is stored so. */
+  /** Of the outputs, noise over signal, when this layer alone is stored so. */
   readonly error: number;
 }
 
@@ -50,7 +50,7 @@ export function entropyOf(levels: Int8Array): number {
 
 /** Bits that levels take in a file. */
 export const storedBits = (levels: Int8Array): number =>
-  8 * encodeTensors([{ name: '', type: { dtype: 'i8', shape: [levels.length] }, data: levels }]).weights.length;
+  8 * encodeTensors([{ name: '', type: { dtype: 'i8', shape: [levels.length] }, data: levels }]).blobs[0]!.bytes;
 
 /** Biases are read in units of this times the weights' scale: as if no input could be finer. */
 const FINE_INPUT = 2 ** -12;

@@ -7,15 +7,35 @@ export type Outputs = Record<string, Float32Array>;
 export interface Fidelity {
   /** Signal to noise over all samples, the mean of all outputs, in dB. */
   sqnr: number;
-  /**
-   * What small changes of independent layers add up to: of outputs that are probabilities, the mean Kullback-Leibler divergence
-   * of their rows in nats, of others noise over signal; the mean of all outputs.
-   */
+  /** Noise over signal, which adds up where it has several sources; both without the mean of each row. The mean of all outputs. */
   error: number;
 }
 
 export const floatOutputs = (result: Record<string, { data: ArrayLike<number> }>): Outputs =>
   Object.fromEntries(Object.entries(result).map(([name, t]) => [name, Float32Array.from(t.data)]));
+
+/** What the graph gives for each sample. */
+export async function outputsOf(graph: Graph, samples: readonly Sample[], engine: Engine): Promise<Outputs[]> {
+  const session = await engine.session(graph);
+  try {
+    return samples.map((sample) => floatOutputs(session.run(sample)));
+  } finally {
+    session.dispose();
+  }
+}
+
+/**
+ * The graph with outputs that a softmax makes taken from before it. Probabilities say nothing of the classes that samples
+ * are not of; scores do.
+ */
+export function withoutSoftmax(graph: Graph): Graph {
+  const outputs = graph.outputs.map(({ name, value }) => {
+    const { producer } = value;
+    return { name, value: producer?.op.name === 'softmax' ? producer.inputs[0]! : value };
+  });
+  const read = new Set([...graph.nodes.flatMap(({ inputs }) => inputs), ...outputs.map(({ value }) => value)]);
+  return { ...graph, outputs, nodes: graph.nodes.filter((node) => node.outputs.some((y) => read.has(y))) };
+}
 
 /** `expected`: the float graph's outputs of each sample. */
 export async function fidelity(
@@ -26,21 +46,13 @@ export async function fidelity(
   tick: () => void = () => {},
 ): Promise<Fidelity> {
   const session = await engine.session(graph);
-  const sums = new Map<string, { signal: number; noise: number; divergence: number; rows: number }>();
+  const sums = new Map<string, Sums>();
   try {
     samples.forEach((sample, i) => {
       for (const [name, { data, shape }] of Object.entries(session.run(sample))) {
-        const want = expected[i]![name]!;
-        const sum = sums.get(name) ?? { signal: 0, noise: 0, divergence: 0, rows: 0 };
+        const sum = sums.get(name) ?? new Sums();
         sums.set(name, sum);
-        for (let k = 0; k < want.length; k++) {
-          sum.signal += want[k]! ** 2;
-          sum.noise += (want[k]! - data[k]!) ** 2;
-        }
-        const length = shape.at(-1) ?? 1;
-        if (!areProbabilities(want, length)) continue;
-        sum.rows += want.length / length;
-        for (let k = 0; k < want.length; k++) sum.divergence += divergence(want[k]!, data[k]!);
+        sum.add(data, expected[i]![name]!, shape.at(-1) ?? 1);
       }
       tick();
     });
@@ -48,33 +60,39 @@ export async function fidelity(
     session.dispose();
   }
   const each = [...sums.values()];
-  const mean = (of: (sum: (typeof each)[number]) => number) =>
-    each.reduce((total, sum) => total + of(sum), 0) / Math.max(1, each.length);
-  return {
-    sqnr: mean(({ signal, noise }) => Math.min(150, 10 * Math.log10((signal + 1e-30) / (noise + 1e-30)))),
-    error: mean(({ signal, noise, divergence, rows }) => (rows ? divergence / rows : noise / (signal + 1e-30))),
-  };
+  const mean = (of: (sum: Sums) => number) => each.reduce((total, sum) => total + of(sum), 0) / Math.max(1, each.length);
+  return { sqnr: mean((sum) => sum.sqnr), error: mean((sum) => sum.error) };
 }
 
-/** Probabilities below this are taken for it. */
-const LEAST = 1e-9;
+/** Of one output. */
+class Sums {
+  private signal = 0;
+  private noise = 0;
+  /** What the means of rows are of these. */
+  private meanSignal = 0;
+  private meanNoise = 0;
 
-/** One term of the divergence; with q - p added, which sums to 0, it is never negative. */
-function divergence(p: number, q: number): number {
-  const [a, b] = [Math.max(p, LEAST), Math.max(q, LEAST)];
-  return a * Math.log(a / b) + b - a;
-}
-
-/** Whether the elements of each row, `length` of them, are a distribution. */
-function areProbabilities(data: Float32Array, length: number): boolean {
-  if (length < 2 || data.length === 0) return false;
-  for (let at = 0; at < data.length; at += length) {
-    let sum = 0;
-    for (let k = at; k < at + length; k++) {
-      if (!(data[k]! >= 0)) return false;
-      sum += data[k]!;
+  add(got: ArrayLike<number>, want: ArrayLike<number>, length: number): void {
+    for (let at = 0; at < want.length; at += length) {
+      let [sum, difference] = [0, 0];
+      for (let k = at; k < at + length; k++) {
+        const off = want[k]! - got[k]!;
+        this.signal += want[k]! ** 2;
+        this.noise += off ** 2;
+        sum += want[k]!;
+        difference += off;
+      }
+      if (length < 2) continue;
+      this.meanSignal += sum ** 2 / length;
+      this.meanNoise += difference ** 2 / length;
     }
-    if (Math.abs(sum - 1) > 1e-3) return false;
   }
-  return true;
+
+  get sqnr(): number {
+    return Math.min(150, 10 * Math.log10((this.signal + 1e-30) / (this.noise + 1e-30)));
+  }
+
+  get error(): number {
+    return Math.max(0, this.noise - this.meanNoise) / (Math.max(0, this.signal - this.meanSignal) + 1e-30);
+  }
 }

@@ -15,7 +15,7 @@ import { bindingsOf, type Engine, type Sample } from '../evaluate/engine';
 import { fuse } from '../passes/fuse';
 import { allocate, type Budget, CHOICES, entropyOf, measureSensitivity, type Sensitivity, storedBits } from './budget';
 import { equalize } from './equalize';
-import { type Fidelity, fidelity, floatOutputs, type Outputs } from './fidelity';
+import { type Fidelity, fidelity, floatOutputs, type Outputs, outputsOf, withoutSoftmax } from './fidelity';
 import type { LevelFormat, WeightFormat } from './formats';
 import { Histogram } from './histogram';
 import { lowerToIntegers, splitActivations } from './lower';
@@ -39,8 +39,8 @@ export interface QuantizeOptions {
   budget?: Budget;
   /** Default `CHOICES`. */
   choices?: readonly LevelFormat[];
-  /** Bytes of the file that the graph makes; a budget of size needs it. */
-  fileBytes?: (graph: Graph) => Promise<number>;
+  /** Bytes of the file that the graph makes, with what the report says of it; a budget of size needs it. */
+  fileBytes?: (graph: Graph, report: QuantizeReport) => Promise<number>;
   /** Nodes (by name) to leave in floating point. */
   keepFloat?: (node: Node) => boolean;
   onProgress?: (done: number, total: number, what: string) => void;
@@ -69,6 +69,7 @@ export interface BudgetReport {
   chosen: Measured;
 }
 
+/** The error is that of scores, before a softmax. */
 export interface Measured extends Fidelity {
   /** Bits of a weight on average, of the layers that were chosen for. */
   bits: number;
@@ -97,7 +98,7 @@ export async function quantize(
     });
   const { budget, choices = CHOICES, rounding } = options;
   const methods = !options.method || options.method === 'auto' ? METHODS : [options.method];
-  const total = samples.length * (3 + methods.length);
+  const total = samples.length * (3 + methods.length + (budget ? choices.length + 1 : 0));
   let done = 0;
   const progress = (what: string) => options.onProgress?.(++done, total, what);
 
@@ -120,8 +121,8 @@ export async function quantize(
     const quantOf = chooseQuants(split, regions, histograms, method);
     // What stayed float takes its functions back.
     const lowered = fuse(lowerToIntegers(split, regions, { quantOf, rowsOf, formatOf, rounding }));
-    const judged = await fidelity(lowered, samples, outputs, engine, () => progress(what));
-    return { graph: lowered, method, regions, formatOf, ...judged };
+    const { sqnr } = await fidelity(lowered, samples, outputs, engine, () => progress(what));
+    return { graph: lowered, method, regions, formatOf, sqnr };
   };
   const attempts: Attempt[] = [];
   for (const method of methods) attempts.push(await attempt(regions, method, method));
@@ -129,31 +130,27 @@ export async function quantize(
   const leading = leadingProducts(split, regions, samples[0]!);
   const lighter = findRegions(split, (node) => kept(node) ?? (leading.has(node) ? LEADING_REASON : undefined));
   const relieved = leading.size > 0 ? await attempt(lighter, best.method, 'leading layers in float') : best;
-  let chosen = relieved.sqnr >= best.sqnr + LEADING_GAIN ? relieved : best;
-  let spent: BudgetReport | undefined;
-  if (budget) {
-    const free = productsOf(chosen.regions).filter((node) => !given(node));
-    const judge = (formatOf: (node: Node) => LevelFormat) =>
-      attempt(chosen.regions, chosen.method, 'mixed precision', (node) => given(node) ?? formatOf(node));
-    const search = { split, free, choices, rowsOf, rounding, samples, outputs, engine, judge, options };
-    [chosen, spent] = await spend(budget, search);
-  }
-  return {
-    graph: chosen.graph,
-    report: {
-      method: chosen.method,
-      sqnr: Object.fromEntries(attempts.map(({ method, sqnr }) => [method, Number(sqnr.toFixed(2))])),
-      outputSqnr: Number(chosen.sqnr.toFixed(2)),
-      integerNodes: chosen.regions.integer.size,
-      floatNodes: [...chosen.regions.float].map(([node, why]) => ({ node: nodeText(node), why })),
-      layers: productsOf(chosen.regions).map((node) => ({
-        layer: layerName(node),
-        weights: node.inputs[1]!.data!.length,
-        format: chosen.formatOf(node),
-      })),
-      ...(spent && { budget: spent }),
-    },
-  };
+  const reportOf = ({ method, sqnr, regions, formatOf }: Attempt): QuantizeReport => ({
+    method,
+    sqnr: Object.fromEntries(attempts.map(({ method, sqnr }) => [method, Number(sqnr.toFixed(2))])),
+    outputSqnr: Number(sqnr.toFixed(2)),
+    integerNodes: regions.integer.size,
+    floatNodes: [...regions.float].map(([node, why]) => ({ node: nodeText(node), why })),
+    layers: productsOf(regions).map((node) => ({
+      layer: layerName(node),
+      weights: node.inputs[1]!.data!.length,
+      format: formatOf(node),
+    })),
+  });
+  const chosen = relieved.sqnr >= best.sqnr + LEADING_GAIN ? relieved : best;
+  if (!budget) return { graph: chosen.graph, report: reportOf(chosen) };
+  const free = productsOf(chosen.regions).filter((node) => !given(node));
+  const judge = (formatOf: (node: Node) => LevelFormat) =>
+    attempt(chosen.regions, chosen.method, 'mixed precision', (node) => given(node) ?? formatOf(node));
+  const bytesOf = (made: Attempt) => options.fileBytes!(made.graph, reportOf(made));
+  const search = { split, free, choices, rowsOf, rounding, samples, engine, judge, bytesOf, onProgress: options.onProgress };
+  const [mixed, spent] = await spend(budget, search);
+  return { graph: mixed.graph, report: { ...reportOf(mixed), budget: spent } };
 }
 
 const isProduct = ({ op }: Node): boolean => op.name === 'conv' || op.name === 'gemm';
@@ -183,7 +180,7 @@ function formatsByLayer(
 }
 
 /** One way to lower the graph. */
-interface Attempt extends Fidelity {
+interface Attempt extends Pick<Fidelity, 'sqnr'> {
   graph: Graph;
   method: Method;
   regions: Regions;
@@ -328,7 +325,9 @@ function trimmed(steps: readonly Step[], low: number, high: number): [number, nu
 /** Samples that sensitivities are measured on. */
 const SENSED = 16;
 /** Files that are made to meet a budget of size. */
-const TRIES = 4;
+const TRIES = 6;
+/** Of the room for weights, which each try beyond the first leaves free: other levels compress otherwise. */
+const SLACK = 0.002;
 
 interface Search {
   split: Graph;
@@ -338,10 +337,10 @@ interface Search {
   rowsOf: (product: Node, channel: number) => Rows;
   rounding: Rounding | undefined;
   samples: readonly Sample[];
-  outputs: readonly Outputs[];
   engine: Engine;
   judge: (formatOf: (node: Node) => LevelFormat) => Promise<Attempt>;
-  options: QuantizeOptions;
+  bytesOf: (attempt: Attempt) => Promise<number>;
+  onProgress: QuantizeOptions['onProgress'];
 }
 
 /**
@@ -349,12 +348,11 @@ interface Search {
  * errs least within the budget is taken. Throws ARGUMENT where nothing is.
  */
 async function spend(budget: Budget, search: Search): Promise<[Attempt, BudgetReport]> {
-  const { split, free, choices, rowsOf, rounding, engine, judge, options } = search;
-  const every = Math.ceil(search.samples.length / SENSED);
-  const [samples, outputs] = [search.samples, search.outputs].map((list) => list.filter((_, i) => i % every === 0)) as [
-    Sample[],
-    Outputs[],
-  ];
+  const { free, choices, rowsOf, rounding, samples, engine, judge, bytesOf, onProgress } = search;
+  const split = withoutSoftmax(search.split);
+  const expected = await outputsOf(split, samples, engine);
+  const every = Math.ceil(samples.length / SENSED);
+  const isSensed = (_: unknown, i: number) => i % every === 0;
   const products = free.map((node) => ({ node, layer: layerName(node) }));
   const costOf = 'size' in budget ? storedBits : entropyOf;
   let done = 0;
@@ -362,17 +360,18 @@ async function spend(budget: Budget, search: Search): Promise<[Attempt, BudgetRe
     split,
     products,
     choices,
-    { samples, outputs, engine },
+    { samples: samples.filter(isSensed), outputs: expected.filter(isSensed), engine },
     { rowsOf, rounding },
     costOf,
-    (layer) => options.onProgress?.(++done, products.length * choices.length, layer),
+    (layer) => onProgress?.(++done, products.length * choices.length, layer),
   );
   const weights = sensitivity.reduce((sum, layer) => sum + layer.weights, 0);
   const costAt = (index: (layer: number) => number) =>
     sensitivity.reduce((sum, { choices }, i) => sum + choices[index(i)]!.cost, 0);
   const measured = async (attempt: Attempt, cost: number): Promise<Measured> => {
-    const { sqnr, error } = attempt;
-    const bytes = 'size' in budget ? await options.fileBytes!(attempt.graph) : undefined;
+    const { sqnr } = attempt;
+    const { error } = await fidelity(withoutSoftmax(attempt.graph), samples, expected, engine);
+    const bytes = 'size' in budget ? await bytesOf(attempt) : undefined;
     return { bits: cost / weights, sqnr, error, ...(bytes !== undefined && { bytes }) };
   };
   const fits = ({ bits, bytes }: Measured) => ('size' in budget ? bytes! <= budget.size : bits <= budget.bits);
@@ -407,7 +406,7 @@ async function spend(budget: Budget, search: Search): Promise<[Attempt, BudgetRe
     };
     found.push(entry);
     if (fits(entry.measured)) break;
-    room -= entry.measured.bytes! * 8 - (budget as { size: number }).size * 8;
+    room -= 8 * (entry.measured.bytes! - (budget as { size: number }).size) + SLACK * room;
   }
   const allowed = found.filter(({ measured }) => fits(measured));
   if (allowed.length === 0) {

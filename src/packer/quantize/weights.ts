@@ -157,8 +157,10 @@ function quantizeChannels(float: FloatWeights, inputScale: number, possible: Sca
   return { levels, bias: biasLevels, scales };
 }
 
-/** The scale at which rounding each weight by itself errs the least, and those beside it. */
+/** The scale at which rounding each weight by itself errs the least, and those beside it; that of weights that are levels already. */
 function candidateScales(row: Float32Array, { grid }: FloatWeights, seen: Rows): number[] {
+  const exact = exactScale(row, grid);
+  if (exact) return [exact];
   const { ratios } = grid;
   const start = grid.start(row);
   if (ratios.length === 1) return [start * ratios[0]!];
@@ -166,6 +168,19 @@ function candidateScales(row: Float32Array, { grid }: FloatWeights, seen: Rows):
   const errors = ratios.map((ratio) => roundingError(row, grid, start * ratio, importance));
   const best = errors.indexOf(Math.min(...errors));
   return ratios.slice(Math.max(0, best - 1), best + 2).map((ratio) => start * ratio);
+}
+
+/** What weights may be off their levels by, as a share of the largest: floats that were multiplied are. */
+const EXACT = 1e-6;
+
+/** The finest scale at which all weights are levels: networks that were trained on levels have one. */
+function exactScale(row: Float32Array, { levels, round }: Grid): number | undefined {
+  const peak = row.reduce((most, w) => Math.max(most, Math.abs(w)), 0);
+  for (const level of [...new Set(levels.map(Math.abs))].sort((a, b) => b - a)) {
+    const scale = peak / level;
+    if (level > 0 && row.every((w) => Math.abs(w - round(w / scale) * scale) <= EXACT * peak)) return scale;
+  }
+  return undefined;
 }
 
 /** Rounds the columns of a block and returns what it changes of the product, squared, in squares of `scale`. */
