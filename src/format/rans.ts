@@ -13,7 +13,7 @@ export const TOTAL = 4096;
 /** The least a state can be, before and after each symbol; the first when writing and the last when reading. */
 export const LOW = 65536;
 /** Streams of more symbols have 16 lanes, which decode faster, and take 30 bytes more. */
-const SHORT = 16384;
+const SHORT = 8192;
 
 export const lanesOf = (symbols: number): number => (symbols < SHORT ? 1 : 16);
 
@@ -73,19 +73,20 @@ export function frequencies({ fineness, ranks }: Ranks, group: number): Uint16Ar
   const levels = ranks.map((rank) => (rank ? EIGHTHS[((rank - 1) << (3 - fineness)) & 7]! << ((rank - 1) >> fineness) : 0));
   let weights = levels;
   for (let i = 1; i < group; i++) weights = levels.flatMap((high) => weights.map((low) => low * high));
-  if (weights.filter((w) => w > 0).length < 2) return undefined;
-  const all = weights.reduce((a, b) => a + b);
+  let all = 0;
+  for (const weight of weights) all += weight;
   const found = new Uint16Array(weights.length);
-  let sum = 0;
-  let placed = 0;
-  let given = 0;
-  weights.forEach((weight, i) => {
-    sum += weight;
+  let [sum, placed, given, coming] = [0, 0, 0, 0];
+  for (let i = 0; i < weights.length; i++) {
+    if (weights[i] === 0) continue;
+    coming++;
+    sum += weights[i]!;
     const next = Math.round((sum / all) * TOTAL);
-    found[i] = Math.max(weight > 0 ? 1 : 0, next - placed);
+    found[i] = Math.max(1, next - placed);
     placed = next;
     given += found[i]!;
-  });
+  }
+  if (coming < 2) return undefined;
   // What rare symbols were given is taken from the most frequent.
   for (let debt = given - TOTAL; debt > 0; ) {
     const part = Math.ceil(debt / 8);
@@ -99,9 +100,10 @@ export function frequencies({ fineness, ranks }: Ranks, group: number): Uint16Ar
 export function slotsOf(found: Uint16Array): Uint32Array<ArrayBuffer> {
   const table = new Uint32Array(TOTAL);
   let slot = 0;
-  found.forEach((frequency, symbol) => {
+  for (let symbol = 0; symbol < found.length; symbol++) {
+    const frequency = found[symbol]!;
     for (let i = 0; i < frequency; i++) table[slot++] = symbol | (i << 8) | (frequency << 20);
-  });
+  }
   return table;
 }
 

@@ -152,10 +152,13 @@ export interface Levels {
 
 /** Fills `to` with symbols from all that is left in `from`. */
 function decodeStream(from: Cursor, to: Uint8Array, levels: Levels, codec: Codec): void {
-  const symbols = levels.count ** levels.group;
   const kind = STREAMS[from.u8()] ?? from.fail('unknown form of stream');
-  if (kind === 'rans') decodeRans(from, to, levels, codec);
-  else if (kind === 'learnt') {
+  if (kind === 'rans') {
+    decodeRans(from, to, levels, codec);
+    return;
+  }
+  const symbols = levels.count ** levels.group;
+  if (kind === 'learnt') {
     if (to.length > MAX_LEARNT_ELEMENTS) from.fail(`${to.length} symbols in learnt bits`);
     const reader = new BitReader(rest(from));
     const tree = new Tree(symbolBits(symbols));
@@ -167,7 +170,9 @@ function decodeStream(from: Cursor, to: Uint8Array, levels: Levels, codec: Codec
     if (kind === 'fill') to.fill(bytes[0]!);
     else to.set(bytes);
   }
-  if (symbols < 256 && to.some((symbol) => symbol >= symbols)) from.fail(`a symbol is not among ${symbols}`);
+  let most = 0;
+  for (let i = 0; i < to.length; i++) if (to[i]! > most) most = to[i]!;
+  if (most >= symbols) from.fail(`a symbol is ${most}, not among ${symbols}`);
 }
 
 /** Bits that tell `symbols` symbols apart. */
@@ -234,17 +239,34 @@ function decodeSparse(dtype: DType, data: TypedArray, from: Cursor, codec: Codec
   const encoding = nested(from);
   const at = from.take(from.uint());
   decodeElements(encoding, 'bool', new Cursor(from.bytes, at, from.at), mask, codec);
-  if (mask.some((bit) => bit > 1)) from.fail('a mask is of neither 0 nor 1');
   let kept = 0;
-  for (const bit of mask) kept += bit;
+  let all = 0;
+  for (let i = 0; i < mask.length; i++) {
+    kept += mask[i]!;
+    all |= mask[i]!;
+  }
+  if (all > 1) from.fail('a mask is of neither 0 nor 1');
   const values = allocate(dtype, block * kept);
   decodeElements(nested(from), dtype, from, values, codec);
-  data.fill(0);
+  scatter(mask, block, values, data);
+}
+
+/** `data` is zeros. */
+function scatter(mask: Uint8Array, block: number, values: TypedArray, data: TypedArray): void {
   let next = 0;
-  mask.forEach((bit, i) => {
-    if (!bit) return;
-    for (let k = block * i; k < block * (i + 1); k++, next++) if (k < data.length) data[k] = values[next]!;
-  });
+  if (block === 1) {
+    for (let i = 0; i < mask.length; i++) if (mask[i]) data[i] = values[next++]!;
+    return;
+  }
+  // What a last block has too many is not written.
+  for (let i = 0, at = 0; i < mask.length; i++, at += 4) {
+    if (!mask[i]) continue;
+    data[at] = values[next]!;
+    data[at + 1] = values[next + 1]!;
+    data[at + 2] = values[next + 2]!;
+    data[at + 3] = values[next + 3]!;
+    next += 4;
+  }
 }
 
 /** An encoding within another. */

@@ -3,7 +3,7 @@
  * the relaxed one is used only where the probe found its byte dot exact.
  */
 import { invariant, WaferError } from '../../core/errors';
-import { type Codec, LOW, TOTAL, UNIT } from '../../format/rans';
+import { type Codec, LOW, TOTAL } from '../../format/rans';
 import type { DotKind } from '../../ops/define';
 import type { KernelName } from '../../ops/kernels.gen';
 import type { Device, Kernel } from '../device';
@@ -48,8 +48,6 @@ const RANS_HEAD = RANS_TABLE + 4 * TOTAL;
 const SLICE = 4096;
 /** Kernels read and write a little beyond. */
 const SLACK = 64;
-/** Symbols that are expanded at a time, so that they become no more than SLICE symbols read. */
-const EXPANDED = (2 * SLICE) / UNIT;
 
 export class WasmDevice implements Device, Codec {
   readonly kind = 'wasm';
@@ -169,8 +167,9 @@ export class WasmDevice implements Device, Codec {
     const units = this.ransBlock + RANS_TABLE;
     new Uint8Array(buffer, units, table.length).set(table);
     const expand = this.kernel('u8_expand');
-    for (let done = 0; done < symbols.length; done += EXPANDED) {
-      const count = Math.min(EXPANDED, symbols.length - done);
+    const most = Math.min(SLICE, Math.floor((2 * SLICE) / unit));
+    for (let done = 0; done < symbols.length; done += most) {
+      const count = Math.min(most, symbols.length - done);
       short.set(symbols.subarray(done, done + count));
       expand(units, short.byteOffset, long.byteOffset, unit, 0, count);
       to.set(long.subarray(0, Math.min(count * unit, to.length - done * unit)), done * unit);
