@@ -6,6 +6,8 @@ import { fromHalves, toHalves } from '../../src/core/half';
 import { describeBlob } from '../../src/format/describe';
 import { encode } from '../../src/format/encode';
 import type { Encoding } from '../../src/format/layout';
+import { unpack } from '../../src/format/lz';
+import { packBytes } from '../../src/format/lzWriter';
 import { scalarCodec } from '../../src/format/rans';
 import { type Blob, decode } from '../../src/format/tensors';
 import { random } from '../support/random';
@@ -63,6 +65,42 @@ describe('round trip', () => {
     const forms = () => drawnTensors(20_000, random(7)).map(({ dtype, data }) => encode(dtype, data).map((e) => e.bytes.slice()));
     expect(forms()).toEqual(forms());
   });
+});
+
+describe('packed bytes', () => {
+  const repetitive = fc
+    .tuple(
+      fc.array(fc.uint8Array({ minLength: 1, maxLength: 12 }), { minLength: 1, maxLength: 5 }),
+      fc.array(fc.nat(4), { maxLength: 200 }),
+    )
+    .map(([words, picks]) => Uint8Array.from(picks.flatMap((i) => [...words[i % words.length]!])));
+
+  it('come back', () =>
+    fc.assert(
+      fc.property(fc.oneof(fc.uint8Array({ maxLength: 300 }), repetitive), (bytes) => {
+        const packed = packBytes(bytes);
+        const back = new Uint8Array(bytes.length);
+        expect(unpack(packed, back)).toBe(true);
+        expect(back).toEqual(bytes);
+        expect(unpack(Uint8Array.of(...packed, 0, 0, 0, 0, 0), back)).toBe(false);
+      }),
+      { numRuns: 300, seed: 8 },
+    ));
+  it('repetition takes little', () =>
+    expect(packBytes(new TextEncoder().encode('ternary '.repeat(500))).length).toBeLessThan(20));
+});
+
+it("decoding takes no memory of plans, and as much of its own whatever a tensor's size", async () => {
+  const fresh = await baseDevice();
+  fresh.reserve(fresh.heapBase + 1000);
+  const size = fresh.buffer.byteLength;
+  new Uint8Array(fresh.buffer, fresh.heapBase, 1000).fill(7);
+  for (const { dtype, data } of drawnTensors(200_000, random(2)).slice(0, 6)) {
+    const { encoding, bytes } = encode(dtype, data).at(-1)!;
+    decode(blobOf(dtype, data.length, encoding, bytes), bytes.slice(), fresh);
+  }
+  expect(new Uint8Array(fresh.buffer, fresh.heapBase, 1000).every((byte) => byte === 7)).toBe(true);
+  expect(fresh.buffer.byteLength).toBe(size);
 });
 
 describe('sizes', () => {

@@ -42,15 +42,25 @@ export function drawnTensors(length: number, next: () => number): { dtype: DType
   ];
 }
 
-/** Files of such tensors; of long ones, which have other codes, only some. */
+const tensorsModel = (tensors: ReturnType<typeof drawnTensors>): WaferModel => {
+  const build = new Builder();
+  const values = tensors.map(({ dtype, data }) => build.constant('c', { dtype, shape: [data.length] }, data));
+  return { ...modelOf(build.finish(values.map((value, i) => ({ name: `y${i}`, value })))), origins: new Map() };
+};
+
+/** Short tensors of all kinds and long ones of some, which have other codes. */
+export function codedModel(): WaferModel {
+  const next = random(6);
+  const long = drawnTensors(9000, next);
+  return tensorsModel([...drawnTensors(100, next), ...[0, 1, 3, 5, 8, 14, 15].map((i) => long[i]!)]);
+}
+
+/** Files of such tensors; of long ones only some. */
 export function codedFiles(): Uint8Array[] {
   const next = random(5);
-  return [3, 40, 700, 16_500].map((length) => {
-    const build = new Builder();
-    const drawn = drawnTensors(length, next).slice(0, length > 1000 ? 3 : undefined);
-    const values = drawn.map(({ dtype, data }) => build.constant('c', { dtype, shape: [length] }, data));
-    return writeWafer(modelOf(build.finish(values.map((value, i) => ({ name: `y${i}`, value })))));
-  });
+  return [3, 40, 700, 16_500].map((length) =>
+    writeWafer(tensorsModel(drawnTensors(length, next).slice(0, length > 1000 ? 3 : undefined))),
+  );
 }
 
 export const modelOf = (graph: Graph): WaferModel => ({ graph, provenance, goldens: [] });
