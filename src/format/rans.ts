@@ -90,7 +90,9 @@ export function frequencies({ fineness, ranks }: Ranks, group: number): Uint16Ar
   // What rare symbols were given is taken from the most frequent.
   for (let debt = given - TOTAL; debt > 0; ) {
     const part = Math.ceil(debt / 8);
-    found[found.indexOf(Math.max(...found))]! -= part;
+    let most = 0;
+    for (let i = 1; i < found.length; i++) if (found[i]! > found[most]!) most = i;
+    found[most]! -= part;
     debt -= part;
   }
   return found;
