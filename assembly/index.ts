@@ -26,6 +26,7 @@ export { f32_layerNorm } from './layerNorm';
 export { f32_reduce, i8_reduce } from './reduce';
 export { f32_argmax, i8_argmax } from './argmax';
 export { u8_crc32 } from './crc';
+export { u8_expand, u8_rans } from './rans';
 export { f32_cumsum, i32_cumsum } from './cumsum';
 export { f32_resizeLinear, i8_resizeLinear, linearTable, nearestTable, x8_resizeNearest } from './resize';
 export { f32_packWinograd, f32_winograd } from './winograd';

@@ -8,6 +8,7 @@ import type { DotKind } from '../src/ops/define';
 import { Session } from '../src/runtime/session';
 import { type Binaries, WasmDevice } from '../src/runtime/wasm/device';
 import { random } from '../test/support/random';
+import { prepareDecodes } from './codecs.page';
 
 /** An image [1,H,W,C], or a matrix as [1,M,1,K], times O x KH x KW; `depthwise` has O = C. */
 export interface Layer {
@@ -156,4 +157,21 @@ async function run({ binaries, build, groups }: Request): Promise<Timing[][]> {
   return timings;
 }
 
-Object.assign(window, { run, peaks });
+/** MB/s of tensors once decoded. */
+export interface DecodeTiming {
+  name: string;
+  encoding: string;
+  bits: number;
+  wasm: number;
+  scalar: number;
+}
+
+async function decodes({ base, relaxed }: Request['binaries']): Promise<DecodeTiming[]> {
+  const device = await WasmDevice.create({ base: fromBase64(base), relaxed: fromBase64(relaxed) });
+  return prepareDecodes(device).map(({ name, encoding, bits, wasm, scalar, bytes }) => {
+    const [withWasm, without] = fastest([wasm, scalar]) as [number, number];
+    return { name, encoding, bits, wasm: bytes / withWasm / 1000, scalar: bytes / without / 1000 };
+  });
+}
+
+Object.assign(window, { run, peaks, decodes });

@@ -3,13 +3,14 @@
  * name matches PATTERN, and their share of what the machine reaches in a loop of little else; products with weights of 0 count.
  * Exits with 1 when a tile stays under 80 % of that, as it does when its sums are not kept in registers, and when a row times
  * 8192 x 8192 ternary weights, which stream from memory, is not 2.5 times as fast as int8 or takes more than 0.26 bytes a weight.
+ * Then, where "decode" matches, MB/s at which tensors are decoded from files, and 1 when WASM does less than 300.
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { build } from 'esbuild';
 import { launchBrowser } from '../scripts/browser';
-import type { Layer, Timing, Unit } from './kernels.page';
+import type { DecodeTiming, Layer, Timing, Unit } from './kernels.page';
 
 const gemm = (m: number, k: number, n: number, dtype: Layer['dtype']): Layer => ({
   ...{ name: `${dtype} gemm ${m}x${k}x${n}`, x: [m, 1, k], o: n, kernel: 1, stride: 1, depthwise: false, dtype },
@@ -119,6 +120,9 @@ const LAYERS = (['f32', 'i8'] as const).flatMap((t) => [
 const TILES = (['f32', 'i8'] as const).map((t) => gemm(384, 512, 512, t));
 const SHARE = 0.8;
 
+/** MB/s of decoded tensors that WASM must reach, but for small ones, where making tables takes as long. */
+const DECODE = 300;
+
 const pattern = new RegExp(process.argv[2] ?? '');
 const alone = [...TILES, ...LAYERS.filter((l) => pattern.test(l.name))].map((l) => [l]);
 const groups = [...alone, ...GROUPS.filter((group) => group.some((l) => pattern.test(l.name)))];
@@ -164,8 +168,20 @@ try {
       for (const [i, timing] of group.entries()) report(chosen[g]![i]!, timing, group[0]!, peaks);
     });
   }
+  if (pattern.test('decode'))
+    for (const timing of (await page.evaluate(`decodes(${JSON.stringify(binaries)})`)) as DecodeTiming[]) reportDecode(timing);
 } finally {
   await browser.close();
+}
+
+/** Prints a tensor's line and sets the exit code. */
+function reportDecode({ name, encoding, bits, wasm, scalar }: DecodeTiming): void {
+  const isSlow = wasm < DECODE && !name.includes('elements');
+  if (isSlow) process.exitCode = 1;
+  const [fast, slow] = [wasm, scalar].map((rate) => rate.toFixed(0).padStart(6));
+  console.log(
+    `decode ${name.padEnd(27)} ${fast} MB/s ${slow} without WASM  ${bits.toFixed(2).padStart(5)} bits  ${encoding}${isSlow ? '  too slow' : ''}`,
+  );
 }
 
 /** Prints a layer's line and sets the exit code; `first`: that of its group. */

@@ -1,10 +1,13 @@
 /** `wafer inspect`: everything that a .wafer file says, and what follows from it. */
 import { Command } from 'commander';
-import { sizeOf } from '../core/dtype';
 import { WaferError } from '../core/errors';
+import { describeBlob } from '../format/describe';
+import { HEADER_BYTES } from '../format/layout';
 import type { WaferModel } from '../format/model';
-import { readSections } from '../format/reader';
-import { constantsOf, type Node } from '../graph/ir';
+import { readWhole } from '../format/reader';
+import type { Section } from '../format/sections';
+import type { Blob } from '../format/tensors';
+import type { Node } from '../graph/ir';
 import { printGraph, tensorText } from '../graph/print';
 import { countMacs } from '../packer/evaluate/cost';
 import { makePlan } from '../runtime/plan';
@@ -33,16 +36,19 @@ export const inspectCommand = (): Command =>
 async function inspectFile(path: string, flags: Flags): Promise<void> {
   const { model, bytes } = await readModel(path);
   const { graph, provenance, labels, images, postprocessing, goldens } = model;
-  const sections = readSections(bytes).map((s) => ({ section: s.name ?? s.tag, offset: s.offset, bytes: s.bytes }));
+  const reader = readWhole(bytes);
+  const sections = reader.sections.map((s) => ({ section: s.name ?? s.tag, offset: s.offset, bytes: s.bytes }));
+  const head = headBytes(reader.sections);
   const work = workAt(model, flags.size);
   const operators = operatorTable(graph.nodes, work?.macs);
-  const weights = weightTable(model);
+  const weights = weightTable(reader.blobs, bytes);
   const described = {
     file: path,
     bytes: bytes.length,
     inputs: graph.inputs.map((x) => ({ name: x.name, type: tensorText(x.type) })),
     outputs: graph.outputs.map((o) => ({ name: o.name, type: tensorText(o.value.type) })),
     sections,
+    ...(head && { head }),
     operators,
     weights,
     ...(work && { work: work.summary }),
@@ -59,8 +65,12 @@ async function inspectFile(path: string, flags: Flags): Promise<void> {
   for (const { name, type } of described.outputs) print(`  output  ${name} ${type}`);
   print();
   printTable([['section', 'bytes'], ...sections.map((s) => [s.section, s.bytes])]);
+  if (head) print(`  all but weights are packed into ${bytesText(head.packed)}`);
   print();
-  printTable([['weights', 'tensors', 'elements', 'bytes'], ...weights.map((w) => [w.dtype, w.tensors, w.elements, w.bytes])]);
+  printTable([
+    ['weights', 'stored as', 'contents', 'elements', 'bytes', 'bits each'],
+    ...weights.map((w) => [w.dtype, w.encoding, w.contents, w.elements, w.bytes, w.bits.toFixed(2)]),
+  ]);
   print();
   printTable([['operator', 'nodes', 'int8', 'MACs'], ...operators.map((o) => [o.op, o.nodes, o.int8, o.macs])]);
   print();
@@ -112,16 +122,27 @@ function operatorTable(nodes: readonly Node[], macs: ReadonlyMap<Node, number> |
   return [...rows.values()].sort((a, b) => b.nodes - a.nodes);
 }
 
-function weightTable({ graph }: WaferModel) {
-  const rows = new Map<string, { dtype: string; tensors: number; elements: number; bytes: number }>();
-  for (const { type, data } of constantsOf(graph)) {
-    const row = rows.get(type.dtype) ?? { dtype: type.dtype, tensors: 0, elements: 0, bytes: 0 };
-    rows.set(type.dtype, row);
-    row.tensors++;
-    row.elements += data!.length;
-    row.bytes += data!.length * sizeOf(type.dtype);
+/** What the head takes, when it is packed. */
+function headBytes(sections: readonly Section[]) {
+  const plain = sections.reduce((n, s) => n + (s.name === 'weights' ? 0 : s.bytes), 0);
+  const packed = sections.find((s) => s.name === 'weights')!.offset - HEADER_BYTES;
+  return packed < plain ? { plain, packed } : undefined;
+}
+
+/** Contents of constants by how they are stored, the largest first; contents that several constants share count once. */
+function weightTable(blobs: readonly Blob[], file: Uint8Array) {
+  const rows = new Map<string, { dtype: string; encoding: string; contents: number; elements: number; bytes: number }>();
+  for (const blob of blobs) {
+    const { dtype, elements, bytes } = blob;
+    const encoding = describeBlob(blob, file);
+    const row = rows.get(`${dtype} ${encoding}`) ?? { dtype, encoding, contents: 0, elements: 0, bytes: 0 };
+    rows.set(`${dtype} ${encoding}`, row);
+    row.contents++;
+    row.elements += elements;
+    row.bytes += bytes;
   }
-  return [...rows.values()];
+  const all = [...rows.values()].map((row) => ({ ...row, bits: row.elements ? (8 * row.bytes) / row.elements : 0 }));
+  return all.sort((a, b) => b.bytes - a.bytes);
 }
 
 const FLOAT = 'float ';

@@ -12,13 +12,24 @@ import type { AttrKind } from '../ops/define';
 
 /** The bytes `WAFR`, read as a little-endian u32. */
 export const MAGIC = 0x52464157;
-export const VERSION = 1;
+/** What is written. Version 1 is read, too. */
+export const VERSION = 2;
 
-/** u32 magic, u16 version, u16 flags (0), u32 bytes in the file, u32 number of sections. */
-export const HEADER_BYTES = 16;
-/** u32 tag, u32 encoding, u32 offset, u32 length, u32 CRC-32. After the rows comes the CRC-32 of all that stands before it. */
-export const ROW_BYTES = 20;
-/** Sections and raw tensors begin at multiples of this, so that views of any element type need no copy. */
+/**
+ * u32 magic, u16 version, u16 flags, u32 bytes in the file, u32 bytes of the head, u32 CRC-32 of the weights, which are all that
+ * comes behind the head, u32 CRC-32 of the head and of all before this number. The head is the other sections, each a tag (a byte),
+ * a uint, its length, and that many bytes; with PACKED_HEAD it is a uint, the length of all these, and then lz.ts's code of them.
+ */
+export const HEADER_BYTES = 24;
+export const PACKED_HEAD = 1;
+/** Raw tensors of so many bytes begin at multiples of ALIGNMENT. */
+export const ALIGNED_BYTES = 1024;
+
+/** Version 1: u32 magic, u16 version, u16 flags (0), u32 bytes in the file, u32 number of sections. */
+export const HEADER_BYTES_1 = 16;
+/** Version 1: u32 tag, u32 encoding (0), u32 offset, u32 length, u32 CRC-32. After the rows comes the CRC-32 of all that stands before it. */
+export const ROW_BYTES_1 = 20;
+/** Raw tensors begin at multiples of this, so that views of any element type need no copy; in version 1 sections do, too. */
 export const ALIGNMENT = 16;
 
 export const alignUp = (offset: number): number => Math.ceil(offset / ALIGNMENT) * ALIGNMENT;
@@ -39,6 +50,17 @@ export const TAGS = {
 } as const;
 export type SectionName = keyof typeof TAGS;
 
+/** The tags of the head's sections since version 2. */
+export const LETTERS: Readonly<Record<Exclude<SectionName, 'weights'>, string>> = {
+  graph: 'G',
+  tensors: 'T',
+  labels: 'l',
+  processing: 'p',
+  provenance: 'P',
+  goldens: 'g',
+  origins: 'o',
+};
+
 /** How the elements of a tensor are stored; the index is the number in the file. Append only. */
 export const ENCODINGS = [
   /** The elements, little-endian, at a multiple of ALIGNMENT. */
@@ -49,13 +71,53 @@ export const ENCODINGS = [
   'varint',
   /** i32: each element minus the one before (modulo 2^32; the first minus 0) as a zigzag varint. */
   'delta',
+  /** One stream for each byte of an element, the lowest first. */
+  'planes',
+  /** f32: as `planes`, of 16-bit floats. */
+  'half',
+  /** A palette of 2 to 256 values, then a stream of symbols, each of which stands for as many elements as fit a byte, or fewer. */
+  'palette',
+  /** Which elements, or blocks of 4, are not zero; then these. Both are encoded in turn. */
+  'sparse',
+  /** Words of 1, 2 or 4 bytes as numbers in learnt bits, or the differences between them. */
+  'numbers',
 ] as const;
 export type Encoding = (typeof ENCODINGS)[number];
 
-/** What all `fill` tensors of a file may take together once decoded: nothing else in a file decodes to so much more than it is. */
-export const MAX_FILL_BYTES = 64 << 20;
+/** How a stream of bytes is stored; the index is the number in the file. Append only. */
+export const STREAMS = [
+  /** As they are. */
+  'plain',
+  /** One byte, which all are equal to. */
+  'fill',
+  /** In bits that are learnt. */
+  'learnt',
+  /** In an entropy code with a table. */
+  'rans',
+] as const;
+
+/** How a palette is stored; the index is the number in the file. Append only. */
+export const PALETTES = [
+  /** Integers at equal distances: an int, the first, and a uint, the distance. */
+  'steps',
+  /** Integers: an int, the first, and uints, the distances between them. */
+  'integers',
+  /** 16-bit floats. */
+  'halves',
+  /** f32. */
+  'floats',
+] as const;
+
+/** Tensors decode to at most so many times their stored bytes, */
+export const MAX_GROWTH = 64;
+/** and all of a file together to so many bytes more. */
+export const MAX_EXTRA_BYTES = 64 << 20;
+/** Elements of tensors whose bits are learnt, which takes time. */
+export const MAX_LEARNT_ELEMENTS = 1 << 14;
 /** Any section but the weights. */
 export const MAX_SECTION_BYTES = 16 << 20;
+/** A packed head, once unpacked. */
+export const MAX_PACKED_BYTES = 1 << 20;
 /** UTF-16 units of all names in `orig` together. */
 export const MAX_NAME_UNITS = 1 << 24;
 export const MAX_RANK = 16;
@@ -167,8 +229,8 @@ export const GRAPH = {
 } as const;
 
 /**
- * TENS: what WGTS holds. Blobs follow one another there, raw ones at the next multiple of ALIGNMENT; `bytes` is the stored
- * length. Tensors are in order of first use; those with equal elements share a blob.
+ * TENS: what WGTS holds. Blobs follow one another there, large raw ones (in version 1 all) at the next multiple of ALIGNMENT;
+ * `bytes` is the stored length. Tensors are in order of first use; those with equal elements share a blob.
  */
 export const TENSORS = record({
   blobs: list(record({ dtype: 'dtype', encoding: choice(...ENCODINGS), elements: 'uint', bytes: 'uint' })),

@@ -3,8 +3,8 @@
  * `Builder`, which infers types and checks attributes again, so a file cannot claim anything of a graph that is not so.
  * Every failure is a BAD_FILE with the byte where it was noticed.
  */
-import { crc32 } from '../core/crc';
 import { allocate, type TypedArray } from '../core/dtype';
+import { WaferError } from '../core/errors';
 import { checkSizes, elements, evaluateShape, sameShape, type TensorType, typeText } from '../core/shape';
 import { Builder, type Graph, nodeText, type Value } from '../graph/ir';
 import type { AttrSchema, Attrs, AttrValue, Step } from '../ops/define';
@@ -17,6 +17,7 @@ import {
   GOLDENS,
   GRAPH,
   HEADER_BYTES,
+  HEADER_BYTES_1,
   LABELS,
   MAX_GOLDEN_ELEMENTS,
   MAX_NODES,
@@ -30,7 +31,18 @@ import {
   TENSORS,
 } from './layout';
 import type { Golden, GoldenOutput, ImageProcessing, Origin, WaferModel } from './model';
-import { checkCrc, checkGap, checkMagic, readHeader, readTable, type Section } from './sections';
+import { type Codec, scalarCodec } from './rans';
+import {
+  checkCrc,
+  checkGap1,
+  checkMagic,
+  readHead,
+  readHeader,
+  readHeader1,
+  readTable1,
+  readVersion,
+  type Section,
+} from './sections';
 import { type Blob, decode, placeBlobs, viewOf } from './tensors';
 
 type Names = Of<typeof ORIGINS>;
@@ -43,19 +55,20 @@ export class WaferReader {
   /** There once all but the weights is. Its constants have their elements when `has` says so, and all of them after `end`. */
   model: WaferModel | undefined;
   sections: readonly Section[] = [];
+  /** Contents of constants, as they are stored; there with the model. */
+  blobs: readonly Blob[] = [];
   private file: Uint8Array = new Uint8Array();
   private arrived = 0;
   /** Bytes in the file, once they are known. */
   private total: number | undefined;
-  /** CRC-32 of the weights section up to `at`. */
-  private weights: { section: Section; at: number; crc: number } | undefined;
+  /** CRC-32 of the weights up to `at`. */
+  private weights: { at: number; end: number; crc: number } | undefined;
   private readonly incomplete = new Set<TypedArray>();
   private readonly steps = this.read();
   /** Bytes that must have arrived for the next step; undefined after the last. */
   private needed: number | undefined = 0;
 
-  /** `crc` computes CRC-32 as core/crc.ts does. */
-  constructor(private readonly crc = crc32) {}
+  constructor(private readonly codec: Codec = scalarCodec) {}
 
   /**
    * Takes the next bytes, which must not be changed afterwards: a file in one piece is not copied. Throws BAD_FILE, and MEMORY
@@ -92,35 +105,57 @@ export class WaferReader {
   private *read(): Generator<number, void> {
     yield 4;
     checkMagic(this.file);
+    yield 8;
+    if (readVersion(this.file) === 1) return yield* this.readVersion1();
     yield HEADER_BYTES;
     const header = readHeader(this.file);
+    const { total, headEnd, isPacked, weightsCrc } = header;
+    this.total = total;
+    yield headEnd;
+    // Raw constants are views of the file, which must not move any more.
+    this.grow(total);
+    const { bytes, sections } = unpacked(isPacked, () => readHead(this.file, header));
+    this.sections = [...sections, { tag: TAGS.weights, name: 'weights', offset: headEnd, bytes: total - headEnd }];
+    yield* this.readWeights(2, isPacked, bytes, weightsCrc);
+  }
+
+  private *readVersion1(): Generator<number, void> {
+    yield HEADER_BYTES_1;
+    const header = readHeader1(this.file);
     this.total = header.total;
     let end = header.tableEnd + 4;
     yield end;
-    this.sections = readTable(this.file, header);
-    for (const section of this.sections) {
+    const sections = readTable1(this.file, header);
+    for (const section of sections) {
       yield section.offset;
-      checkGap(this.file, section, end);
+      checkGap1(this.file, section, end);
       end = section.offset + section.bytes;
       if (section.name === 'weights') continue;
       yield end;
-      checkCrc(section, this.crc(this.file.subarray(section.offset, end)));
+      checkCrc(`section ${section.tag}`, section.offset, section.crc, this.codec.crc32(this.file.subarray(section.offset, end)));
     }
-    // Raw constants are views of the file, which must not move any more.
-    this.grow(this.total);
-    const { model, blobs } = readModel(this.file, this.sections);
+    this.grow(header.total);
+    this.sections = sections;
+    yield* this.readWeights(1, false, this.file, sections.find((s) => s.name === 'weights')!.crc);
+  }
+
+  /** The model, whose head lies in `head`, and then its weights. */
+  private *readWeights(version: number, isPacked: boolean, head: Uint8Array, crc: number): Generator<number, void> {
+    const { model, blobs } = unpacked(isPacked, () => readModel(this.file, head, this.sections, version));
     for (const { data } of blobs) this.incomplete.add(data);
     this.model = model;
-    const section = this.sections.find((s) => s.name === 'weights')!;
-    this.weights = { section, at: section.offset, crc: 0 };
+    this.blobs = blobs;
+    const { offset, bytes } = this.sections.find((s) => s.name === 'weights')!;
+    const weights = { at: offset, end: offset + bytes, crc: 0 };
+    this.weights = weights;
     for (const blob of blobs) {
       yield blob.end;
-      decode(blob, this.file);
+      decode(blob, this.file, this.codec);
       this.incomplete.delete(blob.data);
     }
-    yield this.total;
+    yield this.total!;
     this.sumWeights();
-    checkCrc(section, this.weights.crc);
+    checkCrc('the weights', offset, crc, weights.crc);
   }
 
   private grow(bytes: number): void {
@@ -134,8 +169,8 @@ export class WaferReader {
   private sumWeights(): void {
     const { weights } = this;
     if (!weights) return;
-    const to = Math.min(this.arrived, weights.section.offset + weights.section.bytes);
-    weights.crc = this.crc(this.file.subarray(weights.at, to), weights.crc);
+    const to = Math.min(this.arrived, weights.end);
+    weights.crc = this.codec.crc32(this.file.subarray(weights.at, to), weights.crc);
     weights.at = to;
   }
 }
@@ -144,27 +179,39 @@ export class WaferReader {
  * The model in a file. Constants are views of `file` (copies where its address is no multiple of 4): do not change its bytes
  * afterwards. Throws BAD_FILE for whatever is not a whole and sound file of a version that this one knows.
  */
-export const readWafer = (file: Uint8Array): WaferModel => readWhole(file).end();
+export const readWafer = (file: Uint8Array): WaferModel => readWhole(file).model!;
 
-/** The section table of a file. Throws BAD_FILE as `readWafer` does. */
-export function readSections(file: Uint8Array): readonly Section[] {
-  const reader = readWhole(file);
-  reader.end();
-  return reader.sections;
-}
-
-function readWhole(file: Uint8Array): WaferReader {
+/** A file that was read to its end. Throws BAD_FILE as `readWafer` does. */
+export function readWhole(file: Uint8Array): WaferReader {
   const reader = new WaferReader();
   reader.push(file);
+  reader.end();
   return reader;
 }
 
-/** The model, and the blobs of its constants, which may not have arrived. */
-function readModel(file: Uint8Array, sections: readonly Section[]): { model: WaferModel; blobs: readonly Blob[] } {
+/** What `read` returns. In a packed head places have no offsets: its errors are where it begins. */
+function unpacked<T>(isPacked: boolean, read: () => T): T {
+  if (!isPacked) return read();
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof WaferError)) throw error;
+    const { message, code, ...details } = error.toJSON();
+    throw new WaferError(code, message, { ...details, offset: HEADER_BYTES });
+  }
+}
+
+/** The model, the sections of which lie in `head`, and the blobs of its constants, which may not have arrived in `file`. */
+function readModel(
+  file: Uint8Array,
+  head: Uint8Array,
+  sections: readonly Section[],
+  version: number,
+): { model: WaferModel; blobs: readonly Blob[] } {
   const within = <T>(name: SectionName, read: (from: Cursor) => T): T | undefined => {
     const section = sections.find((s) => s.name === name);
     if (!section) return undefined;
-    const from = new Cursor(file, section.offset, section.offset + section.bytes);
+    const from = new Cursor(name === 'weights' ? file : head, section.offset, section.offset + section.bytes);
     const value = read(from);
     from.done();
     return value;
@@ -179,7 +226,7 @@ function readModel(file: Uint8Array, sections: readonly Section[]): { model: Waf
   const stored = need('tensors', field('tensors', TENSORS));
   const blobs = need(
     'weights',
-    within('weights', (from) => placeBlobs(stored.blobs, from)),
+    within('weights', (from) => placeBlobs(stored.blobs, from, version)),
   );
   const { graph, origins } = need(
     'graph',

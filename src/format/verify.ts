@@ -1,6 +1,6 @@
 /** Checks a file as thoroughly as can be done without running it: what `wafer verify` does first. */
 import type { WaferModel } from './model';
-import { WaferReader } from './reader';
+import { readWhole } from './reader';
 import type { Section } from './sections';
 import { writeWafer } from './writer';
 
@@ -13,13 +13,11 @@ export interface Verified {
 
 /** Checksums, structure, types of all values, and that golden runs fit the graph. Throws BAD_FILE. */
 export function verify(file: Uint8Array): Verified {
-  const reader = new WaferReader();
-  reader.push(file);
-  const model = reader.end();
-  const again = writeWafer(model);
+  const { model, sections } = readWhole(file);
+  const again = writeWafer(model!);
   return {
-    model,
-    sections: reader.sections,
+    model: model!,
+    sections,
     canonical: again.length === file.length && again.every((byte, i) => byte === file[i]),
   };
 }

@@ -16,20 +16,22 @@ import {
   GRAPH,
   HEADER_BYTES,
   LABELS,
+  LETTERS,
   MAGIC,
+  MAX_PACKED_BYTES,
   MAX_SECTION_BYTES,
   type Of,
   ORIGINS,
+  PACKED_HEAD,
   PROCESSING,
   PROVENANCE,
-  ROW_BYTES,
-  type SectionName,
-  TAGS,
   TENSORS,
   VERSION,
 } from './layout';
+import { packBytes } from './lzWriter';
 import type { Origin, WaferModel } from './model';
 import { Sink } from './sink';
+import { isAligned } from './tensors';
 
 /**
  * The file of a model. Names of nodes and values are written when the model has origins (an empty map will do); origins of
@@ -38,7 +40,7 @@ import { Sink } from './sink';
 export function writeWafer(model: WaferModel): Uint8Array {
   const { graph, provenance, labels, images, postprocessing, goldens, origins } = model;
   const constants = constantsOf(graph);
-  const { blobs, indices, weights } = encodeTensors(constants);
+  const { blobs, indices, contents } = encodeTensors(constants);
   const tensors: Of<typeof TENSORS> = {
     blobs,
     tensors: constants.map(({ type: { shape, quant } }, i) => ({
@@ -52,7 +54,7 @@ export function writeWafer(model: WaferModel): Uint8Array {
     outputs: golden.outputs.map((output) => ({ ...output, samples: bytesOf(output.samples) })),
   }));
   const processing = { ...(images && { images }), ...(postprocessing && { postprocessing }) };
-  return assemble({
+  const head = headOf({
     graph: encodeGraph(graph, constants),
     tensors: Sink.of(TENSORS, tensors),
     labels: labels && Sink.of(LABELS, labels),
@@ -60,8 +62,8 @@ export function writeWafer(model: WaferModel): Uint8Array {
     provenance: Sink.of(PROVENANCE, { ...provenance, metrics: new Map(Object.entries(provenance.metrics)) }),
     goldens: goldens.length ? Sink.of(GOLDENS, storedGoldens) : undefined,
     origins: origins && Sink.of(ORIGINS, namesOf(graph, constants, origins)),
-    weights,
   });
+  return assemble(head, blobs, contents);
 }
 
 function encodeGraph(graph: Graph, constants: readonly Value[]): Uint8Array {
@@ -122,30 +124,47 @@ function namesOf(graph: Graph, constants: readonly Value[], origins: ReadonlyMap
   };
 }
 
-/** Header, section table, sections in the order of `TAGS`. */
-function assemble(contents: Readonly<Record<SectionName, Uint8Array | undefined>>): Uint8Array {
-  const sections = (Object.keys(TAGS) as SectionName[]).flatMap((name) => {
-    const bytes = contents[name];
-    if (bytes && name !== 'weights' && bytes.length > MAX_SECTION_BYTES)
+interface Head {
+  bytes: Uint8Array;
+  isPacked: boolean;
+}
+
+/** The sections in the order of `LETTERS`, packed when that is smaller. */
+function headOf(sections: Readonly<Record<keyof typeof LETTERS, Uint8Array | undefined>>): Head {
+  const plain = new Sink();
+  for (const [name, letter] of Object.entries(LETTERS)) {
+    const bytes = sections[name as keyof typeof LETTERS];
+    if (!bytes) continue;
+    if (bytes.length > MAX_SECTION_BYTES)
       throw new WaferError('VALUE', `section "${name}" would have ${bytes.length} bytes, more than ${MAX_SECTION_BYTES}`);
-    return bytes ? [{ tag: TAGS[name], bytes }] : [];
-  });
-  let end = HEADER_BYTES + sections.length * ROW_BYTES + 4;
-  const placed = sections.map(({ tag, bytes }) => {
-    const offset = alignUp(end);
-    end = offset + bytes.length;
-    return { tag, bytes, offset };
+    plain.u8(letter.charCodeAt(0));
+    plain.uint(bytes.length);
+    plain.raw(bytes);
+  }
+  const packed = new Sink();
+  packed.uint(plain.at);
+  if (plain.at <= MAX_PACKED_BYTES) packed.raw(packBytes(plain.bytes));
+  const isPacked = plain.at <= MAX_PACKED_BYTES && packed.at < plain.at;
+  return { bytes: isPacked ? packed.bytes : plain.bytes, isPacked };
+}
+
+/** Header, head, weights. */
+function assemble(head: Head, blobs: Of<typeof TENSORS>['blobs'], contents: readonly Uint8Array[]): Uint8Array {
+  const start = HEADER_BYTES + head.bytes.length;
+  let end = start;
+  const offsets = blobs.map((blob) => {
+    const offset = isAligned(blob, VERSION) ? alignUp(end) : end;
+    end = offset + blob.bytes;
+    return offset;
   });
   if (end >= 2 ** 32) throw new WaferError('VALUE', `the file would have ${end} bytes, more than 32 bits can say`);
-  const header = new Sink();
-  for (const word of [MAGIC, VERSION, end, sections.length]) header.u32(word);
-  for (const { tag, bytes, offset } of placed) {
-    for (const character of tag) header.u8(character.charCodeAt(0));
-    for (const word of [0, offset, bytes.length, crc32(bytes)]) header.u32(word);
-  }
-  header.u32(crc32(header.bytes));
   const file = new Uint8Array(end);
+  file.set(head.bytes, HEADER_BYTES);
+  contents.forEach((bytes, i) => file.set(bytes, offsets[i]));
+  const header = new Sink();
+  const version = VERSION | (head.isPacked ? PACKED_HEAD << 16 : 0);
+  for (const word of [MAGIC, version, end, head.bytes.length, crc32(file.subarray(start))]) header.u32(word);
+  header.u32(crc32(head.bytes, crc32(header.bytes)));
   file.set(header.bytes);
-  for (const { bytes, offset } of placed) file.set(bytes, offset);
   return file;
 }

@@ -2,7 +2,6 @@
  * A loaded model in the thread that computes: reads the file, takes a device, turns what a page passes into tensors.
  * The page's own thread and the worker run this same class.
  */
-import { crc32 } from '../core/crc';
 import { dimText, isStatic } from '../core/dim';
 import type { DType, TypedArray } from '../core/dtype';
 import { WaferError } from '../core/errors';
@@ -10,6 +9,7 @@ import type { Precision } from '../core/half';
 import { isStaticShape, type Quant, type StaticShape, shapeText } from '../core/shape';
 import { checkGolden, F32_TOLERANCE } from '../format/golden';
 import type { ImageProcessing, Postprocessing, Provenance, WaferModel } from '../format/model';
+import { scalarCodec } from '../format/rans';
 import { WaferReader } from '../format/reader';
 import { type Graph, releaseConstants, type Value } from '../graph/ir';
 import { type BackendOptions, Backends } from './backends';
@@ -117,7 +117,8 @@ export class Engine {
     const gpu = backend === 'webgpu' ? onGpu() : undefined;
     gpu?.catch(() => {});
     const wasm = gpu ? undefined : await onWasm();
-    const reader = new WaferReader(wasm ? wasm.crc32.bind(wasm) : crc32);
+    // Weights are decoded by WASM wherever there is any, whatever computes.
+    const reader = new WaferReader(wasm ?? (await WasmDevice.create(kernels).catch(() => scalarCodec)));
     const arriving = chunks[Symbol.asyncIterator]();
     let bytes = 0;
     const arrive = async (): Promise<boolean> => {

@@ -89,7 +89,20 @@ describe('cli: a model through all verbs', () => {
     expect(work.macs).toBeGreaterThan(100_000);
     expect(provenance.source.name).toBe('alexa_v0.1.onnx');
     expect(graph[0]).toMatch(/^input /);
-    expect((await wafer('inspect', at('model.wafer'))).code).toBe(0);
+    const table = await wafer('inspect', at('model.wafer'));
+    expect(table.code).toBe(0);
+    expect(table.out).toMatch(/weights +stored as +contents +elements +bytes +bits each/);
+  });
+
+  test('inspect: how weights are stored, and in how many bits', async () => {
+    const { bytes, sections, head, weights } = JSON.parse((await wafer('inspect', at('model.wafer'), '--json')).out);
+    const stored = weights.reduce((n: number, row: { bytes: number }) => n + row.bytes, 0);
+    expect(stored).toBe(sections.find((s: { section: string }) => s.section === 'weights').bytes);
+    expect(head.packed).toBeLessThan(head.plain);
+    expect(24 + head.packed + stored).toBe(bytes);
+    const [largest] = weights;
+    expect(largest).toMatchObject({ dtype: 'f32', encoding: expect.stringMatching(/^planes|^f16/) });
+    expect(largest.bits).toBeCloseTo((8 * largest.bytes) / largest.elements);
   });
 
   test('verify: sound', async () => {

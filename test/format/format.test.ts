@@ -9,7 +9,8 @@ import { writeWafer } from '../../src/format/writer';
 import { Builder, type Graph, type Value } from '../../src/graph/ir';
 import { printGraph } from '../../src/graph/print';
 import { allCases, buildCase } from '../support/cases';
-import { fullModel, modelOf } from './models';
+import { random } from '../support/random';
+import { codedModel, fullModel, modelOf } from './models';
 
 /** All that a graph says, as plain data: attributes unrounded, types, elements, names. */
 function plain(graph: Graph) {
@@ -82,21 +83,20 @@ describe('round trip', () => {
     }
   });
 
-  it('gives raw tensors as views of the file', () => {
+  it('gives large raw tensors as views of the file', () => {
+    const next = random(1);
     const build = new Builder();
-    const w = build.numbers(
+    const noise = build.numbers(
       'w',
-      'f32',
-      [64],
-      Float32Array.from({ length: 64 }, (_, i) => i),
+      'i32',
+      [300],
+      Int32Array.from({ length: 300 }, () => next() * 2 ** 32),
     );
-    const b = build.numbers('b', 'u8', [3], [1, 2, 3]);
-    const file = writeWafer(modelOf(build.finish([b, w].map((value) => ({ name: value.name, value })))));
-    const read = readWafer(file).graph.outputs.map((o) => o.value.data!);
-    for (const data of read) {
-      expect(data.buffer).toBe(file.buffer);
-      expect(data.byteOffset % 16).toBe(0);
-    }
+    const few = build.numbers('b', 'u8', [3], [1, 200, 3]);
+    const file = writeWafer(modelOf(build.finish([few, noise].map((value) => ({ name: value.name, value })))));
+    const [, w] = readWafer(file).graph.outputs.map((o) => o.value.data!);
+    expect(w!.buffer).toBe(file.buffer);
+    expect(w!.byteOffset % 16).toBe(0);
   });
 });
 
@@ -110,9 +110,14 @@ describe('encodings', () => {
   const count = (n: number, f: (i: number) => number) => Array.from({ length: n }, (_, i) => f(i));
 
   it('uniform: one element', () => expect(bytesOf(count(1000, () => 1e9))).toBe(4));
-  it('small: a byte each', () => expect(bytesOf(count(1000, (i) => (i * 37) % 64))).toBe(1000));
-  it('slow: a byte each', () => expect(bytesOf(count(1000, (i) => 1e9 + i * 3))).toBeLessThan(1010));
-  it('wild: raw', () => expect(bytesOf(count(1000, (i) => Math.imul(i + 1, 0x9e3779b1)))).toBe(4000));
+  it('small: less than a byte each', () => expect(bytesOf(count(1000, (i) => (i * 37) % 64))).toBeLessThan(850));
+  it('slow: hardly anything', () => expect(bytesOf(count(1000, (i) => 1e9 + i * 3))).toBeLessThan(50));
+  it('wild: raw, aligned', () => {
+    const next = random(2);
+    const bytes = bytesOf(count(1000, () => Math.floor(next() * 2 ** 32) | 0));
+    expect(bytes).toBeGreaterThanOrEqual(4000);
+    expect(bytes).toBeLessThan(4016);
+  });
   it('equal: once', () =>
     expect(
       bytesOf(
@@ -120,7 +125,7 @@ describe('encodings', () => {
         count(9, (i) => i),
         count(9, (i) => 9 - i),
       ),
-    ).toBe(18));
+    ).toBeLessThanOrEqual(18));
   it('nothing: no bytes', () => expect(bytesOf([], [])).toBe(0));
 });
 
@@ -156,10 +161,9 @@ describe('writer', () => {
   });
 });
 
-describe('version 1', () => {
-  const path = new URL('v1.wafer', import.meta.url);
+describe('past versions are read for ever', () => {
+  const stored = (name: string) => new Uint8Array(readFileSync(new URL(name, import.meta.url)));
 
-  it('is read for ever', () => {
-    expect(plainModel(readWafer(new Uint8Array(readFileSync(path))))).toEqual(plainModel(fullModel()));
-  });
+  it('version 1', () => expect(plainModel(readWafer(stored('v1.wafer')))).toEqual(plainModel(fullModel())));
+  it('version 2', () => expect(plainModel(readWafer(stored('v2.wafer')))).toEqual(plainModel(codedModel())));
 });

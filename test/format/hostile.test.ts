@@ -2,11 +2,12 @@
  * Files that are damaged or made to harm. Each ends in one WaferError that says where and what to do, or in a model; soon, and
  * without more memory than the file accounts for. Checksums are made right wherever a test wants to get past them.
  */
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { bytesOf } from '../../src/core/dtype';
 import { WaferError } from '../../src/core/errors';
-import { type Encoding, GRAPH, type Of, ORIGINS, TENSORS } from '../../src/format/layout';
+import { type Encoding, GRAPH, HEADER_BYTES, type Of, ORIGINS, TENSORS } from '../../src/format/layout';
 import type { WaferModel } from '../../src/format/model';
 import { readWafer } from '../../src/format/reader';
 import { Sink } from '../../src/format/sink';
@@ -15,13 +16,15 @@ import { constantsOf } from '../../src/graph/ir';
 import { printGraph } from '../../src/graph/print';
 import { allCases, buildCase } from '../support/cases';
 import { random } from '../support/random';
-import { fullModel, modelOf } from './models';
+import { baseDevice } from '../support/wasm';
+import { codedFiles, fullModel, modelOf } from './models';
 import { readPieces } from './pieces';
-import { type Part, seal, unseal } from './seal';
+import { type Part, packedHead, seal, seal1, sealHead, unseal } from './seal';
 
 const FULL = writeWafer(fullModel());
-/** A file for each operator's case, where the packer could write one. */
-const FILES = [FULL, ...allCases().flatMap((c) => written(() => writeWafer(modelOf(buildCase(c).graph))))];
+const V1 = new Uint8Array(readFileSync(new URL('v1.wafer', import.meta.url)));
+/** Files of tensors in every encoding, and one for each operator's case, where the packer could write it. */
+const FILES = [FULL, ...codedFiles(), ...allCases().flatMap((c) => written(() => writeWafer(modelOf(buildCase(c).graph))))];
 
 function written(write: () => Uint8Array): Uint8Array[] {
   try {
@@ -40,6 +43,7 @@ function failure(file: Uint8Array): WaferError | undefined {
   const end = endOf(() => readWafer(file));
   expect(performance.now() - start).toBeLessThan(5000);
   expect(endOf(() => readPieces(file, cuts))).toEqual(end);
+  expect(endOf(() => readPieces(file, cuts, device))).toEqual(end);
   if (!(end instanceof WaferError)) return undefined;
   expect(end).toMatchObject({ code: 'BAD_FILE', hint: expect.any(String), offset: expect.any(Number) });
   // An operator that stumbles instead of refusing would be hidden by the reader.
@@ -48,6 +52,8 @@ function failure(file: Uint8Array): WaferError | undefined {
   return end;
 }
 
+/** Decodes with WASM. */
+const device = await baseDevice();
 /** Where pieces end: drawn anew for each file. */
 const cuts = random(3);
 
@@ -60,6 +66,12 @@ function endOf(read: () => WaferModel): unknown {
     if (!(error instanceof WaferError)) throw error;
     return error;
   }
+}
+
+function joined(...parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Sink();
+  for (const part of parts) whole.raw(part);
+  return whole.bytes;
 }
 
 /** Replaces, adds (undefined before) or removes (undefined after) the section called `tag`. */
@@ -127,7 +139,7 @@ describe('damage', () => {
 
   it('a byte too many is found', () =>
     expect(failure(Uint8Array.of(...FULL, 0))?.message).toMatch(`more than ${FULL.length} bytes`));
-  it('says that a download was cut short', () => expect(failure(FULL.subarray(0, 500))?.hint).toMatch('cut short'));
+  it('says that a download was cut short', () => expect(failure(FULL.subarray(0, FULL.length - 9))?.hint).toMatch('cut short'));
   it('says what is no .wafer file', () =>
     expect(failure(new TextEncoder().encode('<!doctype html><title>404</title>'))?.message).toMatch('no .wafer file'));
 });
@@ -151,7 +163,7 @@ describe('fuzz', () => {
         for (const { section, at, remove, insert } of edits) {
           const part = parts[section % parts.length]!;
           const from = Math.floor(at * part.bytes.length);
-          part.bytes = Uint8Array.of(...part.bytes.subarray(0, from), ...insert, ...part.bytes.subarray(from + remove));
+          part.bytes = joined(part.bytes.subarray(0, from), Uint8Array.from(insert), part.bytes.subarray(from + remove));
         }
         failure(seal(parts));
       }) as never,
@@ -219,22 +231,18 @@ describe('outside', () => {
   };
   const parts = unseal(FULL);
 
-  it('a newer version', () => expect(failure(word(4, 2))).toMatchObject({ hint: expect.stringContaining('newer wafer') }));
-  it('flags', () => expect(failure(word(4, 0x10001))).toMatchObject({ hint: expect.stringContaining('newer wafer') }));
-  it('a great number of sections', () => expect(failure(word(12, 0xffffffff))?.message).toMatch('4294967295 sections'));
+  it('a newer version', () => expect(failure(word(4, 3))).toMatchObject({ hint: expect.stringContaining('newer wafer') }));
+  it('flags', () => expect(failure(word(4, 0x20002))).toMatchObject({ hint: expect.stringContaining('newer wafer') }));
+  it('a head longer than the file', () => expect(failure(word(12, 0xffffffff))?.message).toMatch('a head of 4294967295 bytes'));
   it('a section that is unknown and required', () =>
     expect(failure(seal([...parts, { tag: 'NEWS', bytes: FULL }]))).toMatchObject({
       hint: expect.stringContaining('newer wafer'),
     }));
   it('a section that is unknown and optional is skipped', () => {
-    expect(failure(seal([...parts, { tag: 'news', bytes: FULL, encoding: 3 }]))).toBeUndefined();
+    expect(failure(seal([...parts, { tag: 'news', bytes: FULL }]))).toBeUndefined();
   });
-  it('an encoding that is unknown', () =>
-    expect(failure(seal(parts.map((p) => ({ ...p, encoding: 1 }))))).toMatchObject({
-      hint: expect.stringContaining('newer wafer'),
-    }));
   it('a section twice', () => expect(failure(seal([...parts, parts[0]!]))?.message).toMatch('twice'));
-  it.each(['GRPH', 'TENS', 'PROV', 'WGTS'])('no %s', (tag) =>
+  it.each(['GRPH', 'TENS', 'PROV'])('no %s', (tag) =>
     expect(failure(changed(tag, () => undefined))?.message).toMatch(`${tag} is missing`),
   );
   it.each(['labl', 'proc', 'gold', 'orig'])('no %s is fine', (tag) =>
@@ -242,6 +250,67 @@ describe('outside', () => {
   );
   it.each(parts.map((p) => p.tag))('bytes left over in %s', (tag) =>
     expect(failure(changed(tag, (bytes) => Uint8Array.of(...bytes, 0)))?.message).toMatch(/left over|cannot be|tensor/),
+  );
+});
+
+describe('packed heads', () => {
+  const weights = unseal(FULL).at(-1)!.bytes;
+  const plain = seal(unseal(FULL)).subarray(HEADER_BYTES, -weights.length);
+  const isDamaged = (head: Uint8Array, text: RegExp) => {
+    const error = failure(sealHead(head, weights, true));
+    expect(error?.message).toMatch(text);
+    expect(error?.offset).toBeLessThanOrEqual(HEADER_BYTES + 3);
+  };
+
+  it('as they should be', () => expect(failure(sealHead(packedHead(plain), weights, true))).toBeUndefined());
+  it('longer than they say', () => isDamaged(packedHead(plain, plain.length - 9), /damaged|left|sections|section/));
+  it('shorter than they say', () => isDamaged(packedHead(plain, plain.length + 9), /damaged/));
+  it('with bytes left over', () => isDamaged(Uint8Array.of(...packedHead(plain), 0, 0, 0, 0, 0), /damaged/));
+  it('of any size', () => isDamaged(packedHead(plain, 2 ** 40), /1099511627776 bytes/));
+  it('that become very long', () => isDamaged(packedHead(new Uint8Array(1 << 20)), /section/));
+  it('errors in them are where they begin', () => {
+    const changed = plain.slice();
+    changed[changed.indexOf(0x54)]! ^= 0x20;
+    expect(failure(sealHead(packedHead(changed), weights, true))).toMatchObject({ offset: HEADER_BYTES });
+  });
+});
+
+describe('version 1', () => {
+  const parts = unseal(V1);
+  const word = (at: number, value: number): Uint8Array => {
+    const file = V1.slice();
+    new DataView(file.buffer).setUint32(at, value, true);
+    return file;
+  };
+
+  it('as it should be', () => expect(failure(seal1(parts))).toBeUndefined());
+  it('every truncation is found', () => {
+    for (let n = 0; n < V1.length; n++) expect(failure(V1.subarray(0, n))?.message, `${n} bytes`).toBeDefined();
+  });
+  it('every byte matters', () => {
+    const file = V1.slice();
+    for (let i = 0; i < file.length; i++) {
+      file[i]! ^= 0x10;
+      expect(failure(file)?.message, `byte ${i}`).toBeDefined();
+      file[i]! ^= 0x10;
+    }
+  });
+  it('flags', () => expect(failure(word(4, 0x10001))).toMatchObject({ hint: expect.stringContaining('newer wafer') }));
+  it('a great number of sections', () => expect(failure(word(12, 0xffffffff))?.message).toMatch('4294967295 sections'));
+  it('a section that is unknown and required', () =>
+    expect(failure(seal1([...parts, { tag: 'NEWS', bytes: FULL }]))).toMatchObject({
+      hint: expect.stringContaining('newer wafer'),
+    }));
+  it('a section that is unknown and optional is skipped', () => {
+    expect(failure(seal1([...parts, { tag: 'news', bytes: FULL, encoding: 3 }]))).toBeUndefined();
+  });
+  it('an encoding that is unknown', () =>
+    expect(failure(seal1(parts.map((p) => ({ ...p, encoding: 1 }))))).toMatchObject({
+      hint: expect.stringContaining('newer wafer'),
+    }));
+  it('a section twice', () => expect(failure(seal1([...parts, parts[0]!]))?.message).toMatch('twice'));
+  it.each(['GRPH', 'TENS', 'PROV', 'WGTS'])('no %s', (tag) =>
+    expect(failure(seal1(parts.filter((p) => p.tag !== tag)))?.message).toMatch(`${tag} is missing`),
   );
 });
 
@@ -378,12 +447,12 @@ describe('dimensions', () => {
 describe('tensors', () => {
   it('uniform beyond all measure', () =>
     expect(failure(withBlobs([{ dtype: 'f32', encoding: 'fill', elements: 2 ** 30, bytes: 4 }]))?.message).toMatch(
-      'uniform tensors',
+      'bytes more than',
     ));
   it('many uniform ones', () => {
     const before = process.memoryUsage().arrayBuffers;
     const blobs = Array.from({ length: 1000 }, (): Blob => ({ dtype: 'f32', encoding: 'fill', elements: 2 ** 20, bytes: 4 }));
-    expect(failure(withBlobs(blobs))?.message).toMatch('uniform tensors');
+    expect(failure(withBlobs(blobs))?.message).toMatch('bytes more than');
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(100 << 20);
   });
   it('more elements than any array', () =>
@@ -399,6 +468,23 @@ describe('tensors', () => {
     ).toMatch('32-bit'));
   it('varints left over', () =>
     expect(failure(withBlobs([{ dtype: 'i32', encoding: 'varint', elements: 1, bytes: 2 }]))?.message).toMatch('left over'));
+  const coded = (dtype: Blob['dtype'], encoding: Encoding, elements: number, ...bytes: number[]) =>
+    failure(withBlobs([{ dtype, encoding, elements, bytes: bytes.length }], Uint8Array.from(bytes)))?.message;
+  it('a stream of an unknown form', () => expect(coded('u8', 'planes', 2, 9, 1, 2)).toMatch('form of stream'));
+  it('a stream that is too short', () => expect(coded('u8', 'planes', 3, 0, 1, 2)).toMatch('3 symbols'));
+  it('a plane that is longer than all', () => expect(coded('i32', 'planes', 1, 9, 0, 1)).toMatch('are left'));
+  it('halves of integers', () => expect(coded('i32', 'half', 1, 2, 0, 1, 0, 1)).toMatch('16-bit'));
+  it('a palette of floats for integers', () => expect(coded('u8', 'palette', 2, 3, 1)).toMatch('floats for u8'));
+  it('a palette of other numbers', () => expect(coded('u8', 'palette', 2, 0, 1, 1, 1, 1, 0, 0)).toMatch('no u8'));
+  it('a palette of too many for a symbol', () => expect(coded('u8', 'palette', 2, 0, 15, 2, 1, 3, 0, 0)).toMatch('no symbol'));
+  it('a symbol that is not in the palette', () => expect(coded('u8', 'palette', 1, 0, 2, 2, 1, 1, 0, 3)).toMatch('not among 3'));
+  it('a mask of masks', () => expect(coded('u8', 'sparse', 4, 1, 7, 1, 0)).toMatch('unknown encoding'));
+  it('a mask of 2', () => expect(coded('u8', 'sparse', 1, 1, 0, 1, 2, 0)).toMatch('neither 0 nor 1'));
+  it('blocks of 3', () => expect(coded('u8', 'sparse', 4, 3, 1, 0)).toMatch('blocks of 3'));
+  it('words of 8 bytes', () => expect(coded('u8', 'numbers', 8, 3)).toMatch('unknown kind'));
+  it('learnt bits without end', () =>
+    expect(coded('u8', 'numbers', 20_000, ...new Array(999).fill(0))).toMatch('20000 elements'));
+  it('a table of no symbols', () => expect(coded('u8', 'planes', 9, 3, 0, 0, 0)).toMatch(/entropy code/));
   it('a bool of 2', () =>
     expect(failure(withBlobs([{ dtype: 'bool', encoding: 'raw', elements: 1, bytes: 1 }], Uint8Array.of(2)))?.message).toMatch(
       'bool',

@@ -1,5 +1,6 @@
 /** Files that arrive in pieces. */
 import type { WaferModel } from '../../src/format/model';
+import type { Codec } from '../../src/format/rans';
 import { WaferReader } from '../../src/format/reader';
 
 /** `file` in pieces of drawn lengths, some of them empty. `next` gives numbers in [0, 1). */
@@ -15,8 +16,8 @@ export function piecesOf(file: Uint8Array, next: () => number): Uint8Array<Array
 }
 
 /** As `readWafer`, of a file that arrives so. */
-export function readPieces(file: Uint8Array, next: () => number): WaferModel {
-  const reader = new WaferReader();
+export function readPieces(file: Uint8Array, next: () => number, codec?: Codec): WaferModel {
+  const reader = new WaferReader(codec);
   for (const piece of piecesOf(file, next)) reader.push(piece);
   return reader.end();
 }

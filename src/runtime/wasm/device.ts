@@ -3,6 +3,7 @@
  * the relaxed one is used only where the probe found its byte dot exact.
  */
 import { invariant, WaferError } from '../../core/errors';
+import { type Codec, LOW, TOTAL } from '../../format/rans';
 import type { DotKind } from '../../ops/define';
 import type { KernelName } from '../../ops/kernels.gen';
 import type { Device, Kernel } from '../device';
@@ -39,12 +40,22 @@ const ALONE: Threading = { limit: { count: 1, why: 'no other threads were asked 
 const CRC_HEAD = 16 + 8192;
 const CRC_BYTES = 16384;
 
-export class WasmDevice implements Device {
+/** A block of assembly/rans.ts: where the count of bytes and the table are. */
+const RANS_READ = 64;
+const RANS_TABLE = 128;
+const RANS_HEAD = RANS_TABLE + 4 * TOTAL;
+/** Symbols that are decoded at a time, a multiple of 16; they read 2 bytes each at most. */
+const SLICE = 4096;
+/** Kernels read and write a little beyond. */
+const SLACK = 64;
+
+export class WasmDevice implements Device, Codec {
   readonly kind = 'wasm';
   readonly heapBase: number;
   readonly pool: ThreadPool | undefined;
   private readonly exports: Record<string, unknown>;
   private readonly crcBlock: number;
+  private readonly ransBlock: number;
 
   private constructor(
     readonly build: 'base' | 'relaxed',
@@ -58,7 +69,8 @@ export class WasmDevice implements Device {
     if (threading.limit.count > 1)
       this.pool = new ThreadPool(threading.limit, module, memory, (name) => this.kernel(name), threading);
     this.crcBlock = Math.ceil(Number((instance.exports.heapBase as WebAssembly.Global).value) / 16) * 16;
-    this.heapBase = this.crcBlock + CRC_HEAD + CRC_BYTES;
+    this.ransBlock = this.crcBlock + CRC_HEAD + CRC_BYTES;
+    this.heapBase = this.ransBlock + RANS_HEAD + 2 * SLICE + SLACK + SLICE + SLACK;
     this.reserve(this.heapBase);
   }
 
@@ -128,6 +140,47 @@ export class WasmDevice implements Device {
       this.kernel('u8_crc32')(crcBlock, 0, piece.length);
     }
     return crc[0]!;
+  }
+
+  rans(coded: Uint8Array, table: Uint32Array, lanes: number, to: Uint8Array): boolean {
+    if (coded.length < 4 * lanes) return false;
+    const { ransBlock: block } = this;
+    const { buffer, long, short } = this.staging();
+    const states = new Uint8Array(buffer, block, 4 * lanes);
+    states.set(coded.subarray(0, 4 * lanes));
+    new Uint32Array(buffer, block + RANS_TABLE, TOTAL).set(table);
+    const read = new Uint32Array(buffer, block + RANS_READ, 1);
+    const decode = this.kernel('u8_rans');
+    let at = 4 * lanes;
+    for (let done = 0; done < to.length; done += SLICE) {
+      const count = Math.min(SLICE, to.length - done);
+      long.set(coded.subarray(at, at + 2 * count));
+      decode(block, long.byteOffset, short.byteOffset, lanes, done, done + count);
+      to.set(short.subarray(0, count), done);
+      at += read[0]!;
+    }
+    return at === coded.length && new Uint32Array(buffer, block, lanes).every((state) => state === LOW);
+  }
+
+  expand(symbols: Uint8Array, table: Uint8Array, unit: number, to: Uint8Array): void {
+    const { buffer, long, short } = this.staging();
+    const units = this.ransBlock + RANS_TABLE;
+    new Uint8Array(buffer, units, table.length).set(table);
+    const expand = this.kernel('u8_expand');
+    const most = Math.min(SLICE, Math.floor((2 * SLICE) / unit));
+    for (let done = 0; done < symbols.length; done += most) {
+      const count = Math.min(most, symbols.length - done);
+      short.set(symbols.subarray(done, done + count));
+      expand(units, short.byteOffset, long.byteOffset, unit, 0, count);
+      to.set(long.subarray(0, Math.min(count * unit, to.length - done * unit)), done * unit);
+    }
+  }
+
+  /** Room for what is decoded and for what it becomes, or the other way round. */
+  private staging() {
+    const { buffer } = this;
+    const at = this.ransBlock + RANS_HEAD;
+    return { buffer, long: new Uint8Array(buffer, at, 2 * SLICE), short: new Uint8Array(buffer, at + 2 * SLICE + SLACK, SLICE) };
   }
 
   dispose(): void {
