@@ -1,8 +1,7 @@
 /** What takes the bytes of a .wafer file. */
 import type { DType } from '../../core/dtype';
-import { Cursor } from '../../format/cursor';
-import { type Encoding, TENSORS } from '../../format/layout';
-import { readSections } from '../../format/reader';
+import type { Encoding } from '../../format/layout';
+import { readWhole } from '../../format/reader';
 
 export interface EncodedSize {
   dtype: DType;
@@ -14,10 +13,8 @@ export interface EncodedSize {
 
 /** By type and encoding, the largest first; tensors with equal elements are stored, and counted, once. Throws BAD_FILE. */
 export function encodedSizes(file: Uint8Array): EncodedSize[] {
-  const { offset, bytes } = readSections(file).find(({ name }) => name === 'tensors')!;
-  const { blobs } = new Cursor(file, offset, offset + bytes).read(TENSORS);
   const sizes = new Map<string, EncodedSize>();
-  for (const { dtype, encoding, elements, bytes } of blobs) {
+  for (const { dtype, encoding, elements, bytes } of readWhole(file).blobs) {
     const key = `${dtype} ${encoding}`;
     const size = sizes.get(key) ?? { dtype, encoding, tensors: 0, elements: 0, bytes: 0 };
     sizes.set(key, size);
