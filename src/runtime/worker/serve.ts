@@ -47,6 +47,8 @@ function serveEngine(scope: Scope, own?: () => Code): void {
       const code = own?.() ?? given;
       invariant(code, () => 'the worker was given no code');
       engine = await Engine.open(chunks, code, options, spawn);
+      // A page that knows a model can tell when its worker dies.
+      await announced;
       return engine.description;
     }
     invariant(engine, () => `${method} before open`);
@@ -71,7 +73,7 @@ function serveEngine(scope: Scope, own?: () => Code): void {
       );
   };
   scope.postMessage({ hello: true }, []);
-  void holdLock().then((lock) => lock && scope.postMessage({ lock }, []));
+  const announced = holdLock().then((lock) => lock && scope.postMessage({ lock }, []));
 }
 
 /** Lets go of the pictures that a call was handed over. */
