@@ -336,12 +336,37 @@ describe('cli: training', () => {
     expect(readFileSync(at('again.wafer')).equals(readFileSync(at('net.wafer')))).toBe(true);
   });
 
+  test('a model of floats is trained through its rounding, where quantising costs more than a gate', async () => {
+    expect((await wafer('train', at('net.mjs'), ...options(), '-o', at('floats.wafer'))).code).toBe(0);
+    const train = async (...flags: string[]) => {
+      const { code, out, err } = await wafer(
+        'train',
+        at('floats.wafer'),
+        ...options(),
+        ...flags,
+        '-o',
+        at('levels.wafer'),
+        '--json',
+      );
+      expect([code, err]).toEqual([0, expect.not.stringMatching(/error/)]);
+      return JSON.parse(out);
+    };
+    const made = await train('--quantize', 'ternary', '--lr', '0.01');
+    expect(made).toMatchObject({ top1: 1, quantize: { layers: [{ format: 'ternary' }, { format: 'ternary' }] } });
+    expect(made.history).toHaveLength(4);
+    expect((await wafer('verify', at('levels.wafer'))).code).toBe(0);
+    const { layer } = made.quantize.layers[0];
+    const [signs, other] = (await train('--layer', `${layer}=xnor`)).quantize.layers;
+    expect([signs.format, other.format].sort()).toEqual(['int8', 'xnor']);
+    expect(await train('--quantize', 'int8', '--gate', '5')).not.toHaveProperty('history');
+  });
+
   test('bad models and data are refused in one line', async () => {
     writeFileSync(at('none.mjs'), 'export const x = 1;');
     for (const [model, data, message] of [
       ['none.mjs', 'points.csv', /no function as its default export/],
       ['net.mjs', 'nowhere', /no data at/],
-      ['points.csv', 'points.csv', /neither an ONNX model nor a script/],
+      ['points.csv', 'points.csv', /neither a model nor a script/],
     ] as const) {
       const { code, err } = await wafer('train', at(model), '--data', at(data), '-o', at('x.wafer'));
       expect([code, err]).toEqual([2, expect.stringMatching(message)]);

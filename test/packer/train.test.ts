@@ -5,14 +5,11 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { symbol } from '../../src/core/dim';
 import type { StaticType } from '../../src/core/shape';
-import { Builder, constantsOf, type Graph, type Value } from '../../src/graph/ir';
-import { rewrite } from '../../src/graph/rewrite';
+import { Builder, type Graph } from '../../src/graph/ir';
 import { type Dataset, makeDataset } from '../../src/packer/data/dataset';
 import { runOutputs, toReference } from '../../src/packer/evaluate/reference';
-import { emitter } from '../../src/packer/train/differentiate';
 import { buildModel, type ModelFunction } from '../../src/packer/train/layers';
 import { compile } from '../../src/packer/train/program';
-import { quantizers } from '../../src/packer/train/quantizers';
 import { type TrainOptions, train } from '../../src/packer/train/train';
 import { data, net, SIDE } from './corners';
 
@@ -136,33 +133,6 @@ describe('training', () => {
     const program = compile(graph, { batch: 2, loss: ({ crossEntropy, logits, target }) => crossEntropy(logits, target) });
     expect(program.parameters.map(({ name }) => name)).toEqual(['w2']);
     expect(program.frozen).toEqual(['cast "real"']);
-  });
-
-  test('weights and activations are trained through quantisers, whose scales learn too', async () => {
-    const plain = buildModel(net, 1);
-    let [scales, ternary] = [0, 0];
-    const quantised = rewrite(plain, ({ node, inputs: [x, w, ...rest], build, again }) => {
-      if (node.op.name !== 'conv' && node.op.name !== 'gemm') return undefined;
-      const q = quantizers(emitter(build, () => `${node.name}.quantizer`));
-      if (node.op.name === 'gemm') {
-        ternary++;
-        return again([x, q.ternary(w!) as Value, ...rest]);
-      }
-      const scale = build.numbers(`scale${++scales}`, 'f32', [], [0.02]);
-      return again([q.lsq(x!, scale, -128, 127) as Value, w, ...rest]);
-    });
-    expect([scales, ternary]).toEqual([2, 1]);
-    const { graph, history } = await train(quantised, data, {
-      ...options,
-      epochs: 4,
-      schedule: { learningRate: 0.01 },
-      isTrained: (name) => name.startsWith('scale'),
-      finish: (graph) => graph,
-    });
-    expect(history.at(-1)!.top1).toBeGreaterThan(0.9);
-    const learnt = constantsOf(graph).filter(({ name }) => name.startsWith('scale'));
-    expect(learnt).toHaveLength(2);
-    for (const { data } of learnt) expect(data![0]).not.toBe(Math.fround(0.02));
   });
 
   test('onnxruntime-web trains the same, where there is no native one', async () => {
