@@ -1,10 +1,10 @@
 /** Models of others in training: every weight is reached by a gradient, in onnxruntime, and one small step lowers the loss. */
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
+import { random } from '../../src/core/random';
 import { elements } from '../../src/core/shape';
 import { importOnnx } from '../../src/packer/import/onnx/import';
 import { declutter } from '../../src/packer/passes/index';
-import { random } from '../../src/packer/random';
 import { Executor } from '../../src/packer/train/executor';
 import { compile, parametersOf, weightsOf } from '../../src/packer/train/program';
 

@@ -2,8 +2,9 @@
  * Batches: which examples, and how they are varied. Everything follows from the seed, the epoch and the example's place in it, so
  * that any thread can make any part of any batch, and a training that goes on makes the same ones.
  */
+
+import { random } from '../../core/random';
 import { elements, type StaticShape } from '../../core/shape';
-import { random } from '../random';
 import { type Dataset, sizeOf } from './dataset';
 
 export interface Augmentation {
