@@ -1,6 +1,7 @@
 /** What is calibrated on is drawn from everywhere, and never evaluated on. */
 import { WaferError } from '../../core/errors';
 import { random } from '../../core/random';
+import { type Dataset, pickExamples, placesOf } from '../data/dataset';
 
 /** `count` items drawn with a fixed seed, and the others, each in their order. Throws ARGUMENT when there are no others. */
 export function drawItems<T>(items: readonly T[], count: number): [drawn: T[], others: T[]] {
@@ -10,4 +11,10 @@ export function drawItems<T>(items: readonly T[], count: number): [drawn: T[], o
   const keys = items.map(draw);
   const bound = [...keys].sort((a, b) => a - b)[count]!;
   return [items.filter((_, i) => keys[i]! < bound), items.filter((_, i) => keys[i]! >= bound)];
+}
+
+/** The same of the examples of a data set. */
+export function drawExamples(set: Dataset, count: number): [drawn: Dataset, others: Dataset] {
+  const [drawn, others] = drawItems(placesOf(set), count);
+  return [pickExamples(set, drawn), pickExamples(set, others)];
 }

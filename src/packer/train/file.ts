@@ -5,7 +5,7 @@ import type { ImageProcessing, WaferModel } from '../../format/model';
 import { readWafer } from '../../format/reader';
 import { writeWafer } from '../../format/writer';
 import { binaries } from '../../runtime/wasm/binaries';
-import type { Dataset } from '../data/dataset';
+import { type Dataset, isPictures } from '../data/dataset';
 import { wasmEngine } from '../evaluate/engine';
 import { goldenRun } from '../pack';
 import type { Trained } from './train';
@@ -47,9 +47,9 @@ export async function trainedFile(
 }
 
 /** How a picture becomes an input, where examples are pictures. */
-function processingOf({ graph, normalisation, channelsFirst }: Trained, { data, shape }: Dataset): ImageProcessing | undefined {
-  const planes = shape[2];
-  if (!(data instanceof Uint8Array) || shape.length !== 3 || (planes !== 1 && planes !== 3)) return undefined;
+function processingOf({ graph, normalisation, channelsFirst }: Trained, set: Dataset): ImageProcessing | undefined {
+  const planes = set.shape[2]!;
+  if (!isPictures(set)) return undefined;
   if (graph.inputs[0]!.type.shape.length !== 4) return undefined;
   const each = (list: readonly number[]) => Array.from({ length: planes }, (_, c) => list[c % list.length]!);
   return {
