@@ -112,7 +112,7 @@ describe('evaluate/models', () => {
     const subject = await waferSubject('one', bytes, binaries());
     const [figures] = await evaluate([subject], [example([1, 0, 0, 0, 0, 0, 0, 0], { label: 2 })], { task: 'classify' });
     expect(figures).toMatchObject({ top1: 100, examples: 1 });
-    expect(encodedSizes(bytes)[0]).toEqual({ dtype: 'f32', encoding: 'raw', tensors: 1, elements: 64, bytes: 256 });
+    expect(encodedSizes(bytes)[0]).toEqual({ dtype: 'f32', encoding: 'numbers', tensors: 1, elements: 64, bytes: 207 });
   });
 });
 
