@@ -13,7 +13,7 @@ import { fromCifar, fromCsv, fromIdx, fromNpz, readIdx } from './formats';
 export type Split = 'train' | 'test';
 
 /** Where Debian's package dataset-fashion-mnist puts it. */
-const FASHION_FOLDER = '/usr/share/datasets/fashion-mnist';
+export const FASHION_FOLDER = '/usr/share/datasets/fashion-mnist';
 const FASHION_CLASSES = ['T-shirt', 'trouser', 'pullover', 'dress', 'coat', 'sandal', 'shirt', 'sneaker', 'bag', 'ankle boot'];
 
 /** Data that has a name, by its parts. */
