@@ -5,6 +5,7 @@ import { InvalidArgumentError } from 'commander';
 import { WaferError } from '../core/errors';
 import type { WaferModel } from '../format/model';
 import { readWafer } from '../format/reader';
+import { formatNamed, type WeightFormat } from '../packer/quantize/formats';
 
 const REASONS: Readonly<Record<string, string>> = {
   ENOENT: 'it is not there',
@@ -121,4 +122,11 @@ export function anyNumber(text: string): number {
   const value = number(text);
   if (Number.isNaN(value)) throw new InvalidArgumentError('Expected a number.');
   return value;
+}
+
+/** For repeatable options `PATTERN=FORMAT`. */
+export function layerFormat(text: string, before: Readonly<Record<string, WeightFormat>> = {}): Record<string, WeightFormat> {
+  const at = text.lastIndexOf('=');
+  if (at < 1) throw new InvalidArgumentError('Expected PATTERN=FORMAT.');
+  return { ...before, [text.slice(0, at)]: formatNamed(text.slice(at + 1)) };
 }

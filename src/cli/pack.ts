@@ -1,7 +1,7 @@
 /** `wafer pack`: ONNX to .wafer. */
 import { readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, Option } from 'commander';
 import { WaferError } from '../core/errors';
 import type { Postprocessing } from '../format/model';
 import type { Value } from '../graph/ir';
@@ -12,7 +12,7 @@ import { type Budget, budgetNamed, CHOICES, choicesNamed } from '../packer/quant
 import { formatNamed, type LevelFormat, type WeightFormat } from '../packer/quantize/formats';
 import { METHODS, type Measured, type QuantizeOptions, type QuantizeReport } from '../packer/quantize/index';
 import { ROUNDINGS, type Rounding } from '../packer/quantize/weights';
-import { checkOutput, named, numberList, positiveInt, readBytes, writeBytes } from './files';
+import { checkOutput, layerFormat, named, numberList, positiveInt, readBytes, writeBytes } from './files';
 import { type ImageFlags, imageOptions, imageProcessing } from './images';
 import { bytesText, Progress, print, printJson, printTable } from './terminal';
 
@@ -168,14 +168,7 @@ function quantizationOf({
     : undefined;
 }
 
-/** For repeatable options `PATTERN=FORMAT`. */
-function layerFormat(text: string, before: Readonly<Record<string, WeightFormat>> = {}): Record<string, WeightFormat> {
-  const at = text.lastIndexOf('=');
-  if (at < 1) throw new InvalidArgumentError('Expected PATTERN=FORMAT.');
-  return { ...before, [text.slice(0, at)]: formatNamed(text.slice(at + 1)) };
-}
-
-function printQuantization({ method, outputSqnr, integerNodes, floatNodes, layers, budget }: QuantizeReport): void {
+export function printQuantization({ method, outputSqnr, integerNodes, floatNodes, layers, budget }: QuantizeReport): void {
   if (budget) {
     const formats = budget.uniform.map(({ format }) => format);
     print('what each layer alone would cost the outputs:');

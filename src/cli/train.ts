@@ -3,17 +3,22 @@ import { basename, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Command, Option } from 'commander';
 import { WaferError } from '../core/errors';
+import { readWafer } from '../format/reader';
 import type { Graph } from '../graph/ir';
+import type { Normalisation } from '../packer/data/batches';
 import { loadDataset } from '../packer/data/load';
 import { importOnnx } from '../packer/import/onnx/import';
 import { optionalPackage } from '../packer/optional';
+import { recipeOf } from '../packer/pack';
 import { declutter } from '../packer/passes/index';
+import { formatNamed, type WeightFormat } from '../packer/quantize/formats';
+import { trainQuantized } from '../packer/train/aware';
 import type { ExecutorName } from '../packer/train/executor';
-import { trainedFile } from '../packer/train/file';
+import { normalisationOfImages, trainedFile } from '../packer/train/file';
 import { buildModel, type ModelFunction } from '../packer/train/layers';
 import type { OptimizerName, ScheduleName } from '../packer/train/optimizers';
-import { train } from '../packer/train/train';
-import { anyNumber, checkOutput, named, nonNegative, positiveInt, readBytes, writeBytes } from './files';
+import { type TrainOptions, train } from '../packer/train/train';
+import { anyNumber, checkOutput, layerFormat, named, nonNegative, positiveInt, readBytes, writeBytes } from './files';
 import { bytesText, Progress, print, printJson } from './terminal';
 
 interface Flags {
@@ -40,13 +45,18 @@ interface Flags {
   checkpoint?: string;
   resume?: boolean;
   executor?: ExecutorName;
+  quantize?: WeightFormat;
+  layer: Record<string, WeightFormat>;
+  distil?: number;
+  temperature?: number;
+  samples: number;
   json?: boolean;
 }
 
 export const trainCommand = (): Command =>
   new Command('train')
     .description('train a model on labelled examples')
-    .argument('<model>', 'an ONNX model, or a .ts or .mjs file whose default export builds one from layers')
+    .argument('<model>', 'a .wafer of floats, an ONNX model, or a .ts or .mjs file whose default export builds one from layers')
     .requiredOption('--data <data>', 'fashion-mnist, a folder (IDX files, or a folder of images a class), .npz, .csv or .bin')
     .option('--test <data>', 'examples to test on after each epoch (default: the test part of --data, where it has one)')
     .requiredOption('-o, --output <file>', 'the .wafer file to write')
@@ -69,6 +79,16 @@ export const trainCommand = (): Command =>
     .option('--freeze <pattern>', 'weights whose names match this regular expression stay as they are')
     .option('--checkpoint <file>', 'where the training stands, written after each epoch')
     .option('--resume', 'goes on from --checkpoint, where it is there')
+    .option('--quantize <format>', 'quantise, and train through the rounding: activations to int8, weights to this', formatNamed)
+    .option(
+      '--layer <pattern=format>',
+      'another format for some layers, by name; * stands for anything, float leaves a layer out',
+      layerFormat,
+      {},
+    )
+    .option('--distil <share>', 'of the loss that is to be like the model of floats, with --quantize (default: 0.5)', nonNegative)
+    .option('--temperature <t>', 'of that share (default: 2)', nonNegative)
+    .option('--samples <n>', 'examples to calibrate on, with --quantize', positiveInt, 256)
     .addOption(new Option('--executor <package>', 'computes').choices(['onnxruntime-node', 'onnxruntime-web']))
     .addHelpText(
       'after',
@@ -77,6 +97,10 @@ Examples:
   wafer train net.ts --data fashion-mnist --epochs 10 --weight-decay 5e-4 -o net.wafer
   wafer train resnet.onnx --input x=N,3,32,32 --data images/ --lr 0.01 --flip --crop 4 \\
     --checkpoint resnet.npz --resume -o resnet.wafer
+  wafer train net.wafer --data fashion-mnist --epochs 3 --lr 0.01 --quantize ternary --layer conv1=int8 -o net.ternary.wafer
+
+Formats are those of wafer pack, and xnor: binary weights times the signs of what comes in. Where --quantize is left out
+and --layer is not, all other layers are int8.
 
 where net.ts is:
   export default ({ input, conv, batchNorm, relu, globalPool, linear }) => {
@@ -94,7 +118,8 @@ async function trainFile(path: string, flags: Flags): Promise<void> {
   const isFrozen = flags.freeze === undefined ? undefined : frozenBy(flags.freeze);
   const progress = new Progress();
   progress.stage('read model and data');
-  const graph = await readGraph(path, bytes, flags);
+  const { graph, normalisation } = await readGraph(path, bytes, flags);
+  const isQuantised = flags.quantize !== undefined || Object.keys(flags.layer).length > 0;
   const set = await loadDataset(flags.data, 'train');
   const test = await testSet(flags);
   const controller = new AbortController();
@@ -105,32 +130,42 @@ async function trainFile(path: string, flags: Flags): Promise<void> {
       [K in keyof T]: NonNullable<T[K]>;
     };
   const { epochs, batch, seed } = flags;
-  const trained = await train(
-    graph,
-    { train: set, ...(test && { test }) },
-    {
-      ...{ epochs, batch, seed, signal: controller.signal },
-      ...present({ workers: flags.workers, isFrozen, executor: flags.executor }),
-      optimizer: { name: flags.optimizer, ...present({ momentum: flags.momentum, weightDecay: flags.weightDecay }) },
-      schedule: { name: flags.schedule, ...present({ learningRate: flags.lr, warmup: flags.warmup }) },
-      augmentation: present({
-        flip: flags.flip,
-        crop: flags.crop,
-        erase: flags.erase,
-        mixup: flags.mixup,
-        labelSmoothing: flags.labelSmoothing,
-      }),
-      ...(flags.checkpoint && { checkpoint: { path: flags.checkpoint, resume: Boolean(flags.resume) } }),
-      onProgress({ step, steps, epoch, loss, imagesPerSecond, eta }) {
-        const rate = `loss ${loss.toFixed(3)}, ${imagesPerSecond.toFixed(0)} examples/s, ${timeText(eta)} left`;
-        progress.update(step, steps, `epoch ${epoch} of ${epochs}, ${rate}`);
-      },
-      onEpoch({ epoch, loss, top1 }) {
-        if (flags.json) return;
-        progress.end();
-        print(`epoch ${epoch}: loss ${loss.toFixed(4)}${top1 === undefined ? '' : `, top-1 ${(100 * top1).toFixed(2)} %`}`);
-      },
+  const data = { train: set, ...(test && { test }) };
+  const options: TrainOptions = {
+    ...{ epochs, batch, seed, signal: controller.signal },
+    ...present({ workers: flags.workers, isFrozen, executor: flags.executor, normalisation }),
+    optimizer: { name: flags.optimizer, ...present({ momentum: flags.momentum, weightDecay: flags.weightDecay }) },
+    schedule: { name: flags.schedule, ...present({ learningRate: flags.lr, warmup: flags.warmup }) },
+    augmentation: present({
+      flip: flags.flip,
+      crop: flags.crop,
+      erase: flags.erase,
+      mixup: flags.mixup,
+      labelSmoothing: flags.labelSmoothing,
+    }),
+    ...(flags.checkpoint && { checkpoint: { path: flags.checkpoint, resume: Boolean(flags.resume) } }),
+    onProgress({ step, steps, epoch, loss, imagesPerSecond, eta }) {
+      const rate = `loss ${loss.toFixed(3)}, ${imagesPerSecond.toFixed(0)} examples/s, ${timeText(eta)} left`;
+      progress.update(step, steps, `epoch ${epoch} of ${epochs}, ${rate}`);
     },
+    onEpoch({ epoch, loss, top1 }) {
+      if (flags.json) return;
+      progress.end();
+      print(`epoch ${epoch}: loss ${loss.toFixed(4)}${top1 === undefined ? '' : `, top-1 ${(100 * top1).toFixed(2)} %`}`);
+    },
+  };
+  const { trained, report } = await (isQuantised
+    ? trainQuantized(
+        graph,
+        data,
+        { ...options, ...present({ distil: flags.distil, temperature: flags.temperature }) },
+        flags.samples,
+        {
+          layers: flags.layer,
+          ...(flags.quantize && { weights: flags.quantize }),
+        },
+      )
+    : train(graph, data, options).then((trained) => ({ trained, report: undefined }))
   ).finally(() => {
     progress.end();
     process.off('SIGINT', interrupt);
@@ -139,14 +174,24 @@ async function trainFile(path: string, flags: Flags): Promise<void> {
     throw new WaferError('DISPOSED', 'the training was interrupted', {
       hint: flags.checkpoint ? `--resume goes on from "${flags.checkpoint}"` : 'with --checkpoint it could go on',
     });
-  const recipe = [`train ${epochs} epochs of ${flags.data}, ${flags.optimizer}, seed ${seed}`];
-  const file = await trainedFile(trained, set, { name: basename(path), bytes }, recipe);
-  await writeBytes(flags.output, file);
+  const recipe = [
+    `train ${epochs} epochs of ${flags.data}, ${flags.optimizer}, seed ${seed}`,
+    ...(report ? recipeOf(report) : []),
+  ];
+  progress.stage('test');
+  const file = await trainedFile(trained, data, { name: basename(path), bytes }, recipe).finally(() => progress.end());
+  await writeBytes(flags.output, file.bytes);
   const { history, executor, workers, parameters, frozen, speed } = trained;
+  const { top1 } = file;
   if (flags.json)
-    return printJson({ output: flags.output, bytes: file.length, parameters, executor, workers, frozen, ...speed, history });
+    return printJson({
+      ...{ output: flags.output, bytes: file.bytes.length, top1, parameters, executor, workers, frozen, ...speed, history },
+      ...(report && { quantize: report }),
+    });
   for (const node of frozen) print(`note: no gradient goes through ${node}; weights behind it stay as they are`);
-  print(`${flags.output}: ${bytesText(file.length)}, ${parameters} parameters trained by ${executor} in ${workers} threads`);
+  const accuracy = top1 === undefined ? '' : `, top-1 ${(100 * top1).toFixed(2)} % on Wafer's kernels`;
+  const how = `${parameters} parameters trained by ${executor} in ${workers} threads`;
+  print(`${flags.output}: ${bytesText(file.bytes.length)}${accuracy}; ${how}`);
 }
 
 function frozenBy(pattern: string): (name: string) => boolean {
@@ -178,17 +223,25 @@ async function testSet({ data, test }: Flags) {
   }
 }
 
-async function readGraph(path: string, bytes: Uint8Array, { seed, input }: Flags): Promise<Graph> {
+async function readGraph(
+  path: string,
+  bytes: Uint8Array,
+  { seed, input }: Flags,
+): Promise<{ graph: Graph; normalisation?: Normalisation | undefined }> {
+  if (path.endsWith('.wafer')) {
+    const { graph, images } = readWafer(bytes);
+    return { graph, normalisation: images?.[0] && normalisationOfImages(images[0]) };
+  }
   if (path.endsWith('.onnx')) {
     const inputs = Object.entries(input).map(([name, text]) => {
       const shape = text.split(',').map((part) => (/^\d+$/.test(part) ? Number(part) : part));
       return [name, { shape }] as const;
     });
-    return declutter(importOnnx(bytes, { inputs: Object.fromEntries(inputs) }).graph);
+    return { graph: declutter(importOnnx(bytes, { inputs: Object.fromEntries(inputs) }).graph) };
   }
   if (!/\.[cm]?[jt]s$/.test(path))
-    throw new WaferError('ARGUMENT', `"${path}" is neither an ONNX model nor a script`, {
-      hint: 'it ends in .onnx, .ts or .mjs',
+    throw new WaferError('ARGUMENT', `"${path}" is neither a model nor a script`, {
+      hint: 'it ends in .wafer, .onnx, .ts or .mjs',
     });
   let module: { default?: unknown };
   try {
@@ -199,7 +252,7 @@ async function readGraph(path: string, bytes: Uint8Array, { seed, input }: Flags
   }
   if (typeof module.default !== 'function')
     throw new WaferError('BAD_MODEL', `"${path}" has no function as its default export`, { hint: 'wafer help train shows one' });
-  return buildModel(module.default as ModelFunction, seed);
+  return { graph: buildModel(module.default as ModelFunction, seed) };
 }
 
 /** TypeScript is turned into a module first. */

@@ -18,6 +18,7 @@ import { traceOrigins } from './import/names';
 import { type ImportOptions, importOnnx } from './import/onnx/import';
 import { toFloat16 } from './passes/float16';
 import { declutter } from './passes/index';
+import type { Budget } from './quantize/budget';
 import { type QuantizeOptions, type QuantizeReport, quantize } from './quantize/index';
 
 export interface PackOptions extends ImportOptions {
@@ -68,7 +69,7 @@ export async function pack(onnx: Uint8Array, options: PackOptions): Promise<Pack
     const graph = float16 ? toFloat16(given) : given;
     const recipe = [
       ...[`import onnx opset ${imported.opset}`, 'declutter'],
-      ...(report ? recipeOf(report, quantization!, samples.length) : []),
+      ...(report ? recipeOf(report, quantization!.budget) : []),
       ...(float16 ? ['weights in f16'] : []),
     ];
     const metrics: Record<string, number> = report ? { sqnr_db: report.outputSqnr } : {};
@@ -106,7 +107,7 @@ export async function pack(onnx: Uint8Array, options: PackOptions): Promise<Pack
 }
 
 /** The formats that layers got, and why what is float is. */
-function recipeOf({ method, layers, floatNodes }: QuantizeReport, { budget }: QuantizeOptions, samples: number): string[] {
+export function recipeOf({ method, samples, layers, floatNodes }: QuantizeReport, budget?: Budget): string[] {
   const counts = new Map<string, number>();
   for (const { format } of layers) counts.set(format, (counts.get(format) ?? 0) + 1);
   const [only] = counts.size === 1 ? counts.keys() : [];

@@ -9,14 +9,20 @@ import { toFloat16 } from '../../src/packer/passes/float16';
 import { allocate, budgetNamed, choicesNamed, entropyOf } from '../../src/packer/quantize/budget';
 import { Covariance } from '../../src/packer/quantize/covariance';
 import { fidelity } from '../../src/packer/quantize/fidelity';
-import { bitsOf, FORMATS, formatNamed, gridOf, type LevelFormat, type WeightFormat } from '../../src/packer/quantize/formats';
+import {
+  bitsOf,
+  formatNamed,
+  gridOf,
+  LEVEL_FORMATS,
+  type LevelFormat,
+  type WeightFormat,
+} from '../../src/packer/quantize/formats';
 import { type QuantizeOptions, quantize } from '../../src/packer/quantize/index';
 import { quantizeForFloats, type Rounding } from '../../src/packer/quantize/weights';
 import { binaries } from '../../src/runtime/wasm/binaries';
 import { random } from '../support/random';
 import { floats, node, onnxModel } from './onnx';
 
-const ofLevels = FORMATS.filter((format): format is LevelFormat => format !== 'float');
 const bell = (draw: () => number) => draw() + draw() + draw() - draw() - draw() - draw();
 const refused = (code: string, message?: RegExp) =>
   expect.objectContaining({ code, ...(message && { message: expect.stringMatching(message) }) });
@@ -53,7 +59,7 @@ describe('formats/levels', () => {
   };
   const weights = Float32Array.from({ length: 4 * K }, () => bell(draw));
 
-  test.each(ofLevels)('formats/%s: few enough levels, and none beyond int8', (format) => {
+  test.each(LEVEL_FORMATS)('formats/%s: few enough levels, and none beyond int8', (format) => {
     const { levels } = gridOf(format, { weights, channels: 4, importance });
     expect(levels.length).toBeLessThanOrEqual(2 ** bitsOf(format));
     expect(levels.length).toBeGreaterThan(2 ** (bitsOf(format) - 1) - 1);
@@ -63,7 +69,7 @@ describe('formats/levels', () => {
     for (const level of q.levels) expect(levels).toContain(level);
   });
 
-  test.each(ofLevels)('formats/%s: rounds to the nearest level', (format) => {
+  test.each(LEVEL_FORMATS)('formats/%s: rounds to the nearest level', (format) => {
     const { levels, round } = gridOf(format, { weights, channels: 4, importance });
     for (let i = 0; i < 200; i++) {
       const x = 300 * draw() - 150;
@@ -72,7 +78,7 @@ describe('formats/levels', () => {
     }
   });
 
-  test.each(ofLevels.filter((format) => !format.startsWith('codebook')))(
+  test.each(LEVEL_FORMATS.filter((format) => !format.startsWith('codebook') && format !== 'ttq'))(
     'formats/%s: weights that are levels already stay what they are',
     (format) => {
       const { levels } = gridOf(format, { weights, channels: 4, importance });
@@ -87,7 +93,7 @@ describe('formats/levels', () => {
     },
   );
 
-  test.each(ofLevels)('formats/%s: errors that are made good cost less, and improved ones less again', (format) => {
+  test.each(LEVEL_FORMATS)('formats/%s: errors that are made good cost less, and improved ones less again', (format) => {
     const [nearest, gptq, adaround] = (['nearest', 'gptq', 'adaround'] as const).map((how) => change(weights, format, how));
     expect(gptq).toBeLessThan(nearest!);
     expect(adaround).toBeLessThanOrEqual(gptq! * 1.000001);
@@ -113,7 +119,7 @@ describe('formats/levels', () => {
 
   test('formats/weights of 0 stay 0 where there is a level for it', () => {
     const pruned = weights.map((w, i) => (i % 3 ? w : 0));
-    for (const format of ofLevels.filter((f) => f !== 'binary')) {
+    for (const format of LEVEL_FORMATS.filter((f) => f !== 'binary')) {
       const { levels } = quantizeForFloats(float(pruned, format, 'adaround'), 1);
       expect(levels.every((level, i) => i % 3 || level === 0)).toBe(true);
     }
@@ -124,7 +130,7 @@ describe('formats/levels', () => {
     expect(() => formatNamed('tenary')).toThrow(refused('ARGUMENT', /did you mean "ternary"/));
     expect(() => formatNamed('7')).toThrow(refused('ARGUMENT'));
     expect(choicesNamed('8, ternary')).toEqual(['int8', 'ternary']);
-    expect(() => choicesNamed('8,float')).toThrow(refused('ARGUMENT'));
+    for (const text of ['8,float', 'xnor']) expect(() => choicesNamed(text)).toThrow(refused('ARGUMENT'));
     expect(budgetNamed('size=1.6MB')).toEqual({ size: 1_600_000 });
     expect(budgetNamed('size=800kB')).toEqual({ size: 800_000 });
     expect(budgetNamed('bits=3.5')).toEqual({ bits: 3.5 });

@@ -16,29 +16,8 @@ import { buildModel, type ModelFunction } from '../../src/packer/train/layers';
 import { compile } from '../../src/packer/train/program';
 import { quantizers } from '../../src/packer/train/quantizers';
 import { type TrainOptions, train } from '../../src/packer/train/train';
+import { data, net, SIDE } from './corners';
 
-const SIDE = 8;
-
-/** Images of noise with a bright square in one of four corners, which is the class. */
-function corners(count: number, seed: number): Dataset {
-  const next = random(seed);
-  const labels = Int32Array.from({ length: count }, () => Math.floor(4 * next()));
-  const data = new Uint8Array(count * SIDE * SIDE);
-  for (let i = 0; i < count; i++)
-    for (let y = 0; y < SIDE; y++)
-      for (let x = 0; x < SIDE; x++) {
-        const inside = y < SIDE / 2 === labels[i]! < 2 && x < SIDE / 2 === (labels[i]! % 2 === 0);
-        data[(i * SIDE + y) * SIDE + x] = 160 * next() + (inside ? 60 : 0);
-      }
-  return makeDataset('corners', [SIDE, SIDE, 1], data, labels);
-}
-
-const net: ModelFunction = ({ input, conv, batchNorm, relu, maxPool, flatten, linear }) => {
-  const x = relu(batchNorm(conv(input([SIDE, SIDE, 1]), 8, { bias: false })));
-  return linear(flatten(relu(batchNorm(conv(maxPool(x), 8, { stride: 2 })))), 4);
-};
-
-const data = { train: corners(512, 1), test: corners(128, 2) };
 const options: TrainOptions = { epochs: 2, batch: 32, workers: 1, seed: 3 };
 const folder = mkdtempSync(join(tmpdir(), 'wafer-train-'));
 afterAll(() => rmSync(folder, { recursive: true }));

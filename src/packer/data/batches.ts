@@ -2,9 +2,9 @@
  * Batches: which examples, and how they are varied. Everything follows from the seed, the epoch and the example's place in it, so
  * that any thread can make any part of any batch, and a training that goes on makes the same ones.
  */
-
+import { WaferError } from '../../core/errors';
 import { random } from '../../core/random';
-import { elements, type StaticShape } from '../../core/shape';
+import { elements, type StaticShape, sameShape, shapeText } from '../../core/shape';
 import { type Dataset, sizeOf } from './dataset';
 
 export interface Augmentation {
@@ -202,10 +202,10 @@ function gamma(next: () => number, a: number): number {
   }
 }
 
-/** The shape of a model's input for these examples, and whether its channels come first. Undefined where they do not fit. */
-export function fitting(input: StaticShape, example: StaticShape): { channelsFirst: boolean } | undefined {
-  const same = (a: StaticShape, b: StaticShape) => a.length === b.length && a.every((d, i) => d === b[i]);
-  if (same(input, example) || same(input, [elements(example)])) return { channelsFirst: false };
+/** Whether a model whose input has this shape, without the batch, takes examples with their channels first. Throws SHAPE. */
+export function fitting(name: string, input: StaticShape, { shape: example }: Dataset): { channelsFirst: boolean } {
+  if (sameShape(input, example) || sameShape(input, [elements(example)])) return { channelsFirst: false };
   const [h, w, c] = example;
-  return example.length === 3 && same(input, [c!, h!, w!]) ? { channelsFirst: true } : undefined;
+  if (example.length === 3 && sameShape(input, [c!, h!, w!])) return { channelsFirst: true };
+  throw new WaferError('SHAPE', `examples are ${shapeText(example)}, the model's input "${name}" takes ${shapeText(input)}`);
 }

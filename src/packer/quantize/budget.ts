@@ -136,7 +136,7 @@ export const CHOICES: readonly LevelFormat[] = ['int8', 'int6', 'int5', 'int4', 
 export const choicesNamed = (text: string): LevelFormat[] =>
   text.split(',').map((name) => {
     const format = formatNamed(name.trim());
-    if (format === 'float')
-      throw new WaferError('ARGUMENT', 'a budget does not choose among floats', { hint: 'name it with --layer' });
+    if (format === 'float' || format === 'xnor')
+      throw new WaferError('ARGUMENT', `a budget does not choose ${format}`, { hint: 'name it with --layer' });
     return format;
   });

@@ -59,7 +59,7 @@ const CLIPPED = Array.from({ length: 16 }, (_, i) => 1 - i / 24);
 const AROUND = Array.from({ length: 17 }, (_, i) => 0.6 + i / 20);
 
 /** Levels whose largest is a channel's peak, or clipped to. */
-function peakGrid(levels: readonly number[], ratios: readonly number[] = CLIPPED): Grid {
+export function peakGrid(levels: readonly number[], ratios: readonly number[] = CLIPPED): Grid {
   const most = Math.max(...levels.map(Math.abs));
   return { levels, round: roundTo(levels), start: (row) => peakOf(row) / most, ratios };
 }
@@ -82,6 +82,27 @@ const ternary: Format = {
     ratios: AROUND,
   }),
 };
+
+/** Of the largest weight of a tensor, under which a weight is 0. */
+export const TTQ_THRESHOLD = 0.05;
+
+/** A level for the weights over a threshold and one for those under its negative: their means (TTQ, Zhu et al. 2017). */
+const ttq: Format = {
+  bits: 2,
+  grid({ weights }) {
+    const threshold = TTQ_THRESHOLD * peakOf(weights);
+    const [above, below] = [weights.filter((w) => w > threshold), weights.filter((w) => w < -threshold)];
+    const levels = ttqLevels(meanMagnitude(above) || 1, meanMagnitude(below) || 1);
+    const start = (row: Float32Array) => meanMagnitude(row.filter((w) => Math.abs(w) > TTQ_THRESHOLD * peakOf(row))) / 127;
+    return { levels, round: roundTo(levels), start, ratios: AROUND };
+  },
+};
+
+/** -n, 0 and p, of which one is 127, in the ratio of two magnitudes. */
+export function ttqLevels(positive: number, negative: number): [number, 0, number] {
+  const unit = 127 / Math.max(positive, negative);
+  return [-Math.max(1, Math.round(negative * unit)), 0, Math.max(1, Math.round(positive * unit))];
+}
 
 /** The mean magnitude (binary weights, Rastegari et al. 2016) and scales around it. */
 const binary: Format = {
@@ -219,6 +240,7 @@ const KNOWN = {
   int4: linear(4),
   int3: linear(3),
   ternary,
+  ttq,
   binary,
   codebook8: codebook(8),
   codebook7: codebook(7),
@@ -236,10 +258,11 @@ const KNOWN = {
   log3: logarithmic(3),
 } satisfies Record<string, Format>;
 
-/** A format of levels, or `float`: the layer is computed in floating point. */
-export type WeightFormat = keyof typeof KNOWN | 'float';
-export type LevelFormat = Exclude<WeightFormat, 'float'>;
-export const FORMATS: readonly WeightFormat[] = [...(Object.keys(KNOWN) as LevelFormat[]), 'float'];
+export type LevelFormat = keyof typeof KNOWN;
+/** A format of levels; `xnor`: binary weights times the signs of what comes in; or `float`: computed in floating point. */
+export type WeightFormat = LevelFormat | 'xnor' | 'float';
+export const LEVEL_FORMATS = Object.keys(KNOWN) as readonly LevelFormat[];
+export const FORMATS: readonly WeightFormat[] = [...LEVEL_FORMATS, 'xnor', 'float'];
 
 /** Bits of a code. */
 export const bitsOf = (format: LevelFormat): number => KNOWN[format].bits;

@@ -12,13 +12,13 @@ import type { Step } from '../../ops/define';
 import { evaluateSteps } from '../../ops/steps';
 import { countMacs } from '../evaluate/cost';
 import { bindingsOf, type Engine, type Sample } from '../evaluate/engine';
-import { fuse } from '../passes/fuse';
 import { allocate, type Budget, CHOICES, entropyOf, measureSensitivity, type Sensitivity, storedBits } from './budget';
 import { equalize } from './equalize';
 import { type Fidelity, fidelity, floatOutputs, type Outputs, outputsOf, withoutSoftmax } from './fidelity';
 import type { LevelFormat, WeightFormat } from './formats';
 import { Histogram } from './histogram';
-import { lowerToIntegers, splitActivations } from './lower';
+import { splitActivations } from './lower';
+import { lower, type Plan, type Tuned, tunedPlan } from './plan';
 import { chooseRange, METHODS, type Method, quantOf } from './range';
 import { clampBounds, findRegions, isClamp, levelInputs, type Regions } from './regions';
 import { RowSampler } from './rows';
@@ -41,6 +41,8 @@ export interface QuantizeOptions {
   choices?: readonly LevelFormat[];
   /** Bytes of the file that the graph makes, with what the report says of it; a budget of size needs it. */
   fileBytes?: (graph: Graph, report: QuantizeReport) => Promise<number>;
+  /** Trains what was chosen, through its rounding. Without it no layer can be xnor. */
+  tune?: (plan: Plan) => Promise<Tuned>;
   /** Nodes (by name) to leave in floating point. */
   keepFloat?: (node: Node) => boolean;
   onProgress?: (done: number, total: number, what: string) => void;
@@ -48,6 +50,8 @@ export interface QuantizeOptions {
 
 export interface QuantizeReport {
   method: Method;
+  /** How many calibrated it. */
+  samples: number;
   /** Signal to noise of the outputs against the float graph, in dB over all samples, by method tried. */
   sqnr: Partial<Record<Method, number>>;
   /** The same of the result. */
@@ -55,8 +59,8 @@ export interface QuantizeReport {
   integerNodes: number;
   /** Node name and reason. */
   floatNodes: readonly { node: string; why: string }[];
-  /** Formats of the layers that are computed in integers. */
-  layers: readonly { layer: string; weights: number; format: LevelFormat }[];
+  /** Formats of the layers that are computed in integers, or signs. */
+  layers: readonly { layer: string; weights: number; format: LevelFormat | 'xnor' }[];
   /** What a budget was spent on. */
   budget?: BudgetReport;
 }
@@ -104,12 +108,15 @@ export async function quantize(
 
   const formatNamed = formatsByLayer(graph, options);
   const split = await equalize(splitActivations(graph), samples, engine, () => progress('equalise'));
-  const kept = (node: Node) =>
-    options.keepFloat?.(node) || (isProduct(node) && formatNamed(layerName(node)) === 'float')
-      ? 'kept float on request'
-      : undefined;
+  const signed = new Set(split.nodes.filter((node) => isProduct(node) && formatNamed(layerName(node)) === 'xnor'));
+  for (const node of signed) checkSigned(node, options);
+  const kept = (node: Node) => {
+    if (options.keepFloat?.(node) || (isProduct(node) && formatNamed(layerName(node)) === 'float'))
+      return 'kept float on request';
+    return signed.has(node) ? 'computed in signs' : undefined;
+  };
   const regions = findRegions(split, kept);
-  const { histograms, rowsOf, outputs } = await calibrate(split, regions, samples, engine, () => progress('calibrate'));
+  const { histograms, rowsOf, outputs } = await calibrate(split, regions, signed, samples, engine, () => progress('calibrate'));
   const given = (node: Node) => formatNamed(layerName(node)) as LevelFormat | undefined;
   const byDefault = budget ? 'int8' : ((options.weights as LevelFormat | undefined) ?? 'int8');
   const attempt = async (
@@ -118,11 +125,21 @@ export async function quantize(
     what: string,
     formatOf = (node: Node) => given(node) ?? byDefault,
   ): Promise<Attempt> => {
-    const quantOf = chooseQuants(split, regions, histograms, method);
-    // What stayed float takes its functions back.
-    const lowered = fuse(lowerToIntegers(split, regions, { quantOf, rowsOf, formatOf, rounding }));
-    const { sqnr } = await fidelity(lowered, samples, outputs, engine, () => progress(what));
-    return { graph: lowered, method, regions, formatOf, sqnr };
+    const plan = {
+      graph: split,
+      regions,
+      signed,
+      ...chooseQuants(split, regions, histograms, method),
+      rowsOf,
+      formatOf,
+      rounding,
+    };
+    return judged(plan, method, what);
+  };
+  const judged = async (plan: Plan, method: Method, what: string): Promise<Attempt> => {
+    const graph = lower(plan);
+    const { sqnr } = await fidelity(graph, samples, outputs, engine, () => progress(what));
+    return { graph, plan, method, sqnr };
   };
   const attempts: Attempt[] = [];
   for (const method of methods) attempts.push(await attempt(regions, method, method));
@@ -130,27 +147,50 @@ export async function quantize(
   const leading = leadingProducts(split, regions, samples[0]!);
   const lighter = findRegions(split, (node) => kept(node) ?? (leading.has(node) ? LEADING_REASON : undefined));
   const relieved = leading.size > 0 ? await attempt(lighter, best.method, 'leading layers in float') : best;
-  const reportOf = ({ method, sqnr, regions, formatOf }: Attempt): QuantizeReport => ({
+  const reportOf = ({ method, sqnr, plan: { regions, signed, formatOf } }: Attempt): QuantizeReport => ({
     method,
+    samples: samples.length,
     sqnr: Object.fromEntries(attempts.map(({ method, sqnr }) => [method, Number(sqnr.toFixed(2))])),
     outputSqnr: Number(sqnr.toFixed(2)),
     integerNodes: regions.integer.size,
     floatNodes: [...regions.float].map(([node, why]) => ({ node: nodeText(node), why })),
-    layers: productsOf(regions).map((node) => ({
+    layers: [...productsOf(regions), ...signed].map((node) => ({
       layer: layerName(node),
       weights: node.inputs[1]!.data!.length,
-      format: formatOf(node),
+      format: signed.has(node) ? 'xnor' : formatOf(node),
     })),
   });
   const chosen = relieved.sqnr >= best.sqnr + LEADING_GAIN ? relieved : best;
-  if (!budget) return { graph: chosen.graph, report: reportOf(chosen) };
-  const free = productsOf(chosen.regions).filter((node) => !given(node));
+  const tuned = async (attempt: Attempt): Promise<Attempt> => {
+    const { tune } = options;
+    if (!tune) return attempt;
+    return judged(tunedPlan(attempt.plan, await tune(attempt.plan)), attempt.method, 'trained');
+  };
+  if (!budget) {
+    const made = await tuned(chosen);
+    return { graph: made.graph, report: reportOf(made) };
+  }
+  const { regions: settled } = chosen.plan;
+  const free = productsOf(settled).filter((node) => !given(node));
   const judge = (formatOf: (node: Node) => LevelFormat) =>
-    attempt(chosen.regions, chosen.method, 'mixed precision', (node) => given(node) ?? formatOf(node));
+    attempt(settled, chosen.method, 'mixed precision', (node) => given(node) ?? formatOf(node));
   const bytesOf = (made: Attempt) => options.fileBytes!(made.graph, reportOf(made));
   const search = { split, free, choices, rowsOf, rounding, samples, engine, judge, bytesOf, onProgress: options.onProgress };
   const [mixed, spent] = await spend(budget, search);
-  return { graph: mixed.graph, report: { ...reportOf(mixed), budget: spent } };
+  const made = await tuned(mixed);
+  return { graph: made.graph, report: { ...reportOf(made), budget: spent } };
+}
+
+/** Throws ARGUMENT for a layer that cannot be computed in signs. */
+function checkSigned(node: Node, { tune }: QuantizeOptions): void {
+  const refuse = (message: string, hint: string) => {
+    throw new WaferError('ARGUMENT', message, { hint, node: nodeText(node) });
+  };
+  if (!tune) refuse('xnor layers have to be trained', 'wafer train takes --quantize too');
+  if (!node.inputs[1]?.data || (node.inputs[2] && !node.inputs[2].data))
+    refuse('its weights are no constants', 'name another format with --layer');
+  if ((node.attrs.group ?? 1) !== 1)
+    refuse('a convolution in groups cannot be computed in signs', 'name another format with --layer');
 }
 
 const isProduct = ({ op }: Node): boolean => op.name === 'conv' || op.name === 'gemm';
@@ -181,10 +221,9 @@ function formatsByLayer(
 
 /** One way to lower the graph. */
 interface Attempt extends Pick<Fidelity, 'sqnr'> {
+  plan: Plan;
   graph: Graph;
   method: Method;
-  regions: Regions;
-  formatOf: (product: Node) => LevelFormat;
 }
 
 /** The first layers see the raw input and hand their noise to all others: they stay float where that is cheap and helps. */
@@ -217,12 +256,19 @@ const ROWS = 2048;
  * Runs the float graph over the samples: histograms of the values that will be levels, what products multiply their weights
  * with, and the outputs of each sample.
  */
-async function calibrate(graph: Graph, regions: Regions, samples: readonly Sample[], engine: Engine, tick: () => void) {
+async function calibrate(
+  graph: Graph,
+  regions: Regions,
+  signed: ReadonlySet<Node>,
+  samples: readonly Sample[],
+  engine: Engine,
+  tick: () => void,
+) {
   const histograms = new Map<Value, Histogram>();
   const watched = new Set<Value>(regions.wanted);
   for (const node of regions.integer.keys()) watched.add(node.outputs[0]!);
   for (const value of watched) if (!value.data) histograms.set(value, new Histogram());
-  const samplers = new Map(productsOf(regions).map((node) => [node, new RowSampler(node)]));
+  const samplers = new Map([...productsOf(regions), ...signed].map((node) => [node, new RowSampler(node)]));
   const share = Math.ceil(ROWS / samples.length);
   const see = (value: Value, data: TypedArray, shape: readonly number[]) => {
     histograms.get(value)?.add(data as Float32Array);
@@ -263,7 +309,7 @@ function chooseQuants(
   regions: Regions,
   histograms: ReadonlyMap<Value, Histogram>,
   method: Method,
-): (v: Value) => Quant {
+): Pick<Plan, 'quantOf' | 'rootOf'> {
   const root = new Map<Value, Value>();
   const find = (v: Value): Value => {
     const up = root.get(v);
@@ -282,7 +328,7 @@ function chooseQuants(
   for (const node of graph.nodes) for (const x of node.inputs) if (x) readers.set(x, [...(readers.get(x) ?? []), node]);
 
   const chosen = new Map<Value, Quant>();
-  return (value) => {
+  const quantOfValue = (value: Value): Quant => {
     const representative = find(value);
     let quant = chosen.get(representative);
     if (!quant) {
@@ -308,6 +354,7 @@ function chooseQuants(
     }
     return quant;
   };
+  return { quantOf: quantOfValue, rootOf: find };
 }
 
 /** [low, high] without ends on which the function changes by less than half a level of its output. */

@@ -10,7 +10,7 @@ import { FINE_BITS } from '../../ops/curve';
 import type { Attrs, Step } from '../../ops/define';
 import { FREE_SHIFT, offsetOf } from '../../ops/requant';
 import { curveOf, tableOf } from './curves';
-import { bitsOf, gridOf, type LevelFormat } from './formats';
+import { bitsOf, type Grid, gridOf, type LevelFormat } from './formats';
 import { levelOf, quantOf } from './range';
 import { clampBounds, isClamp, levelInputs, type Regions } from './regions';
 import {
@@ -47,6 +47,8 @@ export interface Calibration {
   rowsOf(product: Node, channel: number): Rows;
   /** What the weights of a product become. */
   formatOf(product: Node): LevelFormat;
+  /** The levels of those weights, where they do not follow from the format and the weights. */
+  gridOf?(product: Node): Grid | undefined;
   /** Default: adaround for formats of fewer than 8 bits, where it pays, else gptq. */
   rounding: Rounding | undefined;
 }
@@ -172,7 +174,7 @@ const geometry = ({ attrs }: Node): Attrs =>
 /** The weights of a product of the float graph. */
 export function floatWeights(
   node: Node,
-  { rowsOf, formatOf, rounding }: Pick<Calibration, 'rowsOf' | 'formatOf' | 'rounding'>,
+  { rowsOf, formatOf, gridOf: given, rounding }: Pick<Calibration, 'rowsOf' | 'formatOf' | 'gridOf' | 'rounding'>,
 ): FloatWeights {
   const [, w, bias] = node.inputs;
   const weights = w!.data as Float32Array;
@@ -180,7 +182,7 @@ export function floatWeights(
   const rows = (channel: number) => rowsOf(node, channel);
   const importance = (channel: number) => importanceOf(rows(channel), weights.length / channels);
   const format = formatOf(node);
-  const grid = gridOf(format, { weights, channels, importance });
+  const grid = given?.(node) ?? gridOf(format, { weights, channels, importance });
   const how = rounding ?? (bitsOf(format) < 8 ? 'adaround' : 'gptq');
   return { weights, bias: bias?.data as Float32Array | undefined, channels, rows, grid, rounding: how };
 }

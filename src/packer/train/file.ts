@@ -5,8 +5,11 @@ import type { ImageProcessing, WaferModel } from '../../format/model';
 import { readWafer } from '../../format/reader';
 import { writeWafer } from '../../format/writer';
 import { binaries } from '../../runtime/wasm/binaries';
+import type { Normalisation } from '../data/batches';
 import { type Dataset, isPictures } from '../data/dataset';
+import { labelledSamples } from '../data/samples';
 import { wasmEngine } from '../evaluate/engine';
+import { evaluate, waferSubject } from '../evaluate/evaluate';
 import { goldenRun } from '../pack';
 import type { Trained } from './train';
 
@@ -15,16 +18,21 @@ export interface Source {
   bytes: Uint8Array;
 }
 
+export interface TrainedFile {
+  bytes: Uint8Array;
+  /** Part of the test examples that the file is right about, on the runtime's own kernels. */
+  top1?: number | undefined;
+}
+
 /** The same training gives the same bytes. */
 export async function trainedFile(
   trained: Trained,
-  set: Dataset,
+  { train: set, test }: { train: Dataset; test?: Dataset },
   source: Source,
   recipe: readonly string[],
-): Promise<Uint8Array> {
-  const { graph, history } = trained;
+): Promise<TrainedFile> {
+  const { graph } = trained;
   const images = processingOf(trained, set);
-  const top1 = history.at(-1)?.top1;
   const draft: WaferModel = {
     graph,
     provenance: {
@@ -35,16 +43,35 @@ export async function trainedFile(
         sha256: createHash('sha256').update(source.bytes).digest('hex'),
       },
       recipe: [...recipe],
-      metrics: top1 === undefined ? {} : { top1 },
+      metrics: {},
     },
     ...(set.names && { labels: set.names }),
     ...(images && { images: [images] }),
     postprocessing: { kind: 'classify' },
     goldens: [],
   };
-  const golden = await goldenRun(readWafer(writeWafer(draft)).graph, wasmEngine(binaries()), undefined);
-  return writeWafer({ ...draft, goldens: golden ? [golden] : [] });
+  const bytes = writeWafer(draft);
+  const golden = await goldenRun(readWafer(bytes).graph, wasmEngine(binaries()), undefined);
+  const top1 = test && (await accuracyOfFile(bytes, trained, test));
+  const provenance = { ...draft.provenance!, metrics: top1 === undefined ? {} : { top1 } };
+  return { bytes: writeWafer({ ...draft, provenance, goldens: golden ? [golden] : [] }), top1 };
 }
+
+async function accuracyOfFile(bytes: Uint8Array, { graph, ...how }: Trained, test: Dataset): Promise<number> {
+  const subject = await waferSubject('', bytes, binaries());
+  try {
+    const [figures] = await evaluate([subject], labelledSamples(test, graph.inputs[0]!, how), { task: 'classify' });
+    return figures!.top1! / 100;
+  } finally {
+    subject.dispose();
+  }
+}
+
+/** The normalisation of examples that a file asks for. */
+export const normalisationOfImages = ({ mean, scale }: ImageProcessing): Normalisation => ({
+  mean: mean.map((m) => m / 255),
+  deviation: scale.map((s) => 1 / (255 * s)),
+});
 
 /** How a picture becomes an input, where examples are pictures. */
 function processingOf({ graph, normalisation, channelsFirst }: Trained, set: Dataset): ImageProcessing | undefined {

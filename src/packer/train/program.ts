@@ -203,14 +203,20 @@ export function weightsOf(graph: Graph, program: Program): Weights {
   };
 }
 
-/** The graph with trained weights, and its batch norms as factors and terms by their running statistics: for a file. */
-export function trainedGraph(graph: Graph, weights: Weights, program: Program): Graph {
+/** Constants by name. */
+export function trainedConstants(weights: Weights, { parameters, states }: Program): Map<string, Float32Array> {
   const byName = new Map<string, Float32Array>();
   const put = (slots: readonly Slot[], flat: Float32Array) => {
     for (const { name, offset, shape } of slots) byName.set(name, flat.slice(offset, offset + elements(shape)));
   };
-  put(program.parameters, weights.parameters);
-  put(program.states, weights.states);
+  put(parameters, weights.parameters);
+  put(states, weights.states);
+  return byName;
+}
+
+/** The graph with trained weights, and its batch norms as factors and terms by their running statistics: for a file. */
+export function trainedGraph(graph: Graph, weights: Weights, program: Program): Graph {
+  const byName = trainedConstants(weights, program);
   const now = new Map(constantsOf(graph).flatMap((x) => (byName.has(x.name) ? [[x, byName.get(x.name)!] as const] : [])));
   const fresh = new Map(constantsOf(graph).map((x) => [x, now.get(x) ?? x.data!]));
   const constants = new Map<Value, Value>();

@@ -6,16 +6,21 @@ import { isStatic } from '../../core/dim';
 import { elements, type StaticShape } from '../../core/shape';
 import type { Ref } from '../../ops/define';
 import { arithmetic } from '../../ops/gradient';
+import { TTQ_THRESHOLD } from '../quantize/formats';
 import type { TrainEmit } from './kinds';
 
 export interface Quantizers {
   /**
    * Levels `low` to `high` times a scale that is learnt (LSQ): scale is one number, or one for each channel as [O,1,…]. The scale's
-   * gradient is damped by 1 / sqrt(elements a scale * high), as in the paper; a free batch does not count.
+   * gradient is damped by 1 / sqrt(elements a scale * largest level), as in the paper; a free batch does not count.
    */
   lsq(x: Ref, scale: Ref, low: number, high: number): Ref;
+  /** The same for levels at any distances, ascending. */
+  levels(x: Ref, scale: Ref, levels: readonly number[]): Ref;
   /** Three values a channel, -a, 0 and a: 0 below 0.7 of the mean magnitude, a the mean magnitude of what is not (TWN). */
   ternary(w: Ref): Ref;
+  /** -|negative|, 0 and |positive|, both of shape [], by where |w| is over 0.05 of the largest (TTQ). */
+  ttq(w: Ref, positive: Ref, negative: Ref): Ref;
   /** Two values a channel, -a and a, the mean magnitude (BWN). */
   binary(w: Ref): Ref;
   /** -1 and 1, of 0 too; gradients pass where |x| <= 1 (XNOR-Net). */
@@ -28,17 +33,32 @@ const TERNARY_THRESHOLD = 0.7;
 const LEAST_COUNT = 1e-12;
 
 export function quantizers(emit: TrainEmit): Quantizers {
-  const { add, div, mul, unary, mask } = arithmetic(emit);
+  const { add, div, mul, sub, unary, mask } = arithmetic(emit);
   const through = (value: Ref, of: Ref): Ref => emit('straightThrough', [value, of]);
   const ofChannels = (w: Ref, fn: string): Ref =>
     emit('reduce', [w], { fn, axes: w.type.shape.map((_, i) => i).slice(1), keepdims: true });
+  /** A learnt scale, its gradient damped: `most` is the largest level. */
+  const damped = (x: Ref, scale: Ref, most: number): Ref => {
+    const shared = elements(x.type.shape.filter(isStatic)) / elements(scale.type.shape as StaticShape);
+    return through(scale, unary(scale, ['affine', 1 / Math.sqrt(shared * most)]));
+  };
   const signsOf = (x: Ref): Ref => unary(mask(x, 'greaterOrEqual', 0), ['affine', 2, -1]);
   return {
     lsq(x, scale, low, high) {
-      const shared = elements(x.type.shape.filter(isStatic)) / elements(scale.type.shape as StaticShape);
-      const own = through(scale, unary(scale, ['affine', 1 / Math.sqrt(shared * high)]));
+      const own = damped(x, scale, high > 0 ? high : -low);
       const inside = unary(div(x, own), ['clip', low, high]);
       return mul(through(unary(inside, 'round'), inside), own);
+    },
+    levels(x, scale, levels) {
+      const [low, high] = [levels[0]!, levels.at(-1)!];
+      const own = damped(x, scale, high > 0 ? high : -low);
+      const inside = unary(div(x, own), ['clip', low, high]);
+      let nearest: Ref = unary(inside, ['affine', 0, low]);
+      levels.slice(1).forEach((level, i) => {
+        const step = unary(mask(inside, 'greaterOrEqual', (level + levels[i]!) / 2), ['affine', level - levels[i]!]);
+        nearest = add(nearest, step);
+      });
+      return mul(through(nearest, inside), own);
     },
     ternary(w) {
       const magnitude = unary(w, 'abs');
@@ -46,6 +66,14 @@ export function quantizers(emit: TrainEmit): Quantizers {
       const count = add(ofChannels(kept, 'sum'), LEAST_COUNT);
       const size = div(ofChannels(mul(magnitude, kept), 'sum'), count);
       return through(mul(mul(signsOf(w), kept), size), w);
+    },
+    ttq(w, positive, negative) {
+      const all = w.type.shape.map((_, i) => i);
+      const largest = emit('reduce', [unary(w, 'abs')], { fn: 'max', axes: all, keepdims: true });
+      const threshold = unary(largest, ['affine', TTQ_THRESHOLD]);
+      const above = mul(mask(w, 'greater', threshold), unary(positive, 'abs'));
+      const below = mul(mask(w, 'less', unary(threshold, 'neg')), unary(negative, 'abs'));
+      return add(sub(above, below), through(unary(w, ['affine', 0]), w));
     },
     binary: (w) => through(mul(signsOf(w), ofChannels(unary(w, 'abs'), 'mean')), w),
     signs: (x) => through(signsOf(x), unary(x, ['clip', -1, 1])),

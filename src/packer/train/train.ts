@@ -18,7 +18,16 @@ import { Executor, type ExecutorName } from './executor';
 import { logitsOf } from './losses';
 import { toOnnx } from './onnx';
 import { checkOptimizer, learningRate, OPTIMIZER, type OptimizerOptions, SCHEDULE, type ScheduleOptions } from './optimizers';
-import { batchBindings, classification, compile, type LossFunction, type Program, trainedGraph, weightsOf } from './program';
+import {
+  batchBindings,
+  classification,
+  compile,
+  type LossFunction,
+  type Program,
+  trainedConstants,
+  trainedGraph,
+  weightsOf,
+} from './program';
 import { makeMemory, stop, type Task } from './replica';
 import { makeTeam } from './team';
 
@@ -68,6 +77,8 @@ export interface TrainProgress {
 export interface Trained {
   /** With the trained weights, batch norms folded away: ready for `writeWafer`, or for quantisation. */
   graph: Graph;
+  /** What was trained, by the names of constants, and running statistics. */
+  constants: ReadonlyMap<string, Float32Array>;
   history: readonly EpochReport[];
   /** False where it was stopped. */
   complete: boolean;
@@ -203,6 +214,7 @@ export async function train(given: Graph, data: { train: Dataset; test?: Dataset
   }
   return {
     graph: finish(trainedGraph(graph, memory, program)),
+    constants: trainedConstants(memory, program),
     history: standing.history,
     complete: standing.step === task.steps,
     normalisation,
@@ -220,12 +232,7 @@ function checkData({ input, target }: Program, ...sets: (Dataset | undefined)[])
   let fits: { channelsFirst: boolean } | undefined;
   for (const set of sets) {
     if (!set) continue;
-    fits = fitting(input.shape.slice(1), set.shape);
-    if (!fits)
-      throw new WaferError(
-        'SHAPE',
-        `examples are ${shapeText(set.shape)}, the model's input "${input.name}" takes ${shapeText(input.shape.slice(1))}`,
-      );
+    fits = fitting(input.name, input.shape.slice(1), set);
     const classes = target.shape.at(-1)!;
     if (target.shape.length !== 2 || set.classes > classes)
       throw new WaferError(

@@ -1,0 +1,366 @@
+/**
+ * Quantisation-aware training: the plan's float graph with quantisers where levels will be, trained through their rounding, and read
+ * back as a plan whose weights lie on levels. Layers of one or two bits are trained behind a batch norm, which is then folded into
+ * their scales and biases: a scale a channel is all that folding changes, so levels are the same before and after.
+ */
+import { invariant, WaferError } from '../../core/errors';
+import { evaluateShape } from '../../core/shape';
+import { Builder, type Graph, type Node, type Value } from '../../graph/ir';
+import type { Step } from '../../ops/define';
+import { binaries } from '../../runtime/wasm/binaries';
+import { fitting, normalisationOf } from '../data/batches';
+import type { Dataset } from '../data/dataset';
+import { labelledSamples } from '../data/samples';
+import { wasmEngine } from '../evaluate/engine';
+import { runReference } from '../evaluate/reference';
+import { bitsOf, type Grid, peakGrid, ttqLevels } from '../quantize/formats';
+import { type QuantizeOptions, type QuantizeReport, quantize } from '../quantize/index';
+import { floatWeights } from '../quantize/lower';
+import type { Plan, Tuned, TunedLayer } from '../quantize/plan';
+import { levelInputs } from '../quantize/regions';
+import { importanceOf, quantizeForFloats, type Rows } from '../quantize/weights';
+import { batched } from './batched';
+import { emitter } from './differentiate';
+import { kindNamed, meaningOf, type TrainEmit } from './kinds';
+import { batchBindings, type LossFunction } from './program';
+import { quantizers } from './quantizers';
+import { type Trained, type TrainOptions, train } from './train';
+
+export interface AwareOptions extends Omit<TrainOptions, 'loss' | 'isFrozen' | 'isTrained' | 'finish'> {
+  /** Part of the loss that is to be like the float graph's output (Hinton et al. 2015), 0 to 1. Default 0.5. */
+  distil?: number;
+  /** Of that part. Default 2. */
+  temperature?: number;
+}
+
+/** What `tune` of `quantize` is; `onTrained` is given how the training went. */
+export const quantizationAware =
+  (data: { train: Dataset; test?: Dataset }, options: AwareOptions, onTrained?: (trained: Trained) => void) =>
+  async (plan: Plan): Promise<Tuned> => {
+    const { distil = 0.5, temperature = 2 } = options;
+    if (!(distil >= 0 && distil <= 1))
+      throw new WaferError('ARGUMENT', `a share of ${distil} for the float graph makes no sense`);
+    const aware = awareGraph(plan, distil > 0);
+    const loss: LossFunction = ({ crossEntropy, kl, add, mul, logits, target, outputs }) => {
+      const own = distil < 1 ? mul(crossEntropy(logits, target), 1 - distil) : undefined;
+      const like = distil > 0 ? mul(kl(logits, outputs.get(TEACHER)!, temperature), distil) : undefined;
+      return own && like ? add(own, like) : (own ?? like!);
+    };
+    const trained = await train(aware.graph, data, {
+      ...options,
+      loss,
+      lossName: `distil ${distil} ${temperature}`,
+      isFrozen: (name) => !aware.trained.has(name),
+      isTrained: (name) => aware.trained.has(name),
+      finish: (graph) => graph,
+    });
+    onTrained?.(trained);
+    return aware.read(trained.constants);
+  };
+
+/** A float graph calibrated on `samples` of the training examples, quantised and trained: the graph of the file. Throws as `train` and `quantize`. */
+export async function trainQuantized(
+  given: Graph,
+  data: { train: Dataset; test?: Dataset },
+  options: AwareOptions,
+  samples: number,
+  quantization: Omit<QuantizeOptions, 'tune'>,
+): Promise<{ trained: Trained; report: QuantizeReport }> {
+  const graph = batched(given);
+  const [x] = graph.inputs;
+  const normalisation = options.normalisation ?? normalisationOf(data.train);
+  const shape = evaluateShape(x!.type.shape, batchBindings(x!, 1));
+  const { channelsFirst } = fitting(x!.name, shape.slice(1), data.train);
+  const calibration = labelledSamples(data.train, x!, { normalisation, channelsFirst }, samples).map(({ sample }) => sample);
+  let trained: Trained | undefined;
+  const tune = quantizationAware(data, { ...options, normalisation }, (t) => void (trained = t));
+  const made = await quantize(graph, calibration, wasmEngine(binaries()), { ...quantization, tune });
+  return { trained: { ...trained!, graph: made.graph }, report: made.report };
+}
+
+/** The output that is the float graph's. */
+const TEACHER = 'teacher';
+
+/** Where all of a channel's weights are 0. */
+const LEAST_SCALE = 1e-12;
+const NORM = { epsilon: 1e-5, momentum: 0.1 };
+
+/** Carrying nodes that make new numbers; others only move levels. */
+const isMove = ({ op, attrs }: Node): boolean => op.name !== 'resize' && !(op.name === 'pool' && attrs.fn !== 'max');
+
+type Read = (name: string) => Float32Array;
+
+interface AwareGraph {
+  graph: Graph;
+  /** Names of what is trained. */
+  trained: ReadonlySet<string>;
+  read(constants: ReadonlyMap<string, Float32Array>): Tuned;
+}
+
+function awareGraph(plan: Plan, teaches: boolean): AwareGraph {
+  const { graph, regions } = plan;
+  const build = new Builder();
+  let name = '';
+  const emit = emitter(build, () => name);
+  const quantise = quantizers(emit);
+  const trained = new Set<string>();
+  /** A constant that training changes. */
+  const parameter = (wanted: string, shape: readonly number[], data: Float32Array): Value => {
+    const value = build.constant(wanted, { dtype: 'f32', shape }, data);
+    trained.add(value.name);
+    return value;
+  };
+  const inputs = new Map(graph.inputs.map((x) => [x, build.input(x.name, x.type)]));
+  const constants = new Map<Value, Value>();
+  const constant = (x: Value): Value => {
+    if (!constants.has(x)) constants.set(x, build.constant(x.name, x.type, x.data!));
+    return constants.get(x)!;
+  };
+
+  const scales = new Map<Value, Value>();
+  const quantised = (of: Value, x: Value): Value => {
+    const root = plan.rootOf(of);
+    const { scale, zero } = plan.quantOf(of);
+    if (!scales.has(root)) scales.set(root, parameter(`${root.name}.scale`, [], Float32Array.of(scale)));
+    name = `${of.name}.levels`;
+    return quantise.lsq(x, scales.get(root)!, -128 - zero, 127 - zero) as Value;
+  };
+
+  const values = new Map<Value, Value>(inputs);
+  const levels = new Map<Value, Value>();
+  const asFloat = (x: Value): Value => (x.data ? constant(x) : values.get(x)!);
+  const asLevels = (x: Value): Value => {
+    if (x.data) return constant(x);
+    if (!levels.has(x)) levels.set(x, quantised(x, values.get(x)!));
+    return levels.get(x)!;
+  };
+  const readers = new Map<Node, (read: Read) => TunedLayer>();
+  for (const node of graph.nodes) {
+    const form = regions.integer.get(node);
+    const leveled = new Set(form ? levelInputs(node) : []);
+    const read = node.inputs.map((x) => x && (leveled.has(x) ? asLevels(x) : asFloat(x)));
+    name = node.name;
+    let outputs: readonly Value[];
+    if (form === 'product' || plan.signed.has(node)) {
+      const made = awareProduct(plan, node, read, { emit, parameter, build });
+      readers.set(node, made.read);
+      outputs = [made.y];
+    } else outputs = build.add(node.op, node.name, read, node.attrs);
+    node.outputs.forEach((y, i) => {
+      values.set(y, outputs[i]!);
+      if (!form || !regions.wanted.has(y)) return;
+      // What is in levels is in levels for all that read it.
+      const rounded = form === 'carry' && isMove(node) ? outputs[i]! : quantised(y, outputs[i]!);
+      values.set(y, rounded);
+      levels.set(y, rounded);
+    });
+  }
+  const outputs = graph.outputs.map(({ name, value }) => ({ name, value: asFloat(value) }));
+  if (teaches) outputs.push({ name: TEACHER, value: copied(graph, build, inputs, constant) });
+  return {
+    graph: build.finish(outputs),
+    trained,
+    read(constants) {
+      const found: Read = (wanted) => {
+        const data = constants.get(wanted);
+        invariant(data, () => `"${wanted}" was not trained`);
+        return data;
+      };
+      return {
+        layers: new Map([...readers].map(([node, read]) => [node, read(found)])),
+        scales: new Map([...scales].map(([root, { name }]) => [root, positive(found(name)[0]!, root.name)])),
+      };
+    },
+  };
+}
+
+function positive(scale: number, of: string): number {
+  if (scale > 0) return scale;
+  throw new WaferError('VALUE', `the scale of "${of}" was trained to ${scale}`, { hint: 'try a smaller learning rate' });
+}
+
+/** The float graph beside: its first output, before a softmax that ends it. */
+function copied(graph: Graph, build: Builder, inputs: ReadonlyMap<Value, Value>, constant: (x: Value) => Value): Value {
+  const values = new Map(inputs);
+  for (const node of graph.nodes) {
+    const read = node.inputs.map((x) => x && (x.data ? constant(x) : values.get(x)!));
+    const outputs = build.add(node.op, `${TEACHER}.${node.name}`, read, node.attrs);
+    node.outputs.forEach((y, i) => values.set(y, outputs[i]!));
+  }
+  const { value } = graph.outputs[0]!;
+  return values.get(value.producer?.op.name === 'softmax' ? value.producer.inputs[0]! : value)!;
+}
+
+interface Site {
+  build: Builder;
+  emit: TrainEmit;
+  parameter(wanted: string, shape: readonly number[], data: Float32Array): Value;
+}
+
+/** A product whose weights are quantised, and what it was trained to. */
+function awareProduct(
+  plan: Plan,
+  node: Node,
+  inputs: readonly (Value | undefined)[],
+  { build, emit, parameter }: Site,
+): { y: Value; read: (read: Read) => TunedLayer } {
+  const [x, , , , residual] = inputs;
+  const [, w, bias] = node.inputs as [Value, Value, Value | undefined];
+  const shape = w.type.shape as readonly number[];
+  const channels = shape[0]!;
+  const isSigned = plan.signed.has(node);
+  const latent = parameter(`${node.name}.weight`, shape, (w.data as Float32Array).slice());
+  const weights = weightsOf(plan, node, latent, { build, emit, parameter });
+  const rows = (channel: number) => plan.rowsOf(node, channel);
+  const signs = isSigned ? signsOf(node, rows(0), x!, { build, emit, parameter }) : undefined;
+  const sums = (bias?.data as Float32Array | undefined)?.slice() ?? new Float32Array(channels);
+  const from = signs?.y ?? x;
+  if (!isSigned && bitsOf(plan.formatOf(node)) > 2) {
+    const b = parameter(`${node.name}.bias`, [channels], sums);
+    const y = build.node(node.op, node.name, [from, weights.value, b, undefined, residual], node.attrs);
+    return { y, read: (read) => ({ ...weights.read(read), bias: read(b.name) }) };
+  }
+  // As the float product is: that is where training starts.
+  const { mean, deviation } = momentsOf(node, rows);
+  const vector = (part: string, data: Float32Array) => parameter(`${node.name}.${part}`, [channels], data);
+  const gamma = vector('gamma', deviation);
+  const beta = vector('beta', mean);
+  const statistics = [new Float32Array(channels), new Float32Array(channels).fill(1)].map((data, i) =>
+    build.constant(`${node.name}.${i ? 'variance' : 'mean'}`, { dtype: 'f32', shape: [channels] }, data),
+  );
+  let y = build.node(node.op, node.name, [from, weights.value], { ...node.attrs, act: [] });
+  y = build.node(kindNamed('batchNorm'), `${node.name}.norm`, [y, gamma, beta, ...statistics], NORM);
+  if (residual) y = build.node('binary', `${node.name}.sum`, [y, residual], { fn: 'add' });
+  const act = node.attrs.act as readonly Step[];
+  if (act.length) y = build.node('unary', `${node.name}.act`, [y], { steps: act });
+  return {
+    y,
+    read(read) {
+      const { weights: own, grid } = weights.read(read);
+      const [g, b, m, v] = [gamma, beta, ...statistics].map(({ name }) => read(name)) as [
+        Float32Array,
+        Float32Array,
+        Float32Array,
+        Float32Array,
+      ];
+      const factor = g.map((each, o) => each / Math.sqrt(v[o]! + NORM.epsilon));
+      const size = own.length / channels;
+      return {
+        weights: own.map((each, i) => each * factor[Math.floor(i / size)]!),
+        bias: b.map((each, o) => each - m[o]! * factor[o]!),
+        // A channel whose factor is negative has the negatives of the levels.
+        grid: grid && factor.some((f) => f < 0) ? mirrored(grid) : grid,
+        ...(signs && { threshold: read(signs.threshold) }),
+      };
+    },
+  };
+}
+
+const mirrored = ({ levels }: Grid): Grid =>
+  peakGrid(
+    [...new Set(levels.flatMap((level) => [level, level && -level]))].sort((a, b) => a - b),
+    [1],
+  );
+
+/** The signs of what a product reads, less a threshold that begins as its mean; gradients pass within a deviation of it. */
+function signsOf(node: Node, rows: Rows, x: Value, { emit, parameter, build }: Site): { y: Value; threshold: string } {
+  const channels = x.type.shape.at(-1) as number;
+  const means = rows.mean();
+  const columns = means.length;
+  const variances = importanceOf(rows, columns);
+  const [mean, variance] = [new Float32Array(channels), new Float32Array(channels)];
+  for (let k = 0; k < columns; k++) {
+    mean[k % channels]! += (means[k]! * channels) / columns;
+    variance[k % channels]! += (variances[k]! * channels) / columns;
+  }
+  const threshold = parameter(`${node.name}.threshold`, [channels], mean);
+  const width = build.constant(
+    `${node.name}.width`,
+    { dtype: 'f32', shape: [channels] },
+    variance.map((v) => Math.sqrt(v) || 1),
+  );
+  const { signs } = quantizers(emit);
+  const difference = emit('binary', [emit('binary', [x, threshold], { fn: 'sub' }), width], { fn: 'div' });
+  return { y: signs(difference) as Value, threshold: threshold.name };
+}
+
+/** Mean and deviation of a float product's sums, by channel, as far as calibration saw. */
+function momentsOf({ inputs: [, w, bias] }: Node, rows: (channel: number) => Rows) {
+  const weights = w!.data as Float32Array;
+  const channels = w!.type.shape[0] as number;
+  const size = weights.length / channels;
+  const [mean, deviation] = [new Float32Array(channels), new Float32Array(channels)];
+  for (let o = 0; o < channels; o++) {
+    const row = weights.subarray(o * size, (o + 1) * size);
+    const means = rows(o).mean();
+    mean[o] = row.reduce((sum, weight, k) => sum + weight * means[k]!, (bias?.data as Float32Array | undefined)?.[o] ?? 0);
+    let variance = 0;
+    for (const block of rows(o).blocks) {
+      const { covariance } = block.solved();
+      const n = block.columns.length;
+      for (let i = 0; i < n; i++)
+        for (let j = 0; j < n; j++) variance += row[block.columns[i]!]! * row[block.columns[j]!]! * covariance[i * n + j]!;
+    }
+    deviation[o] = Math.sqrt(Math.max(variance, LEAST_SCALE));
+  }
+  return { mean, deviation };
+}
+
+interface AwareWeights {
+  value: Value;
+  read(read: Read): Pick<TunedLayer, 'weights' | 'grid'>;
+}
+
+/** Weights by their format: TWN and BWN take their scales from the weights, all others learn them. */
+function weightsOf(plan: Plan, node: Node, latent: Value, { emit, parameter }: Site): AwareWeights {
+  const format = plan.signed.has(node) ? 'binary' : plan.formatOf(node);
+  /** What a quantiser makes of numbers. */
+  const evaluated = (inputs: readonly Value[], read: Read, make: (q: ReturnType<typeof quantizers>, xs: Value[]) => Value) => {
+    const build = new Builder();
+    const xs = inputs.map(({ name, type }) => build.constant(name, type, read(name)));
+    const value = make(quantizers(emitter(build, () => 'weights')), xs);
+    const graph = build.finish([{ name: 'weights', value }]);
+    const { data } = runReference(graph, new Map(), (op) => meaningOf(op).reference).get(value)!;
+    return Float32Array.from(data);
+  };
+  const made = (
+    inputs: readonly Value[],
+    make: (q: ReturnType<typeof quantizers>, xs: Value[]) => Value,
+    grid?: (read: Read) => Grid,
+  ): AwareWeights => ({
+    value: make(quantizers(emit), [...inputs]),
+    read: (read) => ({ weights: evaluated(inputs, read, make), grid: grid?.(read) }),
+  });
+  if (format === 'ternary' || format === 'binary') return made([latent], (q, [w]) => q[format](w!) as Value);
+  if (format === 'ttq') {
+    const [low, , high] = floatWeights(node, { ...plan, rounding: 'nearest' }).grid.levels as [number, number, number];
+    const unit = meanMagnitude(latent.data as Float32Array) / 127;
+    const start = (level: number) => Float32Array.of(Math.abs(level) * unit);
+    const [p, n] = [parameter(`${node.name}.positive`, [], start(high)), parameter(`${node.name}.negative`, [], start(low))];
+    const levelsOf = (read: Read) => ttqLevels(Math.abs(read(p.name)[0]!), Math.abs(read(n.name)[0]!));
+    const learnt = made([latent, p, n], (q, [w, a, b]) => q.ttq(w!, a!, b!) as Value);
+    return {
+      value: learnt.value,
+      read(read) {
+        const levels = levelsOf(read);
+        const scale = Math.max(Math.abs(read(p.name)[0]!), Math.abs(read(n.name)[0]!)) / 127;
+        const weights = learnt.read(read).weights.map((w) => levels[1 + Math.sign(w)]! * scale);
+        return { weights, grid: peakGrid(levels, [1]) };
+      },
+    };
+  }
+  const float = floatWeights(node, { ...plan, rounding: 'nearest' });
+  const { scales } = quantizeForFloats(float, 1);
+  const { levels } = float.grid;
+  const shape = latent.type.shape.map((size, axis) => (axis === 0 ? (size as number) : 1));
+  const scale = parameter(`${node.name}.weightScale`, shape, Float32Array.from(scales));
+  const [least, most] = [levels[0]!, levels.at(-1)!];
+  const isLinear = levels.length === most - least + 1;
+  return made(
+    [latent, scale],
+    (q, [w, s]) => (isLinear ? q.lsq(w!, s!, least, most) : q.levels(w!, s!, levels)) as Value,
+    isLinear ? undefined : () => float.grid,
+  );
+}
+
+const meanMagnitude = (row: Float32Array): number => row.reduce((sum, w) => sum + Math.abs(w), 0) / row.length;
