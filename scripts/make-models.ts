@@ -3,7 +3,7 @@
  * the bytes are the same. Packing gives the same bytes everywhere, training on processors of one kind.
  */
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Command } from 'commander';
 import { filledIn, RECIPES, type Recipe, recordOf } from '../models/recipes';
@@ -12,13 +12,15 @@ import { print } from '../src/cli/terminal';
 import { WaferError } from '../src/core/errors';
 import { runCommand } from './command';
 
+const OUT = 'build/models';
+
 /** Throws NOT_FOUND for folders that no variable names, ARGUMENT where a command fails. */
-async function make({ name, commands, ...recipe }: Recipe, out: string, seed: number): Promise<Buffer> {
-  const file = join(out, `${name}.wafer`);
+async function make({ name, commands }: Recipe, seed: number): Promise<Buffer> {
+  const file = join(OUT, `${name}.wafer`);
   mkdirSync(dirname(file), { recursive: true });
   for (const command of commands) {
     print(`wafer ${command.join(' ')}`);
-    const args = command.map((text) => filledIn(text, { ...process.env, OUT: out, SEED: String(seed) }));
+    const args = command.map((text) => filledIn(text, { ...process.env, OUT, SEED: String(seed) }));
     const code = await new Promise((resolve) =>
       spawn(process.execPath, ['dist/cli.mjs', ...args], { stdio: 'inherit' }).on('close', resolve),
     );
@@ -27,14 +29,15 @@ async function make({ name, commands, ...recipe }: Recipe, out: string, seed: nu
   return readFileSync(file);
 }
 
-async function makeAll(names: readonly string[], { output, ...flags }: { output: string; seed?: number }): Promise<void> {
+async function makeAll(names: readonly string[], { keep, ...flags }: { keep?: boolean; seed?: number }): Promise<void> {
   const recipes = names.length ? RECIPES.filter(({ name }) => names.includes(name)) : RECIPES;
   for (const recipe of recipes) {
     const seed = flags.seed ?? recordOf(recipe).seed;
     const path = join('models', `${recipe.name}.wafer`);
     const kept = existsSync(path) ? readFileSync(path) : undefined;
-    const made = await make(recipe, output, seed);
+    const made = await make(recipe, seed);
     print(`${recipe.name}: ${kept?.equals(made) ? 'the same bytes as' : 'other bytes than'} ${path}`);
+    if (keep) copyFileSync(join(OUT, `${recipe.name}.wafer`), path);
   }
 }
 
@@ -42,7 +45,7 @@ await runCommand(
   new Command('models')
     .description('makes the files of models/ again')
     .argument('[name...]', 'of recipes (default: all)')
-    .option('--output <folder>', 'where to', 'build/models')
     .option('--seed <n>', 'instead of that of the file', positiveInt)
+    .option('--keep', 'puts them into models/')
     .action(makeAll),
 );
