@@ -5,19 +5,21 @@ import { Command, Option } from 'commander';
 import { WaferError } from '../core/errors';
 import { readWafer } from '../format/reader';
 import type { Graph } from '../graph/ir';
-import type { Normalisation } from '../packer/data/batches';
+import { type Normalisation, statisticsOf } from '../packer/data/batches';
 import { loadDataset } from '../packer/data/load';
 import { importOnnx } from '../packer/import/onnx/import';
 import { optionalPackage } from '../packer/optional';
 import { recipeOf } from '../packer/pack';
 import { declutter } from '../packer/passes/index';
 import { formatNamed, type WeightFormat } from '../packer/quantize/formats';
+import type { QuantizeReport } from '../packer/quantize/index';
 import { trainQuantized } from '../packer/train/aware';
 import type { ExecutorName } from '../packer/train/executor';
-import { normalisationOfImages, trainedFile } from '../packer/train/file';
+import { normalisationOfImages, type Ready, trainedFile } from '../packer/train/file';
 import { buildModel, type ModelFunction } from '../packer/train/layers';
+import { normalised } from '../packer/train/normalised';
 import type { OptimizerName, ScheduleName } from '../packer/train/optimizers';
-import { type TrainOptions, train } from '../packer/train/train';
+import { type Trained, type TrainOptions, train } from '../packer/train/train';
 import { anyNumber, checkOutput, layerFormat, named, nonNegative, positiveInt, readBytes, writeBytes } from './files';
 import { bytesText, Progress, print, printJson } from './terminal';
 
@@ -49,6 +51,7 @@ interface Flags {
   layer: Record<string, WeightFormat>;
   distil?: number;
   temperature?: number;
+  gate?: number;
   samples: number;
   json?: boolean;
 }
@@ -66,7 +69,7 @@ export const trainCommand = (): Command =>
     .option('--workers <n>', 'threads (default: the processors, as far as they divide a batch)', positiveInt)
     .option('--seed <n>', 'decides weights, order and variations', positiveInt, 1)
     .addOption(new Option('--optimizer <name>').choices(['sgd', 'adam', 'adamw']).default('sgd'))
-    .option('--lr <rate>', 'learning rate (default: 0.1, with adam 0.001)', anyNumber)
+    .option('--lr <rate>', 'learning rate (default: 0.1, with --quantize 0.01, with adam 0.001)', anyNumber)
     .option('--momentum <part>', 'of sgd (default: 0.9)', nonNegative)
     .option('--weight-decay <part>', 'of weights, not of biases and norms (default: 0)', nonNegative)
     .addOption(new Option('--schedule <name>', 'of the learning rate').choices(['cosine', 'constant', 'step']).default('cosine'))
@@ -88,6 +91,7 @@ export const trainCommand = (): Command =>
     )
     .option('--distil <share>', 'of the loss that is to be like the model of floats, with --quantize (default: 0.5)', nonNegative)
     .option('--temperature <t>', 'of that share (default: 2)', nonNegative)
+    .option('--gate <points>', 'of accuracy on the test that --quantize may cost: trained when it costs more', nonNegative)
     .option('--samples <n>', 'examples to calibrate on, with --quantize', positiveInt, 256)
     .addOption(new Option('--executor <package>', 'computes').choices(['onnxruntime-node', 'onnxruntime-web']))
     .addHelpText(
@@ -118,9 +122,12 @@ async function trainFile(path: string, flags: Flags): Promise<void> {
   const isFrozen = flags.freeze === undefined ? undefined : frozenBy(flags.freeze);
   const progress = new Progress();
   progress.stage('read model and data');
-  const { graph, normalisation } = await readGraph(path, bytes, flags);
+  const read = await readGraph(path, bytes, flags);
   const isQuantised = flags.quantize !== undefined || Object.keys(flags.layer).length > 0;
   const set = await loadDataset(flags.data, 'train');
+  const isTable = set.data instanceof Float32Array;
+  const graph = isTable && read.isNew ? normalised(read.graph, statisticsOf(set)) : read.graph;
+  const normalisation = isTable ? undefined : read.normalisation;
   const test = await testSet(flags);
   const controller = new AbortController();
   const interrupt = () => controller.abort();
@@ -154,44 +161,50 @@ async function trainFile(path: string, flags: Flags): Promise<void> {
       print(`epoch ${epoch}: loss ${loss.toFixed(4)}${top1 === undefined ? '' : `, top-1 ${(100 * top1).toFixed(2)} %`}`);
     },
   };
-  const { trained, report } = await (isQuantised
+  const made: Made = await (isQuantised
     ? trainQuantized(
         graph,
         data,
         { ...options, ...present({ distil: flags.distil, temperature: flags.temperature }) },
-        flags.samples,
-        {
-          layers: flags.layer,
-          ...(flags.quantize && { weights: flags.quantize }),
-        },
+        { samples: flags.samples, layers: flags.layer, ...present({ weights: flags.quantize, gate: flags.gate }) },
       )
-    : train(graph, data, options).then((trained) => ({ trained, report: undefined }))
+    : train(graph, data, options).then((trained) => ({ ...trained, trained }))
   ).finally(() => {
     progress.end();
     process.off('SIGINT', interrupt);
   });
-  if (!trained.complete)
+  const { trained, report } = made;
+  if (trained && !trained.complete)
     throw new WaferError('DISPOSED', 'the training was interrupted', {
       hint: flags.checkpoint ? `--resume goes on from "${flags.checkpoint}"` : 'with --checkpoint it could go on',
     });
   const recipe = [
-    `train ${epochs} epochs of ${flags.data}, ${flags.optimizer}, seed ${seed}`,
+    ...(trained ? [`train ${epochs} epochs of ${flags.data}, ${flags.optimizer}, seed ${seed}`] : []),
     ...(report ? recipeOf(report) : []),
   ];
   progress.stage('test');
-  const file = await trainedFile(trained, data, { name: basename(path), bytes }, recipe).finally(() => progress.end());
+  const file = await trainedFile(made, data, { name: basename(path), bytes }, recipe).finally(() => progress.end());
   await writeBytes(flags.output, file.bytes);
-  const { history, executor, workers, parameters, frozen, speed } = trained;
   const { top1 } = file;
-  if (flags.json)
+  if (flags.json) {
+    const { parameters, executor, workers, frozen, speed, history } = trained ?? {};
     return printJson({
       ...{ output: flags.output, bytes: file.bytes.length, top1, parameters, executor, workers, frozen, ...speed, history },
       ...(report && { quantize: report }),
     });
-  for (const node of frozen) print(`note: no gradient goes through ${node}; weights behind it stay as they are`);
+  }
+  for (const node of trained?.frozen ?? []) print(`note: no gradient goes through ${node}; weights behind it stay as they are`);
   const accuracy = top1 === undefined ? '' : `, top-1 ${(100 * top1).toFixed(2)} % on Wafer's kernels`;
-  const how = `${parameters} parameters trained by ${executor} in ${workers} threads`;
+  const how = trained
+    ? `${trained.parameters} parameters trained by ${trained.executor} in ${trained.workers} threads`
+    : 'quantising costs no more than the gate: not trained';
   print(`${flags.output}: ${bytesText(file.bytes.length)}${accuracy}; ${how}`);
+}
+
+/** What goes into a file, and how it came about. */
+interface Made extends Ready {
+  trained?: Trained | undefined;
+  report?: QuantizeReport;
 }
 
 function frozenBy(pattern: string): (name: string) => boolean {
@@ -227,7 +240,7 @@ async function readGraph(
   path: string,
   bytes: Uint8Array,
   { seed, input }: Flags,
-): Promise<{ graph: Graph; normalisation?: Normalisation | undefined }> {
+): Promise<{ graph: Graph; isNew?: boolean; normalisation?: Normalisation | undefined }> {
   if (path.endsWith('.wafer')) {
     const { graph, images } = readWafer(bytes);
     return { graph, normalisation: images?.[0] && normalisationOfImages(images[0]) };
@@ -252,7 +265,7 @@ async function readGraph(
   }
   if (typeof module.default !== 'function')
     throw new WaferError('BAD_MODEL', `"${path}" has no function as its default export`, { hint: 'wafer help train shows one' });
-  return { graph: buildModel(module.default as ModelFunction, seed) };
+  return { graph: buildModel(module.default as ModelFunction, seed), isNew: true };
 }
 
 /** TypeScript is turned into a module first. */

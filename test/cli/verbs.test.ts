@@ -300,7 +300,7 @@ describe('cli: training', () => {
   const net = `export default ({ input, linear, relu }) => linear(relu(linear(input([4]), 8)), 2);`;
   const table = Array.from(
     { length: 64 },
-    (_, i) => `${i % 2},${[0, 1, 2, 3].map((k) => (i % 2 ? 1 : -1) + Math.sin(9 * i + k))}`,
+    (_, i) => `${i % 2},${[0, 1, 2, 3].map((k) => 3 + 2 * ((i % 2 ? 1 : -1) + Math.sin(9 * i + k)))}`,
   );
   const options = () => [
     '--data',
@@ -332,8 +332,36 @@ describe('cli: training', () => {
       history: [{ epoch: 1 }, {}, {}, { top1: 1 }],
     });
     expect((await wafer('verify', at('net.wafer'))).code).toBe(0);
+    // The file takes the table's numbers as they are.
+    const evaluated = await wafer('eval', at('net.wafer'), '--data', at('points.csv'), '--json');
+    expect(JSON.parse(evaluated.out).files).toMatchObject([{ top1: 100, examples: 64 }]);
     await train('again.wafer');
     expect(readFileSync(at('again.wafer')).equals(readFileSync(at('net.wafer')))).toBe(true);
+  });
+
+  test('a model of floats is trained through its rounding, where quantising costs more than a gate', async () => {
+    expect((await wafer('train', at('net.mjs'), ...options(), '-o', at('floats.wafer'))).code).toBe(0);
+    const train = async (...flags: string[]) => {
+      const { code, out, err } = await wafer(
+        'train',
+        at('floats.wafer'),
+        ...options(),
+        ...flags,
+        '-o',
+        at('levels.wafer'),
+        '--json',
+      );
+      expect([code, err]).toEqual([0, expect.not.stringMatching(/error/)]);
+      return JSON.parse(out);
+    };
+    const made = await train('--quantize', 'ternary', '--lr', '0.01');
+    expect(made).toMatchObject({ top1: 1, quantize: { layers: [{ format: 'ternary' }, { format: 'ternary' }] } });
+    expect(made.history).toHaveLength(4);
+    expect((await wafer('verify', at('levels.wafer'))).code).toBe(0);
+    const { layer } = made.quantize.layers[0];
+    const [signs, other] = (await train('--layer', `${layer}=xnor`)).quantize.layers;
+    expect([signs.format, other.format].sort()).toEqual(['int8', 'xnor']);
+    expect(await train('--quantize', 'int8', '--gate', '5')).not.toHaveProperty('history');
   });
 
   test('bad models and data are refused in one line', async () => {
@@ -341,7 +369,7 @@ describe('cli: training', () => {
     for (const [model, data, message] of [
       ['none.mjs', 'points.csv', /no function as its default export/],
       ['net.mjs', 'nowhere', /no data at/],
-      ['points.csv', 'points.csv', /neither an ONNX model nor a script/],
+      ['points.csv', 'points.csv', /neither a model nor a script/],
     ] as const) {
       const { code, err } = await wafer('train', at(model), '--data', at(data), '-o', at('x.wafer'));
       expect([code, err]).toEqual([2, expect.stringMatching(message)]);

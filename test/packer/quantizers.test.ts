@@ -40,20 +40,58 @@ const near = (got: readonly number[], want: readonly number[]) => {
   want.forEach((w, i) => expect(got[i]).toBeCloseTo(w, 6));
 };
 
+/** A scale that is learnt, as two inputs: what is trained, and where it starts. */
+const learnt = (shape: readonly number[], start: readonly number[], ratio = start.map(() => 0)): Given[] => [
+  { shape, data: ratio },
+  { shape, data: start },
+];
+
 test("LSQ: levels times the scale; gradients inside the range, and the scale's by what rounding did", () => {
   const x = { shape: [4], data: [0.24, -0.9, 5, -5] };
-  const { y, gradients } = through([x, { shape: [], data: [0.5] }], [1, 2, 3, 4], ({ lsq }, [a, s]) => lsq(a!, s!, -4, 3));
+  const { y, gradients } = through([x, ...learnt([], [0.5])], [1, 2, 3, 4], ({ lsq }, [a, ratio, start]) =>
+    lsq(a!, { ratio: ratio!, start: start! }, -4, 3),
+  );
   near(y, [0, -1, 1.5, -2]);
   near(gradients[0]!, [1, 2, 0, 0]);
-  near(gradients[1]!, [((0 - 0.48) * 1 + (-2 + 1.8) * 2 + 3 * 3 - 4 * 4) / Math.sqrt(4 * 3)]);
+  near(gradients[1]!, [((0 - 0.48) * 1 + (-2 + 1.8) * 2 + 3 * 3 - 4 * 4) / Math.sqrt(4 * 3) / 0.5]);
 });
 
 test('LSQ by channels', () => {
   const w = { shape: [2, 2], data: [0.24, -0.9, 0.6, 2] };
-  const scale = { shape: [2, 1], data: [0.5, 1] };
-  const { y, gradients } = through([w, scale], [1, 1, 1, 1], ({ lsq }, [a, s]) => lsq(a!, s!, -4, 3));
+  const { y, gradients } = through([w, ...learnt([2, 1], [0.5, 1])], [1, 1, 1, 1], ({ lsq }, [a, ratio, start]) =>
+    lsq(a!, { ratio: ratio!, start: start! }, -4, 3),
+  );
   near(y, [0, -1, 1, 2]);
-  near(gradients[1]!, [(-0.48 - 0.2) / Math.sqrt(2 * 3), 0.4 / Math.sqrt(2 * 3)]);
+  near(gradients[1]!, [(-0.48 - 0.2) / Math.sqrt(2 * 3) / 0.5, 0.4 / Math.sqrt(2 * 3)]);
+});
+
+test('a learnt scale stays positive, and within 8 times of where it started', () => {
+  const { y } = through(learnt([4], [0.5, 0.5, 2, 2], [0, Math.log(2), 100, -100]), [1, 1, 1, 1], ({ scale }, [ratio, start]) =>
+    scale({ ratio: ratio!, start: start! }),
+  );
+  near(y, [0.5, 1, 16, 0.25]);
+});
+
+test('levels at any distances', () => {
+  const x = { shape: [5], data: [-9, -0.9, 0.4, 0.6, 1.8] };
+  const { y, gradients } = through([x, ...learnt([], [0.5])], [1, 2, 3, 4, 5], ({ levels }, [a, ratio, start]) =>
+    levels(a!, { ratio: ratio!, start: start! }, [-4, -1, 0, 1, 4]),
+  );
+  near(y, [-2, -0.5, 0.5, 0.5, 2]);
+  near(gradients[0]!, [0, 2, 3, 4, 5]);
+});
+
+test('two learnt magnitudes: each is moved by the weights that have it', () => {
+  const w = { shape: [2, 3], data: [1, -2, 0.05, 0.3, -0.2, 0.11] };
+  const { y, gradients } = through(
+    [w, { shape: [], data: [0.5] }, { shape: [], data: [-0.25] }],
+    [1, 2, 3, 4, 5, 6],
+    ({ ttq }, [a, p, n]) => ttq(a!, p!, n!),
+  );
+  near(y, [0.5, -0.25, 0, 0.5, -0.25, 0.5]);
+  near(gradients[0]!, [1, 2, 3, 4, 5, 6]);
+  near(gradients[1]!, [1 + 4 + 6]);
+  near(gradients[2]!, [2 + 5]);
 });
 
 test('ternary weights: the mean of what is over 0.7 of the mean, by channel', () => {

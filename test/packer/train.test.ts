@@ -4,17 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { symbol } from '../../src/core/dim';
-import { random } from '../../src/core/random';
 import { type StaticType, shapeText } from '../../src/core/shape';
-import { Builder, constantsOf, type Graph, type Value } from '../../src/graph/ir';
-import { rewrite } from '../../src/graph/rewrite';
+import { Builder, type Graph, type Value } from '../../src/graph/ir';
 import { type Dataset, makeDataset } from '../../src/packer/data/dataset';
 import { runOutputs, toReference } from '../../src/packer/evaluate/reference';
 import { batched } from '../../src/packer/train/batched';
-import { emitter } from '../../src/packer/train/differentiate';
 import { buildModel, type ModelFunction } from '../../src/packer/train/layers';
+import { normalised } from '../../src/packer/train/normalised';
 import { compile } from '../../src/packer/train/program';
-import { quantizers } from '../../src/packer/train/quantizers';
 import { type TrainOptions, train } from '../../src/packer/train/train';
 import { data, net, SIDE } from './corners';
 
@@ -143,6 +140,16 @@ describe('training', () => {
       expect(() => batched(model(make))).toThrow(expect.objectContaining({ code: expect.stringMatching(/UNSUPPORTED|SHAPE/) }));
   });
 
+  test('a net for a table normalises it', () => {
+    const build = new Builder();
+    const x = build.input('x', { dtype: 'f32', shape: [2] });
+    const graph = build.finish([{ name: 'y', value: build.node('binary', 'sum', [x, x], { fn: 'add' }) }]);
+    const made = normalised(graph, { mean: [10], deviation: [4] });
+    const given = toReference({ dtype: 'f32', shape: [2] }, Float64Array.of(10, 18));
+    const y = runOutputs(made, new Map([['x', given]])).get('y');
+    expect([...y!.data]).toEqual([0, 4]);
+  });
+
   test('what stands behind an operator without a gradient is frozen, and named', () => {
     const build = new Builder();
     const x = build.input('x', { dtype: 'f32', shape: [symbol('N'), 4] });
@@ -161,33 +168,6 @@ describe('training', () => {
     const program = compile(graph, { batch: 2, loss: ({ crossEntropy, logits, target }) => crossEntropy(logits, target) });
     expect(program.parameters.map(({ name }) => name)).toEqual(['w2']);
     expect(program.frozen).toEqual(['cast "real"']);
-  });
-
-  test('weights and activations are trained through quantisers, whose scales learn too', async () => {
-    const plain = buildModel(net, 1);
-    let [scales, ternary] = [0, 0];
-    const quantised = rewrite(plain, ({ node, inputs: [x, w, ...rest], build, again }) => {
-      if (node.op.name !== 'conv' && node.op.name !== 'gemm') return undefined;
-      const q = quantizers(emitter(build, () => `${node.name}.quantizer`));
-      if (node.op.name === 'gemm') {
-        ternary++;
-        return again([x, q.ternary(w!) as Value, ...rest]);
-      }
-      const scale = build.numbers(`scale${++scales}`, 'f32', [], [0.02]);
-      return again([q.lsq(x!, scale, -128, 127) as Value, w, ...rest]);
-    });
-    expect([scales, ternary]).toEqual([2, 1]);
-    const { graph, history } = await train(quantised, data, {
-      ...options,
-      epochs: 4,
-      schedule: { learningRate: 0.01 },
-      isTrained: (name) => name.startsWith('scale'),
-      finish: (graph) => graph,
-    });
-    expect(history.at(-1)!.top1).toBeGreaterThan(0.9);
-    const learnt = constantsOf(graph).filter(({ name }) => name.startsWith('scale'));
-    expect(learnt).toHaveLength(2);
-    for (const { data } of learnt) expect(data![0]).not.toBe(Math.fround(0.02));
   });
 
   test('onnxruntime-web trains the same, where there is no native one', async () => {

@@ -28,8 +28,12 @@ export interface Normalisation {
   readonly deviation: readonly number[];
 }
 
-/** Of the channels of a data set, one number for all. */
-export function normalisationOf({ data }: Dataset): Normalisation {
+/** Bytes become numbers about 0, which a file says of its pictures; other numbers are taken as they are. */
+export const normalisationOf = (set: Dataset): Normalisation =>
+  set.data instanceof Uint8Array ? statisticsOf(set) : { mean: [0], deviation: [1] };
+
+/** Mean and deviation of all numbers of a data set, of bytes as parts of 255. */
+export function statisticsOf({ data }: Dataset): Normalisation {
   const unit = data instanceof Uint8Array ? 255 : 1;
   // A sample says enough, and the same one always.
   const stride = Math.max(1, Math.floor(data.length / 2 ** 20));

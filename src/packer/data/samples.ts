@@ -12,13 +12,15 @@ export interface LabelledSample {
   label: number;
 }
 
+/** How numbers of a data set become a model's. */
+export interface ExampleForm {
+  readonly normalisation: Normalisation;
+  /** Whether images go in as [C,H,W]. */
+  readonly channelsFirst: boolean;
+}
+
 /** `count` examples, evenly spread, as a batch of one each. `x` is the model's input, with a free batch. */
-export function labelledSamples(
-  set: Dataset,
-  x: Value,
-  how: { normalisation: Normalisation; channelsFirst: boolean },
-  count = sizeOf(set),
-): LabelledSample[] {
+export function labelledSamples(set: Dataset, x: Value, how: ExampleForm, count = sizeOf(set)): LabelledSample[] {
   const shape = x.type.shape.map((d) => (isStatic(d) ? d : 1));
   const batches = new Batches({ ...how, set, augmentation: AUGMENTATION, seed: 0 }, 1);
   const taken = Math.min(count, sizeOf(set));

@@ -6,6 +6,7 @@ import { WaferError } from '../../core/errors';
 import { shapeText } from '../../core/shape';
 import type { Postprocessing } from '../../format/model';
 import { readWafer } from '../../format/reader';
+import type { Graph } from '../../graph/ir';
 import type { TensorData } from '../../runtime/session';
 import type { Binaries } from '../../runtime/wasm/device';
 import { compare } from './compare';
@@ -77,7 +78,11 @@ export interface Agreement {
 
 /** A .wafer file on the base build, which computes the same bits everywhere. Throws BAD_FILE, and ARGUMENT unless it has one output. */
 export async function waferSubject(name: string, file: Uint8Array, binaries: Binaries): Promise<Subject> {
-  const { graph } = readWafer(file);
+  return graphSubject(name, readWafer(file).graph, binaries);
+}
+
+/** The same of a graph. */
+export async function graphSubject(name: string, graph: Graph, binaries: Binaries): Promise<Subject> {
   if (graph.outputs.length !== 1)
     throw new WaferError('ARGUMENT', `${name} has ${graph.outputs.length} outputs, of what is evaluated there is one`);
   const session = await wasmEngine(binaries).session(graph);

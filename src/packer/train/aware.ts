@@ -6,7 +6,7 @@
 import { invariant, WaferError } from '../../core/errors';
 import { evaluateShape } from '../../core/shape';
 import { Builder, type Graph, type Node, type Value } from '../../graph/ir';
-import type { Step } from '../../ops/define';
+import type { Ref, Step } from '../../ops/define';
 import { binaries } from '../../runtime/wasm/binaries';
 import { fitting, normalisationOf } from '../data/batches';
 import type { Dataset } from '../data/dataset';
@@ -21,9 +21,10 @@ import { levelInputs } from '../quantize/regions';
 import { importanceOf, quantizeForFloats, type Rows } from '../quantize/weights';
 import { batched } from './batched';
 import { emitter } from './differentiate';
+import { kernelAccuracy, type Ready } from './file';
 import { kindNamed, meaningOf, type TrainEmit } from './kinds';
 import { batchBindings, type LossFunction } from './program';
-import { quantizers } from './quantizers';
+import { type LearntScale, type Quantizers, quantizers } from './quantizers';
 import { type Trained, type TrainOptions, train } from './train';
 
 export interface AwareOptions extends Omit<TrainOptions, 'loss' | 'isFrozen' | 'isTrained' | 'finish'> {
@@ -48,6 +49,7 @@ export const quantizationAware =
     };
     const trained = await train(aware.graph, data, {
       ...options,
+      schedule: { learningRate: options.optimizer?.name?.startsWith('adam') ? 1e-3 : SGD_RATE, ...options.schedule },
       loss,
       lossName: `distil ${distil} ${temperature}`,
       isFrozen: (name) => !aware.trained.has(name),
@@ -58,25 +60,48 @@ export const quantizationAware =
     return aware.read(trained.constants);
   };
 
-/** A float graph calibrated on `samples` of the training examples, quantised and trained: the graph of the file. Throws as `train` and `quantize`. */
+export interface QuantizedTraining extends Omit<QuantizeOptions, 'tune'> {
+  /** Examples to calibrate on. */
+  samples: number;
+  /** Points of accuracy on the test examples that quantising may cost: it is trained when it costs more, or has layers in signs. Default: always. */
+  gate?: number;
+}
+
+export interface Quantized extends Ready {
+  report: QuantizeReport;
+  /** Missing where the gate was not passed. */
+  trained?: Trained | undefined;
+}
+
+/** Calibrates a float graph on training examples, quantises it, and trains it through its rounding. Throws as `train` and `quantize`. */
 export async function trainQuantized(
   given: Graph,
   data: { train: Dataset; test?: Dataset },
   options: AwareOptions,
-  samples: number,
-  quantization: Omit<QuantizeOptions, 'tune'>,
-): Promise<{ trained: Trained; report: QuantizeReport }> {
+  { samples, gate, ...quantization }: QuantizedTraining,
+): Promise<Quantized> {
   const graph = batched(given);
   const [x] = graph.inputs;
-  const normalisation = options.normalisation ?? normalisationOf(data.train);
   const shape = evaluateShape(x!.type.shape, batchBindings(x!, 1));
-  const { channelsFirst } = fitting(x!.name, shape.slice(1), data.train);
-  const calibration = labelledSamples(data.train, x!, { normalisation, channelsFirst }, samples).map(({ sample }) => sample);
+  const normalisation = options.normalisation ?? normalisationOf(data.train);
+  const how = { normalisation, ...fitting(x!.name, shape.slice(1), data.train) };
+  const calibration = labelledSamples(data.train, x!, how, samples).map(({ sample }) => sample);
+  const engine = wasmEngine(binaries());
+  const signs = [quantization.weights, ...Object.values(quantization.layers ?? {})].includes('xnor');
+  if (gate !== undefined && !signs) {
+    const { test } = data;
+    if (!test) throw new WaferError('ARGUMENT', 'a gate needs test examples');
+    const plain = await quantize(graph, calibration, engine, quantization);
+    const [before, after] = [await kernelAccuracy(graph, how, test), await kernelAccuracy(plain.graph, how, test)];
+    if (100 * (before - after) <= gate) return { ...how, ...plain };
+  }
   let trained: Trained | undefined;
   const tune = quantizationAware(data, { ...options, normalisation }, (t) => void (trained = t));
-  const made = await quantize(graph, calibration, wasmEngine(binaries()), { ...quantization, tune });
-  return { trained: { ...trained!, graph: made.graph }, report: made.report };
+  return { ...how, ...(await quantize(graph, calibration, engine, { ...quantization, tune })), trained };
 }
+
+/** Where a training of floats ends, not where it begins. */
+const SGD_RATE = 0.01;
 
 /** The output that is the float graph's. */
 const TEACHER = 'teacher';
@@ -117,11 +142,11 @@ function awareGraph(plan: Plan, teaches: boolean): AwareGraph {
     return constants.get(x)!;
   };
 
-  const scales = new Map<Value, Value>();
+  const scales = new Map<Value, Learnt>();
   const quantised = (of: Value, x: Value): Value => {
     const root = plan.rootOf(of);
     const { scale, zero } = plan.quantOf(of);
-    if (!scales.has(root)) scales.set(root, parameter(`${root.name}.scale`, [], Float32Array.of(scale)));
+    if (!scales.has(root)) scales.set(root, learnt(`${root.name}.scale`, [], Float32Array.of(scale), { build, emit, parameter }));
     name = `${of.name}.levels`;
     return quantise.lsq(x, scales.get(root)!, -128 - zero, 127 - zero) as Value;
   };
@@ -168,15 +193,12 @@ function awareGraph(plan: Plan, teaches: boolean): AwareGraph {
       };
       return {
         layers: new Map([...readers].map(([node, read]) => [node, read(found)])),
-        scales: new Map([...scales].map(([root, { name }]) => [root, positive(found(name)[0]!, root.name)])),
+        scales: new Map(
+          [...scales].map(([root, scale]) => [root, evaluated(found, [scale], (q, [s]) => q.scale(s as Learnt))[0]!]),
+        ),
       };
     },
   };
-}
-
-function positive(scale: number, of: string): number {
-  if (scale > 0) return scale;
-  throw new WaferError('VALUE', `the scale of "${of}" was trained to ${scale}`, { hint: 'try a smaller learning rate' });
 }
 
 /** The float graph beside: its first output, before a softmax that ends it. */
@@ -306,45 +328,63 @@ function momentsOf({ inputs: [, w, bias] }: Node, rows: (channel: number) => Row
   return { mean, deviation };
 }
 
+/** A learnt scale of the graph that is trained. */
+interface Learnt extends LearntScale {
+  ratio: Value;
+  start: Value;
+}
+
+function learnt(name: string, shape: readonly number[], start: Float32Array, { build, parameter }: Site): Learnt {
+  return {
+    ratio: parameter(name, shape, new Float32Array(start.length)),
+    start: build.constant(`${name}.start`, { dtype: 'f32', shape }, start),
+  };
+}
+
+type Operand = Value | Learnt;
+
+/** What a quantiser makes of trained numbers. */
+function evaluated(read: Read, operands: readonly Operand[], make: Make): Float32Array {
+  const build = new Builder();
+  const constant = ({ name, type, data }: Value, trained: boolean) => build.constant(name, type, trained ? read(name) : data!);
+  const given = operands.map((x) =>
+    'ratio' in x ? { ratio: constant(x.ratio, true), start: constant(x.start, false) } : constant(x, true),
+  );
+  const value = make(quantizers(emitter(build, () => 'value')), given) as Value;
+  const graph = build.finish([{ name: 'value', value }]);
+  return Float32Array.from(runReference(graph, new Map(), (op) => meaningOf(op).reference).get(value)!.data);
+}
+
+type Make = (q: Quantizers, operands: readonly Operand[]) => Ref;
+
 interface AwareWeights {
   value: Value;
   read(read: Read): Pick<TunedLayer, 'weights' | 'grid'>;
 }
 
 /** Weights by their format: TWN and BWN take their scales from the weights, all others learn them. */
-function weightsOf(plan: Plan, node: Node, latent: Value, { emit, parameter }: Site): AwareWeights {
+function weightsOf(plan: Plan, node: Node, latent: Value, site: Site): AwareWeights {
   const format = plan.signed.has(node) ? 'binary' : plan.formatOf(node);
-  /** What a quantiser makes of numbers. */
-  const evaluated = (inputs: readonly Value[], read: Read, make: (q: ReturnType<typeof quantizers>, xs: Value[]) => Value) => {
-    const build = new Builder();
-    const xs = inputs.map(({ name, type }) => build.constant(name, type, read(name)));
-    const value = make(quantizers(emitter(build, () => 'weights')), xs);
-    const graph = build.finish([{ name: 'weights', value }]);
-    const { data } = runReference(graph, new Map(), (op) => meaningOf(op).reference).get(value)!;
-    return Float32Array.from(data);
-  };
-  const made = (
-    inputs: readonly Value[],
-    make: (q: ReturnType<typeof quantizers>, xs: Value[]) => Value,
-    grid?: (read: Read) => Grid,
-  ): AwareWeights => ({
-    value: make(quantizers(emit), [...inputs]),
-    read: (read) => ({ weights: evaluated(inputs, read, make), grid: grid?.(read) }),
+  const made = (operands: readonly Operand[], make: Make, grid?: Grid): AwareWeights => ({
+    value: make(quantizers(site.emit), operands) as Value,
+    read: (read) => ({ weights: evaluated(read, operands, make), grid }),
   });
-  if (format === 'ternary' || format === 'binary') return made([latent], (q, [w]) => q[format](w!) as Value);
+  const { parameter } = site;
+  if (format === 'ternary' || format === 'binary') return made([latent], (q, [w]) => q[format](w as Value));
   if (format === 'ttq') {
     const [low, , high] = floatWeights(node, { ...plan, rounding: 'nearest' }).grid.levels as [number, number, number];
     const unit = meanMagnitude(latent.data as Float32Array) / 127;
-    const start = (level: number) => Float32Array.of(Math.abs(level) * unit);
-    const [p, n] = [parameter(`${node.name}.positive`, [], start(high)), parameter(`${node.name}.negative`, [], start(low))];
-    const levelsOf = (read: Read) => ttqLevels(Math.abs(read(p.name)[0]!), Math.abs(read(n.name)[0]!));
-    const learnt = made([latent, p, n], (q, [w, a, b]) => q.ttq(w!, a!, b!) as Value);
+    const [p, n] = [high, -low].map((level, i) =>
+      parameter(`${node.name}.${i ? 'negative' : 'positive'}`, [], Float32Array.of(level * unit)),
+    ) as [Value, Value];
+    const { value, read } = made([latent, p, n], (q, xs) => q.ttq(...(xs as [Value, Value, Value])));
     return {
-      value: learnt.value,
-      read(read) {
-        const levels = levelsOf(read);
-        const scale = Math.max(Math.abs(read(p.name)[0]!), Math.abs(read(n.name)[0]!)) / 127;
-        const weights = learnt.read(read).weights.map((w) => levels[1 + Math.sign(w)]! * scale);
+      value,
+      read(trained) {
+        const [positive, negative] = [p, n].map(({ name }) => Math.abs(trained(name)[0]!)) as [number, number];
+        const levels = ttqLevels(positive, negative);
+        const scale = Math.max(positive, negative) / 127;
+        const weights = read(trained).weights.map((w) => levels[1 + Math.sign(w)]! * scale);
         return { weights, grid: peakGrid(levels, [1]) };
       },
     };
@@ -353,14 +393,11 @@ function weightsOf(plan: Plan, node: Node, latent: Value, { emit, parameter }: S
   const { scales } = quantizeForFloats(float, 1);
   const { levels } = float.grid;
   const shape = latent.type.shape.map((size, axis) => (axis === 0 ? (size as number) : 1));
-  const scale = parameter(`${node.name}.weightScale`, shape, Float32Array.from(scales));
+  const scale = learnt(`${node.name}.weightScale`, shape, Float32Array.from(scales), site);
   const [least, most] = [levels[0]!, levels.at(-1)!];
-  const isLinear = levels.length === most - least + 1;
-  return made(
-    [latent, scale],
-    (q, [w, s]) => (isLinear ? q.lsq(w!, s!, least, most) : q.levels(w!, s!, levels)) as Value,
-    isLinear ? undefined : () => float.grid,
-  );
+  return levels.length === most - least + 1
+    ? made([latent, scale], (q, [w, s]) => q.lsq(w as Value, s as Learnt, least, most))
+    : made([latent, scale], (q, [w, s]) => q.levels(w as Value, s as Learnt, levels), float.grid);
 }
 
 const meanMagnitude = (row: Float32Array): number => row.reduce((sum, w) => sum + Math.abs(w), 0) / row.length;

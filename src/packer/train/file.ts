@@ -4,18 +4,23 @@ import { version } from '../../../package.json';
 import type { ImageProcessing, WaferModel } from '../../format/model';
 import { readWafer } from '../../format/reader';
 import { writeWafer } from '../../format/writer';
+import type { Graph } from '../../graph/ir';
 import { binaries } from '../../runtime/wasm/binaries';
 import type { Normalisation } from '../data/batches';
 import { type Dataset, isPictures } from '../data/dataset';
-import { labelledSamples } from '../data/samples';
+import { type ExampleForm, labelledSamples } from '../data/samples';
 import { wasmEngine } from '../evaluate/engine';
-import { evaluate, waferSubject } from '../evaluate/evaluate';
+import { evaluate, graphSubject } from '../evaluate/evaluate';
 import { goldenRun } from '../pack';
-import type { Trained } from './train';
 
 export interface Source {
   name: string;
   bytes: Uint8Array;
+}
+
+/** A graph and how examples become its input. */
+export interface Ready extends ExampleForm {
+  readonly graph: Graph;
 }
 
 export interface TrainedFile {
@@ -26,7 +31,7 @@ export interface TrainedFile {
 
 /** The same training gives the same bytes. */
 export async function trainedFile(
-  trained: Trained,
+  trained: Ready,
   { train: set, test }: { train: Dataset; test?: Dataset },
   source: Source,
   recipe: readonly string[],
@@ -52,15 +57,16 @@ export async function trainedFile(
   };
   const bytes = writeWafer(draft);
   const golden = await goldenRun(readWafer(bytes).graph, wasmEngine(binaries()), undefined);
-  const top1 = test && (await accuracyOfFile(bytes, trained, test));
+  const top1 = test && (await kernelAccuracy(graph, trained, test));
   const provenance = { ...draft.provenance!, metrics: top1 === undefined ? {} : { top1 } };
   return { bytes: writeWafer({ ...draft, provenance, goldens: golden ? [golden] : [] }), top1 };
 }
 
-async function accuracyOfFile(bytes: Uint8Array, { graph, ...how }: Trained, test: Dataset): Promise<number> {
-  const subject = await waferSubject('', bytes, binaries());
+/** Part of the examples whose class the graph finds, on the runtime's own kernels. */
+export async function kernelAccuracy(graph: Graph, how: ExampleForm, set: Dataset): Promise<number> {
+  const subject = await graphSubject('', graph, binaries());
   try {
-    const [figures] = await evaluate([subject], labelledSamples(test, graph.inputs[0]!, how), { task: 'classify' });
+    const [figures] = await evaluate([subject], labelledSamples(set, graph.inputs[0]!, how), { task: 'classify' });
     return figures!.top1! / 100;
   } finally {
     subject.dispose();
@@ -74,7 +80,7 @@ export const normalisationOfImages = ({ mean, scale }: ImageProcessing): Normali
 });
 
 /** How a picture becomes an input, where examples are pictures. */
-function processingOf({ graph, normalisation, channelsFirst }: Trained, set: Dataset): ImageProcessing | undefined {
+function processingOf({ graph, normalisation, channelsFirst }: Ready, set: Dataset): ImageProcessing | undefined {
   const planes = set.shape[2]!;
   if (!isPictures(set)) return undefined;
   if (graph.inputs[0]!.type.shape.length !== 4) return undefined;

@@ -9,14 +9,23 @@ import { arithmetic } from '../../ops/gradient';
 import { TTQ_THRESHOLD } from '../quantize/formats';
 import type { TrainEmit } from './kinds';
 
+/**
+ * A scale that is learnt, as LSQ has it (Esser et al. 2020): its gradient is damped by 1 / sqrt(elements a scale * largest level),
+ * of which a free batch does not count. What is trained is the logarithm of its ratio to where it starts, so that it stays positive.
+ */
+export interface LearntScale {
+  /** A parameter that begins as 0: one number, or one for each channel as [O,1,…]. */
+  ratio: Ref;
+  /** Of the same shape, positive. */
+  start: Ref;
+}
+
 export interface Quantizers {
-  /**
-   * Levels `low` to `high` times a scale that is learnt (LSQ): scale is one number, or one for each channel as [O,1,…]. The scale's
-   * gradient is damped by 1 / sqrt(elements a scale * largest level), as in the paper; a free batch does not count.
-   */
-  lsq(x: Ref, scale: Ref, low: number, high: number): Ref;
+  scale(scale: LearntScale): Ref;
+  /** Levels `low` to `high` times a scale that is learnt. */
+  lsq(x: Ref, scale: LearntScale, low: number, high: number): Ref;
   /** The same for levels at any distances, ascending. */
-  levels(x: Ref, scale: Ref, levels: readonly number[]): Ref;
+  levels(x: Ref, scale: LearntScale, levels: readonly number[]): Ref;
   /** Three values a channel, -a, 0 and a: 0 below 0.7 of the mean magnitude, a the mean magnitude of what is not (TWN). */
   ternary(w: Ref): Ref;
   /** -|negative|, 0 and |positive|, both of shape [], by where |w| is over 0.05 of the largest (TTQ). */
@@ -27,6 +36,8 @@ export interface Quantizers {
   signs(x: Ref): Ref;
 }
 
+/** Natural logarithm of how far a scale can go from its start. */
+const FURTHEST = Math.log(8);
 /** Of the mean magnitude of a channel's weights: below it a weight is 0. */
 const TERNARY_THRESHOLD = 0.7;
 /** Where all of a channel's weights are 0. */
@@ -37,13 +48,15 @@ export function quantizers(emit: TrainEmit): Quantizers {
   const through = (value: Ref, of: Ref): Ref => emit('straightThrough', [value, of]);
   const ofChannels = (w: Ref, fn: string): Ref =>
     emit('reduce', [w], { fn, axes: w.type.shape.map((_, i) => i).slice(1), keepdims: true });
-  /** A learnt scale, its gradient damped: `most` is the largest level. */
-  const damped = (x: Ref, scale: Ref, most: number): Ref => {
-    const shared = elements(x.type.shape.filter(isStatic)) / elements(scale.type.shape as StaticShape);
-    return through(scale, unary(scale, ['affine', 1 / Math.sqrt(shared * most)]));
+  const scaleOf = ({ ratio, start }: LearntScale): Ref => mul(unary(unary(ratio, ['clip', -FURTHEST, FURTHEST]), 'exp'), start);
+  const damped = (x: Ref, scale: LearntScale, most: number): Ref => {
+    const shared = elements(x.type.shape.filter(isStatic)) / elements(scale.start.type.shape as StaticShape);
+    const moved = div(unary(scale.ratio, ['affine', 1 / Math.sqrt(shared * most)]), scale.start);
+    return through(scaleOf(scale), moved);
   };
   const signsOf = (x: Ref): Ref => unary(mask(x, 'greaterOrEqual', 0), ['affine', 2, -1]);
   return {
+    scale: scaleOf,
     lsq(x, scale, low, high) {
       const own = damped(x, scale, high > 0 ? high : -low);
       const inside = unary(div(x, own), ['clip', low, high]);
