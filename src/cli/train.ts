@@ -60,7 +60,10 @@ export const trainCommand = (): Command =>
   new Command('train')
     .description('train a model on labelled examples')
     .argument('<model>', 'a .wafer of floats, an ONNX model, or a .ts or .mjs file whose default export builds one from layers')
-    .requiredOption('--data <data>', 'fashion-mnist, a folder (IDX files, or a folder of images a class), .npz, .csv or .bin')
+    .requiredOption(
+      '--data <data>',
+      'fashion-mnist, mnist, a folder (of IDX files, of .bin or of folders of images by class), .npz, .csv or .bin',
+    )
     .option('--test <data>', 'examples to test on after each epoch (default: the test part of --data, where it has one)')
     .requiredOption('-o, --output <file>', 'the .wafer file to write')
     .option('--input <name=shape>', 'shape of an ONNX input: x=N,1,28,28', named, {})
@@ -102,6 +105,9 @@ Examples:
   wafer train resnet.onnx --input x=N,3,32,32 --data images/ --lr 0.01 --flip --crop 4 \\
     --checkpoint resnet.npz --resume -o resnet.wafer
   wafer train net.wafer --data fashion-mnist --epochs 3 --lr 0.01 --quantize ternary --layer conv1=int8 -o net.ternary.wafer
+
+A model of pictures that asks for them otherwise than with mean 0 and deviation 1 over all data is packed first, with
+--image-mean and --image-scale.
 
 Formats are those of wafer pack, and xnor: binary weights times the signs of what comes in. Where --quantize is left out
 and --layer is not, all other layers are int8.
