@@ -11,8 +11,9 @@ export interface Decoded {
   name: string;
   /** How the file holds it. */
   encoding: string;
-  /** Bits for each element. */
+  /** Bits for each element, and of the elements' order-0 entropy where they have few values. */
   bits: number;
+  entropy: number | undefined;
   /** Functions that decode the tensor. */
   wasm: () => void;
   scalar: () => void;
@@ -65,9 +66,23 @@ export function prepareDecodes(device: typeof scalarCodec): Decoded[] {
       name,
       encoding: describeBlob(blob, file),
       bits: (8 * bytes.length) / elements,
+      entropy: entropyOf(data),
       wasm: () => decode(blob, file, device),
       scalar: () => decode(blob, file, scalarCodec),
       bytes: data.byteLength,
     };
   });
+}
+
+const MOST_VALUES = 256;
+
+function entropyOf(data: TypedArray): number | undefined {
+  const counts = new Map<number, number>();
+  for (const value of data) {
+    counts.set(value, (counts.get(value) ?? 0) + 1);
+    if (counts.size > MOST_VALUES) return undefined;
+  }
+  let bits = 0;
+  for (const count of counts.values()) bits -= (count / data.length) * Math.log2(count / data.length);
+  return bits;
 }

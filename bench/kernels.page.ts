@@ -162,15 +162,16 @@ export interface DecodeTiming {
   name: string;
   encoding: string;
   bits: number;
+  entropy: number | undefined;
   wasm: number;
   scalar: number;
 }
 
 async function decodes({ base, relaxed }: Request['binaries']): Promise<DecodeTiming[]> {
   const device = await WasmDevice.create({ base: fromBase64(base), relaxed: fromBase64(relaxed) });
-  return prepareDecodes(device).map(({ name, encoding, bits, wasm, scalar, bytes }) => {
+  return prepareDecodes(device).map(({ name, encoding, bits, entropy, wasm, scalar, bytes }) => {
     const [withWasm, without] = fastest([wasm, scalar]) as [number, number];
-    return { name, encoding, bits, wasm: bytes / withWasm / 1000, scalar: bytes / without / 1000 };
+    return { name, encoding, bits, entropy, wasm: bytes / withWasm / 1000, scalar: bytes / without / 1000 };
   });
 }
 

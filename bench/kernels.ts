@@ -175,13 +175,12 @@ try {
 }
 
 /** Prints a tensor's line and sets the exit code. */
-function reportDecode({ name, encoding, bits, wasm, scalar }: DecodeTiming): void {
+function reportDecode({ name, encoding, bits, entropy, wasm, scalar }: DecodeTiming): void {
   const isSlow = wasm < DECODE && !name.includes('elements');
   if (isSlow) process.exitCode = 1;
   const [fast, slow] = [wasm, scalar].map((rate) => rate.toFixed(0).padStart(6));
-  console.log(
-    `decode ${name.padEnd(27)} ${fast} MB/s ${slow} without WASM  ${bits.toFixed(2).padStart(5)} bits  ${encoding}${isSlow ? '  too slow' : ''}`,
-  );
+  const size = `${bits.toFixed(3).padStart(6)} bits${entropy === undefined ? '' : `, entropy ${entropy.toFixed(3)}`}`;
+  console.log(`decode ${name.padEnd(27)} ${fast} MB/s ${slow} without WASM  ${size}  ${encoding}${isSlow ? '  too slow' : ''}`);
 }
 
 /** Prints a layer's line and sets the exit code; `first`: that of its group. */

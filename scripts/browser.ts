@@ -4,18 +4,14 @@
  * found only if it answers `--version`: a downloaded one may lack system libraries. The packages that do this are loaded
  * when they are needed, so that the command line starts without them.
  */
-import { execFile, spawn } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Browser } from 'puppeteer-core';
 import { WaferError } from '../src/core/errors';
-
-/** Takes one plain line about what is being tried. */
-export type Report = (line: string) => void;
-
-const onStderr: Report = (line) => process.stderr.write(`${line}\n`);
+import { installFromDebian, onStderr, type Report } from './debian';
 
 /**
  * The path of a browser that runs on this machine, downloading or installing one where there is none.
@@ -164,13 +160,7 @@ async function download(report: Report): Promise<string | undefined> {
 }
 
 async function fromDebian(report: Report): Promise<string | undefined> {
-  if (process.getuid?.() !== 0 || !existsSync('/usr/bin/apt-get')) return undefined;
-  report('Installing Chromium with apt-get ...');
-  for (const args of [['update'], ['install', '-y', '--no-install-recommends', 'chromium']]) {
-    const code = await quietly('apt-get', args);
-    if (code !== 0) report(`  apt-get ${args[0]} ended with ${code}.`);
-  }
-  return onSystem();
+  return (await installFromDebian('chromium', report)) ? onSystem() : undefined;
 }
 
 /** Whether the executable starts. On Windows `--version` would open a window, so that being there must do. */
@@ -180,18 +170,6 @@ async function answers(path: string): Promise<boolean> {
     () => true,
     () => false,
   );
-}
-
-/** Runs a command, its output going to stderr; its exit code. */
-function quietly(command: string, args: string[]): Promise<number | null> {
-  return new Promise((resolve) => {
-    const child = spawn(command, args, {
-      stdio: ['ignore', 2, 2],
-      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
-    });
-    child.on('error', () => resolve(null));
-    child.on('close', resolve);
-  });
 }
 
 function within<T>(ms: number, promise: Promise<T>): Promise<T> {

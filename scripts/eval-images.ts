@@ -1,6 +1,6 @@
 /**
- * `npm run eval:images -- MODEL.onnx DATA.bin`: how often a classifier is right about labelled images, as the ONNX file
- * under onnxruntime-node, as an fp32 and as an int8 file. Data is in CIFAR-10's binary format. What int8 is calibrated on
+ * `npm run eval:images -- MODEL.onnx DATA`: how often a classifier is right about labelled images, as the ONNX file
+ * under onnxruntime-node, as an fp32 and as an int8 file. Data is a data set of pictures, by name or path. What int8 is calibrated on
  * is never evaluated on: some of the images, drawn, or those of another file.
  */
 import { basename } from 'node:path';
@@ -11,9 +11,10 @@ import { print, printJson, printTable } from '../src/cli/terminal';
 import type { ImageProcessing } from '../src/format/model';
 import { readWafer } from '../src/format/reader';
 import type { Value } from '../src/graph/ir';
-import { imageSample } from '../src/packer/calibration';
-import { type LabelledImage, readCifar } from '../src/packer/cifar';
-import { drawItems } from '../src/packer/evaluate/draw';
+import { samplesOf } from '../src/packer/calibration';
+import type { Dataset } from '../src/packer/data/dataset';
+import { loadDataset } from '../src/packer/data/load';
+import { drawExamples } from '../src/packer/evaluate/draw';
 import { evaluate, onnxSubject, waferSubject } from '../src/packer/evaluate/evaluate';
 import { pack } from '../src/packer/pack';
 import { binaries } from '../src/runtime/wasm/binaries';
@@ -38,8 +39,8 @@ const FORMS = ['onnx', 'fp32', 'int8'] as const;
 type Form = (typeof FORMS)[number];
 
 export interface Images {
-  calibrate: readonly LabelledImage[];
-  evaluate: readonly LabelledImage[];
+  calibrate: Dataset;
+  evaluate: Dataset;
   processing: (inputs: readonly Value[]) => ImageProcessing;
 }
 
@@ -47,13 +48,12 @@ export interface Images {
 export async function evaluateImages(onnx: Uint8Array, name: string, images: Images): Promise<Figures> {
   const { processing } = images;
   /** Images take the size that the input has, or keep their own where it is free. */
-  const sample = ({ pixels }: LabelledImage, inputs: readonly Value[]) =>
-    imageSample(pixels, inputs, { images: processing(inputs) });
+  const labelled = (set: Dataset, inputs: readonly Value[]) => samplesOf(set, 'data', inputs, { images: processing(inputs) });
   const { bytes: fp32 } = await pack(onnx, { name, images: processing });
-  const samples = async (inputs: readonly Value[]) => images.calibrate.map((image) => sample(image, inputs));
+  const samples = async (inputs: readonly Value[]) => labelled(images.calibrate, inputs).map(({ sample }) => sample);
   const { bytes: int8 } = await pack(onnx, { name, images: processing, quantize: { samples } });
   const { inputs } = readWafer(fp32).graph;
-  const examples = images.evaluate.map((image, i) => ({ name: `image ${i}`, sample: sample(image, inputs), label: image.label }));
+  const examples = labelled(images.evaluate, inputs).map((one, i) => ({ name: `image ${i}`, ...one }));
   const subjects = [
     await onnxSubject('onnx', onnx),
     await waferSubject('fp32', fp32, binaries()),
@@ -64,7 +64,7 @@ export async function evaluateImages(onnx: Uint8Array, name: string, images: Ima
   const of = (form: Form) => found[FORMS.indexOf(form)]!;
   const top1 = { onnx: of('onnx').top1!, fp32: of('fp32').top1!, int8: of('int8').top1! };
   return {
-    calibrated: images.calibrate.length,
+    calibrated: images.calibrate.labels.length,
     evaluated: examples.length,
     bytes: { onnx: onnx.length, fp32: fp32.length, int8: int8.length },
     top1,
@@ -85,17 +85,18 @@ const command = (): Command =>
     new Command('eval:images')
       .description('top-1 of a classifier as ONNX, fp32 and int8; exits with 1 when int8 loses too much')
       .argument('<model.onnx>')
-      .argument('<data.bin...>', "images in CIFAR-10's binary format"),
+      .argument('<data>', 'pictures: fashion-mnist, mnist, or in IDX or the format of CIFAR'),
   )
-    .option('--calibrate <n|file>', 'how many of the images int8 is calibrated on, or a file of others', '100')
+    .option('--calibrate <n|file>', 'how many of the images int8 is calibrated on, or a data set of others', '100')
     .option('--lose <points>', 'points of top-1 that int8 may lose', nonNegative, 0.5)
     .option('--json', 'print the figures as JSON')
     .action(evaluateFiles);
 
-async function evaluateFiles(model: string, paths: readonly string[], { calibrate, lose, json, ...flags }: Flags): Promise<void> {
-  const read = async (path: string) => readCifar(await readBytes(path), path);
-  const all = (await Promise.all(paths.map(read))).flat();
-  const [taken, others] = /^\d+$/.test(calibrate) ? drawItems(all, Number(calibrate)) : [await read(calibrate), all];
+async function evaluateFiles(model: string, data: string, { calibrate, lose, json, ...flags }: Flags): Promise<void> {
+  const all = await loadDataset(data, 'test');
+  const [taken, others] = /^\d+$/.test(calibrate)
+    ? drawExamples(all, Number(calibrate))
+    : [await loadDataset(calibrate, 'train'), all];
   const figures = await evaluateImages(await readBytes(model), basename(model), {
     calibrate: taken,
     evaluate: others,

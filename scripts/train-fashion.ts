@@ -1,17 +1,8 @@
-/**
- * `npm run train:fashion -- [EPOCHS] [WORKERS] [SEED]`: trains the reference net (two 3x3 convolutions of 64 behind one of 32) on
- * Fashion-MNIST and prints what it takes, a line of JSON.
- */
+/** `npm run train:fashion -- [EPOCHS] [WORKERS] [SEED]`: trains the reference net on Fashion-MNIST and prints what it takes, a line of JSON. */
+import reference from '../models/fashion-mnist/reference';
 import { loadDataset } from '../src/packer/data/load';
-import { buildModel, type ModelFunction } from '../src/packer/train/layers';
+import { buildModel } from '../src/packer/train/layers';
 import { train } from '../src/packer/train/train';
-
-const reference: ModelFunction = ({ input, conv, batchNorm, relu, globalPool, linear }) => {
-  const block = (x: ReturnType<typeof input>, channels: number, stride = 1) =>
-    relu(batchNorm(conv(x, channels, { stride, bias: false })));
-  const x = block(block(block(input([28, 28, 1]), 32), 64, 2), 64);
-  return linear(globalPool(x), 10);
-};
 
 const REPORT_MS = 10_000;
 let last = Date.now();

@@ -45,7 +45,10 @@ export const evalCommand = (): Command =>
     new Command('eval')
       .description('how good .wafer files are: right answers, agreement, sizes, times; several side by side')
       .argument('<file.wafer...>')
-      .requiredOption('--data <path>', "a folder of images, .npy or .npz files, or one such file; CIFAR-10's .bin")
+      .requiredOption(
+        '--data <path>',
+        'a folder of images, .npy or .npz files, one such file, or a data set, of which the test part is taken',
+      )
       .option('--against <file>', 'a .wafer or .onnx file whose answers others are compared with')
       .addOption(
         new Option('--task <name>', 'what answers are (default: as the first file says, else by its shape)').choices(TASKS),
@@ -60,10 +63,12 @@ export const evalCommand = (): Command =>
       'after',
       `
 Classes are the names of the folders that images are in, the array "labels" of an .npz file, or what labels.txt in the
-folder says: a line for each file, its path, a tab, and its class or, for readers of text, its text.
+folder says: a line for each file, its path, a tab, and its class or, for readers of text, its text. Data sets are
+fashion-mnist, mnist, .csv, a folder of IDX files and CIFAR's .bin or a folder of them; a part may follow, as in mnist:train[:100].
 
 Examples:
   wafer eval net.fp32.wafer net.int8.wafer --data pictures/ --against net.onnx
+  wafer eval net.wafer --data fashion-mnist
   wafer eval reader.wafer --data lines/ --against reader.fp32.wafer --browser --json`,
     )
     .action(evalFiles);

@@ -62,8 +62,11 @@ export const packCommand = (): Command =>
         ),
       )
       .option('--float16', 'round weights that stay floats to 16 bits')
-      .option('--calibrate <path>', 'samples of real inputs: a folder of images, .npy or .npz files, or one such file')
-      .option('--samples <n>', 'how many files to calibrate on', positiveInt, 64)
+      .option(
+        '--calibrate <path>',
+        'samples of real inputs: a folder of images, .npy or .npz files, one such file, or a data set as in wafer eval',
+      )
+      .option('--samples <n>', 'how many files, or records of a data set, to calibrate on', positiveInt, 64)
       .addOption(
         new Option('--method <name>', 'how ranges of activations are chosen').choices(['auto', ...METHODS]).default('auto'),
       )

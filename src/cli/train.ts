@@ -5,7 +5,7 @@ import { Command, Option } from 'commander';
 import { WaferError } from '../core/errors';
 import { readWafer } from '../format/reader';
 import type { Graph } from '../graph/ir';
-import type { Normalisation } from '../packer/data/batches';
+import { type Normalisation, statisticsOf } from '../packer/data/batches';
 import { loadDataset } from '../packer/data/load';
 import { importOnnx } from '../packer/import/onnx/import';
 import { optionalPackage } from '../packer/optional';
@@ -17,6 +17,7 @@ import { trainQuantized } from '../packer/train/aware';
 import type { ExecutorName } from '../packer/train/executor';
 import { normalisationOfImages, type Ready, trainedFile } from '../packer/train/file';
 import { buildModel, type ModelFunction } from '../packer/train/layers';
+import { normalised } from '../packer/train/normalised';
 import type { OptimizerName, ScheduleName } from '../packer/train/optimizers';
 import { type Trained, type TrainOptions, train } from '../packer/train/train';
 import { anyNumber, checkOutput, layerFormat, named, nonNegative, positiveInt, readBytes, writeBytes } from './files';
@@ -59,7 +60,10 @@ export const trainCommand = (): Command =>
   new Command('train')
     .description('train a model on labelled examples')
     .argument('<model>', 'a .wafer of floats, an ONNX model, or a .ts or .mjs file whose default export builds one from layers')
-    .requiredOption('--data <data>', 'fashion-mnist, a folder (IDX files, or a folder of images a class), .npz, .csv or .bin')
+    .requiredOption(
+      '--data <data>',
+      'fashion-mnist, mnist, a folder (of IDX files, of .bin or of folders of images by class), .npz, .csv or .bin',
+    )
     .option('--test <data>', 'examples to test on after each epoch (default: the test part of --data, where it has one)')
     .requiredOption('-o, --output <file>', 'the .wafer file to write')
     .option('--input <name=shape>', 'shape of an ONNX input: x=N,1,28,28', named, {})
@@ -102,6 +106,9 @@ Examples:
     --checkpoint resnet.npz --resume -o resnet.wafer
   wafer train net.wafer --data fashion-mnist --epochs 3 --lr 0.01 --quantize ternary --layer conv1=int8 -o net.ternary.wafer
 
+A model of pictures that asks for them otherwise than with mean 0 and deviation 1 over all data is packed first, with
+--image-mean and --image-scale.
+
 Formats are those of wafer pack, and xnor: binary weights times the signs of what comes in. Where --quantize is left out
 and --layer is not, all other layers are int8.
 
@@ -121,9 +128,12 @@ async function trainFile(path: string, flags: Flags): Promise<void> {
   const isFrozen = flags.freeze === undefined ? undefined : frozenBy(flags.freeze);
   const progress = new Progress();
   progress.stage('read model and data');
-  const { graph, normalisation } = await readGraph(path, bytes, flags);
+  const read = await readGraph(path, bytes, flags);
   const isQuantised = flags.quantize !== undefined || Object.keys(flags.layer).length > 0;
   const set = await loadDataset(flags.data, 'train');
+  const isTable = set.data instanceof Float32Array;
+  const graph = isTable && read.isNew ? normalised(read.graph, statisticsOf(set)) : read.graph;
+  const normalisation = isTable ? undefined : read.normalisation;
   const test = await testSet(flags);
   const controller = new AbortController();
   const interrupt = () => controller.abort();
@@ -236,7 +246,7 @@ async function readGraph(
   path: string,
   bytes: Uint8Array,
   { seed, input }: Flags,
-): Promise<{ graph: Graph; normalisation?: Normalisation | undefined }> {
+): Promise<{ graph: Graph; isNew?: boolean; normalisation?: Normalisation | undefined }> {
   if (path.endsWith('.wafer')) {
     const { graph, images } = readWafer(bytes);
     return { graph, normalisation: images?.[0] && normalisationOfImages(images[0]) };
@@ -261,7 +271,7 @@ async function readGraph(
   }
   if (typeof module.default !== 'function')
     throw new WaferError('BAD_MODEL', `"${path}" has no function as its default export`, { hint: 'wafer help train shows one' });
-  return { graph: buildModel(module.default as ModelFunction, seed) };
+  return { graph: buildModel(module.default as ModelFunction, seed), isNew: true };
 }
 
 /** TypeScript is turned into a module first. */

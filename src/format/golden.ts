@@ -6,6 +6,7 @@ import { crc32 } from '../core/crc';
 import type { Bindings } from '../core/dim';
 import { allocate, bytesOf, type DType, type TypedArray } from '../core/dtype';
 import { WaferError } from '../core/errors';
+import { randomBits } from '../core/random';
 import { elements, evaluateShape, type StaticShape, sameShape, shapeText } from '../core/shape';
 import type { Value } from '../graph/ir';
 import type { Golden, GoldenOutput } from './model';
@@ -24,17 +25,6 @@ export interface Inputs {
   readonly inputs: readonly Pick<Value, 'name' | 'type'>[];
 }
 
-/** mulberry32 (Tommy Ettinger): 32 random bits a call. */
-export function generator(seed: number): () => number {
-  let state = seed | 0;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let z = Math.imul(state ^ (state >>> 15), 1 | state);
-    z = (z + Math.imul(z ^ (z >>> 7), 61 | z)) ^ z;
-    return z ^ (z >>> 14);
-  };
-}
-
 /** What 32 random bits become: f32 in [-1, 1) in steps of 2^-23, bytes all of their range, i32 0..7 (they may be indices). */
 const DRAW: Readonly<Record<DType, (bits: number) => number>> = {
   f32: (bits) => (bits >> 8) * 2 ** -23,
@@ -46,7 +36,7 @@ const DRAW: Readonly<Record<DType, (bits: number) => number>> = {
 
 /** The inputs of a golden run by name, row-major, drawn one after another in the order of the graph's inputs. Throws MEMORY. */
 export function goldenInputs({ inputs }: Inputs, golden: Pick<Golden, 'seed' | 'bindings'>): Record<string, TypedArray> {
-  const next = generator(golden.seed);
+  const next = randomBits(golden.seed);
   return Object.fromEntries(
     inputs.map(({ name, type }) => {
       const data = allocate(type.dtype, elements(evaluateShape(type.shape, golden.bindings)));

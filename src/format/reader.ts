@@ -75,7 +75,8 @@ export class WaferReader {
    * when there is none for as long a file as this one says it is.
    */
   push(chunk: Uint8Array): void {
-    if (this.arrived === 0) this.file = chunk;
+    // Not a Buffer, as files in Node are: its slice() is no copy.
+    if (this.arrived === 0) this.file = new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length);
     else {
       this.grow(this.total ?? this.arrived + chunk.length);
       this.file.set(chunk.subarray(0, Math.max(0, this.file.length - this.arrived)), this.arrived);

@@ -1,6 +1,6 @@
 /**
- * Samples for a model's inputs from files: images, .npy, .npz and CIFAR-10's .bin, one or a folder of them, and what they are
- * known to be. Every sample is checked against the graph's inputs here, so that what follows may trust it.
+ * Samples for a model's inputs: from images, .npy and .npz, one or a folder of them, or from the records of a data set, and what they
+ * are known to be. Every sample is checked against the graph's inputs here, so that what follows may trust it.
  */
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
@@ -12,8 +12,9 @@ import type { ImageProcessing } from '../format/model';
 import type { Value } from '../graph/ir';
 import { imageTensor, inputSize, type Pixels } from '../runtime/image';
 import type { TensorInput } from '../runtime/session';
-import { CIFAR_NAMES, readCifar } from './cifar';
-import { drawItems } from './evaluate/draw';
+import { type Dataset, isPictures, pixelsOf, sizeOf } from './data/dataset';
+import { holdsRecords, loadDataset } from './data/load';
+import { drawExamples } from './evaluate/draw';
 import type { Sample } from './evaluate/engine';
 import { decodeImage, IMAGE_NAMES } from './image';
 import { type NpyArray, readNpy, readNpz } from './npy';
@@ -23,7 +24,7 @@ export interface SampleOptions {
   images?: ImageProcessing | undefined;
   /** [width, height] for inputs whose size is free; without it an image keeps its own. */
   imageSize?: readonly [number, number] | undefined;
-  /** Files beyond this many (in order of name, evenly spread) are left out; of records in one file, as many are drawn. */
+  /** Files beyond this many (in order of name, evenly spread) are left out; of records, as many are drawn. */
   limit?: number | undefined;
   onProgress?: (done: number, total: number, what: string) => void;
 }
@@ -36,19 +37,46 @@ export interface Labelled {
 
 /** Throws NOT_FOUND, BAD_FILE, ARGUMENT, SHAPE, DTYPE and VALUE, located at the file. */
 export async function readSamples(path: string, inputs: readonly Value[], options: SampleOptions = {}): Promise<Sample[]> {
+  if (holdsRecords(path)) {
+    const set = await loadDataset(path, 'train');
+    const isFew = options.limit === undefined || options.limit >= sizeOf(set);
+    const some = isFew ? set : drawExamples(set, options.limit!)[0];
+    return samplesOf(some, path, inputs, options).map(({ sample }) => sample);
+  }
   const files = spread(await sampleFiles(path), options.limit);
   const samples: Sample[] = [];
   for (const [i, file] of files.entries()) {
-    const found = await readSample(file, inputs, options);
-    const records = isRecords(file) && options.limit !== undefined && options.limit < found.length;
-    samples.push(...(records ? drawItems(found, options.limit!)[0] : found).map(({ sample }) => sample));
+    samples.push(...(await readSample(file, inputs, options)).map(({ sample }) => sample));
     options.onProgress?.(i + 1, files.length, basename(file));
   }
   return samples;
 }
 
-/** Whether a file holds records that were drawn from, rather than taken as a whole. */
-export const isRecords = (file: string): boolean => CIFAR_NAMES.test(file);
+/** All examples of a data set, called `name` in messages. Throws ARGUMENT, SHAPE. */
+export function samplesOf(set: Dataset, name: string, inputs: readonly Value[], options: SampleOptions): Labelled[] {
+  const pictures = isPictures(set);
+  if (!pictures && set.data instanceof Uint8Array)
+    throw new WaferError('ARGUMENT', `${name}: examples ${shapeText(set.shape)} of bytes are no pictures`, {
+      hint: 'save what the input takes as .npy',
+    });
+  const size = elements(set.shape);
+  const tensor = (i: number): Sample => {
+    const [input] = inputs as [Value];
+    const sample = {
+      [input.name]: { data: set.data.slice(i * size, (i + 1) * size), shape: [1, ...set.shape] },
+    };
+    checkSample(sample, inputs);
+    return sample;
+  };
+  try {
+    return Array.from(set.labels, (label, i) => ({
+      sample: pictures ? imageSample(pixelsOf(set, i), inputs, options) : tensor(i),
+      label,
+    }));
+  } catch (error) {
+    throw error instanceof WaferError ? inFile(error, name) : error;
+  }
+}
 
 function inFile(error: WaferError, file: string): WaferError {
   const { code, message, ...details } = error.toJSON();
@@ -61,7 +89,7 @@ export async function sampleFiles(path: string): Promise<string[]> {
   const found = await stat(path).catch(() => undefined);
   if (!found) throw new WaferError('NOT_FOUND', `no file or folder "${path}"`);
   if (!found.isDirectory()) return [path];
-  const isSample = (name: string) => /\.np[yz]$/i.test(name) || IMAGE_NAMES.test(name) || CIFAR_NAMES.test(name);
+  const isSample = (name: string) => /\.np[yz]$/i.test(name) || IMAGE_NAMES.test(name);
   const names = (await readdir(path, { recursive: true })).filter(isSample).sort();
   if (names.length === 0)
     throw new WaferError('ARGUMENT', `no images, .npy or .npz files in "${path}"`, { hint: 'put samples of real inputs there' });
@@ -105,11 +133,9 @@ async function samplesIn(file: string, inputs: readonly Value[], options: Sample
       });
     return splitSamples(new Map([[inputs[0]!.name, readNpy(bytes)]]), inputs).map((sample) => ({ sample }));
   }
-  if (isRecords(file))
-    return readCifar(bytes, basename(file)).map(({ pixels, label }) => ({ sample: imageSample(pixels, inputs, options), label }));
   if (!IMAGE_NAMES.test(file))
-    throw new WaferError('ARGUMENT', "samples are images, .npy, .npz or CIFAR-10's .bin files", {
-      hint: 'pass one of these, or a folder of them',
+    throw new WaferError('ARGUMENT', 'samples are images, .npy or .npz files, or a data set', {
+      hint: 'pass one of these, or a folder of them; a data set is fashion-mnist, mnist, or in IDX, CSV or the format of CIFAR',
     });
   return [{ sample: await readImageSample(bytes, basename(file), inputs, options) }];
 }

@@ -300,7 +300,7 @@ describe('cli: training', () => {
   const net = `export default ({ input, linear, relu }) => linear(relu(linear(input([4]), 8)), 2);`;
   const table = Array.from(
     { length: 64 },
-    (_, i) => `${i % 2},${[0, 1, 2, 3].map((k) => (i % 2 ? 1 : -1) + Math.sin(9 * i + k))}`,
+    (_, i) => `${i % 2},${[0, 1, 2, 3].map((k) => 3 + 2 * ((i % 2 ? 1 : -1) + Math.sin(9 * i + k)))}`,
   );
   const options = () => [
     '--data',
@@ -332,6 +332,9 @@ describe('cli: training', () => {
       history: [{ epoch: 1 }, {}, {}, { top1: 1 }],
     });
     expect((await wafer('verify', at('net.wafer'))).code).toBe(0);
+    // The file takes the table's numbers as they are.
+    const evaluated = await wafer('eval', at('net.wafer'), '--data', at('points.csv'), '--json');
+    expect(JSON.parse(evaluated.out).files).toMatchObject([{ top1: 100, examples: 64 }]);
     await train('again.wafer');
     expect(readFileSync(at('again.wafer')).equals(readFileSync(at('net.wafer')))).toBe(true);
   });

@@ -83,6 +83,16 @@ describe('round trip', () => {
     }
   });
 
+  it("reads Node's buffers, whose slices are no copies", () => {
+    for (const model of [fullModel(), codedModel()]) {
+      const file = writeWafer(model);
+      for (const shift of [1, 2]) {
+        const buffer = Buffer.concat([Buffer.alloc(shift), file]).subarray(shift);
+        expect(plainModel(readWafer(buffer))).toEqual(plainModel(readWafer(file)));
+      }
+    }
+  });
+
   it('gives large raw tensors as views of the file', () => {
     const next = random(1);
     const build = new Builder();

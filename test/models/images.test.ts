@@ -1,29 +1,11 @@
 /** What int8 costs a classifier on labelled images: scripts/eval-images.ts, whole where its model and data are here. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { expect, test } from 'vitest';
 import { evaluateImages } from '../../scripts/eval-images';
-import { readCifar } from '../../src/packer/cifar';
-import { drawItems } from '../../src/packer/evaluate/draw';
+import { loadDataset } from '../../src/packer/data/load';
+import { drawExamples, drawItems } from '../../src/packer/evaluate/draw';
 import { files } from './models';
-
-test('images/records have a label and planes of red, green and blue', () => {
-  const record = new Uint8Array(3073);
-  record.set([7, 10, 11], 0);
-  record[1 + 1024] = 20;
-  record[1 + 2048] = 30;
-  record[3072] = 39;
-  const [first, second] = readCifar(Uint8Array.from([...record, ...record.fill(3)]), 'two');
-  expect([first!.label, second!.label]).toEqual([7, 3]);
-  const { data, width, height } = first!.pixels;
-  expect([width, height, data.length]).toEqual([32, 32, 4096]);
-  expect([...data.subarray(0, 8), ...data.subarray(-4)]).toEqual([10, 20, 30, 255, 11, 0, 0, 255, 0, 0, 39, 255]);
-});
-
-test('images/files that end in a record are refused', () => {
-  for (const length of [0, 3072, 6147])
-    expect(() => readCifar(new Uint8Array(length), 'cut')).toThrow(expect.objectContaining({ code: 'BAD_FILE' }));
-});
 
 test('images/what is calibrated on is drawn from everywhere and not evaluated on', () => {
   const items = Array.from({ length: 1000 }, (_, i) => i);
@@ -39,14 +21,14 @@ test('images/what is calibrated on is drawn from everywhere and not evaluated on
 const MODEL = 'resnet8_cifar10_fp32.onnx';
 const model = files.find((file) => basename(file) === MODEL);
 const folder = join(process.env.WAFER_DATA ?? 'data', 'images/cifar10');
-const data = existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith('.bin')) : [];
 
 if (!model) test.skip(`images/${MODEL}: is not here; WAFER_MODELS names its folder`, () => {});
-else if (data.length === 0) test.skip(`images/${MODEL}: images/cifar10/*.bin is not here; WAFER_DATA names its folder`, () => {});
+else if (!existsSync(folder))
+  test.skip(`images/${MODEL}: images/cifar10/*.bin is not here; WAFER_DATA names its folder`, () => {});
 else
   test(`images/${MODEL}: int8 loses at most half a point`, async () => {
-    const images = data.flatMap((name) => readCifar(readFileSync(join(folder, name)), name));
-    const [calibrate, evaluate] = drawItems(images, 100);
+    const images = await loadDataset(folder);
+    const [calibrate, evaluate] = drawExamples(images, 100);
     const figures = await evaluateImages(new Uint8Array(readFileSync(model)), MODEL, {
       calibrate,
       evaluate,

@@ -1,6 +1,7 @@
 /** Data that small nets learn at once, and such a net. */
+
+import { random } from '../../src/core/random';
 import { type Dataset, makeDataset } from '../../src/packer/data/dataset';
-import { random } from '../../src/packer/random';
 import type { ModelFunction } from '../../src/packer/train/layers';
 
 export const SIDE = 8;

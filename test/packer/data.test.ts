@@ -6,8 +6,8 @@ import { gzipSync } from 'node:zlib';
 import { PNG } from 'pngjs';
 import { afterAll, describe, expect, test } from 'vitest';
 import { AUGMENTATION, type Augmentation, Batches, epochOrder, normalisationOf } from '../../src/packer/data/batches';
-import { type Dataset, makeDataset } from '../../src/packer/data/dataset';
-import { loadDataset } from '../../src/packer/data/load';
+import { type Dataset, isPictures, makeDataset, pixelsOf } from '../../src/packer/data/dataset';
+import { holdsRecords, loadDataset } from '../../src/packer/data/load';
 import { type NpyArray, writeNpz } from '../../src/packer/npy';
 
 const folder = mkdtempSync(join(tmpdir(), 'wafer-data-'));
@@ -80,6 +80,58 @@ describe('data', () => {
     const record = new Uint8Array(3073).map((_, i) => (i === 0 ? 4 : i === 1 ? 10 : i === 1025 ? 20 : i === 2049 ? 30 : 0));
     const cifar = await loadDataset(put('a.bin', record));
     expect([cifar.shape, [...cifar.labels], [...cifar.data.subarray(0, 4)]]).toEqual([[32, 32, 3], [4], [10, 20, 30, 0]]);
+  });
+
+  test('a folder in the binary format of CIFAR, whole or in the parts of its archive', async () => {
+    const records = (...labels: number[]) =>
+      Uint8Array.from({ length: labels.length * 3073 }, (_, i) => (i % 3073 ? 0 : labels[i / 3073]!));
+    const labelsOf = async (where: string, split: 'train' | 'test' = 'train') => [
+      ...(await loadDataset(join(folder, where), split)).labels,
+    ];
+    put('whole/b.bin', records(3));
+    put('whole/a.bin', records(1, 2));
+    put('whole/classes.txt', 'cat');
+    expect([await labelsOf('whole'), await labelsOf('whole', 'test')]).toEqual([
+      [1, 2, 3],
+      [1, 2, 3],
+    ]);
+    await expect(loadDataset(join(folder, 'whole'), 'test', { strict: true })).rejects.toThrow(/has no test part/);
+    put('parts/data_batch_1.bin', records(4));
+    put('parts/data_batch_2.bin', records(5));
+    put('parts/test_batch.bin', records(6));
+    expect([await labelsOf('parts'), await labelsOf('parts', 'test'), await labelsOf('parts:test')]).toEqual([[4, 5], [6], [6]]);
+  });
+
+  test('MNIST by name: 8,000 digits and 2,000 others', async () => {
+    const [train, test] = [await loadDataset('mnist'), await loadDataset('mnist:test')];
+    const counts = (set: Dataset) => Array.from({ length: 10 }, (_, label) => set.labels.filter((l) => l === label).length);
+    expect([train.shape, train.classes, train.labels.length, test.labels.length]).toEqual([[28, 28, 1], 10, 8000, 2000]);
+    expect(counts(train)).toEqual([801, 902, 793, 826, 784, 690, 811, 856, 755, 782]);
+    expect(counts(test)).toEqual([200, 225, 198, 206, 196, 173, 203, 214, 189, 196]);
+    // The figure over all pixels that is known of MNIST, as far as a sixth of it goes.
+    expect(normalisationOf(train).mean[0]).toBeCloseTo(0.1307, 2);
+  });
+
+  test('records are told from files of samples, and pictures from other numbers', async () => {
+    put('digits/t10k-labels-idx1-ubyte', idx([1], [0]));
+    put('photos/cat/1.png', png(1, 1, 0));
+    const isRecords = [
+      'mnist',
+      'fashion-mnist:test[:10]',
+      'a.bin',
+      'b.csv',
+      join(folder, 'digits'),
+      `${join(folder, 'digits')}:test`,
+    ];
+    const isNone = ['constructor', 'a.npz', 'a.png', join(folder, 'photos'), 'nowhere'];
+    expect(isRecords.map(holdsRecords)).toEqual(isRecords.map(() => true));
+    expect(isNone.map(holdsRecords)).toEqual(isNone.map(() => false));
+    const grey = makeDataset('grey', [1, 2, 1], Uint8Array.of(1, 2, 3, 4), [0, 1]);
+    const red = makeDataset('red', [1, 2, 3], Uint8Array.of(9, 8, 7, 6, 5, 4), [0]);
+    const floats = makeDataset('floats', [1, 2, 1], Float32Array.of(1, 2), [0]);
+    expect([grey, red, floats].map(isPictures)).toEqual([true, true, false]);
+    expect(pixelsOf(grey, 1)).toEqual({ width: 2, height: 1, data: Uint8Array.of(3, 3, 3, 255, 4, 4, 4, 255) });
+    expect(pixelsOf(red, 0).data).toEqual(Uint8Array.of(9, 8, 7, 255, 6, 5, 4, 255));
   });
 
   test('bad data is one clear error', async () => {

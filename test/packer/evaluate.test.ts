@@ -207,6 +207,15 @@ describe('evaluate/examples', () => {
 
     const records = Uint8Array.from({ length: 20 * 3073 }, (_, i) => (i % 3073 === 0 ? i / 3073 : Math.floor(i / 3073)));
     put('cifar.bin', records);
+    const table = [...'ab'].map((_, i) => `${i},${i},${i},${i},${i}`).join('\n');
+    put('table.csv', table);
+    const rows = await readExamples(join(folder, 'table.csv'), [
+      { name: 'x', type: { dtype: 'f32', shape: [1, 4] } },
+    ] as unknown as Value[]);
+    expect(rows.map(({ name, label, sample }) => [name, label, [...sample.x!.data]])).toEqual([
+      ['table.csv 0', 0, [0, 0, 0, 0]],
+      ['table.csv 1', 1, [1, 1, 1, 1]],
+    ]);
     const cifar = [{ name: 'x', type: { dtype: 'f32', shape: [1, 3, 32, 32] } }] as unknown as Value[];
     const rgb = { ...images, channels: 'rgb', mean: [0, 0, 0], scale: [1, 1, 1] } as const;
     const drawn = values(await readSamples(join(folder, 'cifar.bin'), cifar, { images: rgb, limit: 8 }));

@@ -5,9 +5,10 @@
 import { describe, expect, test } from 'vitest';
 import { elements } from '../../src/core/shape';
 import { Builder, type Value } from '../../src/graph/ir';
+import { OPS } from '../../src/ops/index';
 import { runReference, toReference } from '../../src/packer/evaluate/reference';
 import { emitter } from '../../src/packer/train/differentiate';
-import { kindNamed } from '../../src/packer/train/kinds';
+import { kindNamed, meaningOf } from '../../src/packer/train/kinds';
 import { losses } from '../../src/packer/train/losses';
 import { directional, expectSameInOnnxruntime, type GradientCase, gradientCases } from '../support/gradients';
 import { random, seedOf } from '../support/random';
@@ -18,6 +19,11 @@ describe('gradients', () => {
       const { predicted, measured, size } = directional(each);
       expect(Math.abs(predicted - measured), `${predicted} for ${measured}`).toBeLessThan(1e-6 * (1 + size));
     });
+});
+
+test('gradients/only operators on integers and signs have none', () => {
+  const without = Object.values(OPS).filter((op) => !meaningOf(op).gradient);
+  expect(without.map(({ name }) => name)).toEqual(['quantize', 'dequantize', 'table', 'argmax', 'binaryConv']);
 });
 
 /** A graph's outputs and the inputs that it is differentiated by, drawn from a seed. */

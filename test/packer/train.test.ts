@@ -4,11 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { symbol } from '../../src/core/dim';
-import type { StaticType } from '../../src/core/shape';
-import { Builder, type Graph } from '../../src/graph/ir';
+import { type StaticType, shapeText } from '../../src/core/shape';
+import { Builder, type Graph, type Value } from '../../src/graph/ir';
 import { type Dataset, makeDataset } from '../../src/packer/data/dataset';
 import { runOutputs, toReference } from '../../src/packer/evaluate/reference';
+import { batched } from '../../src/packer/train/batched';
 import { buildModel, type ModelFunction } from '../../src/packer/train/layers';
+import { normalised } from '../../src/packer/train/normalised';
 import { compile } from '../../src/packer/train/program';
 import { type TrainOptions, train } from '../../src/packer/train/train';
 import { data, net, SIDE } from './corners';
@@ -113,6 +115,39 @@ describe('training', () => {
     await refuse({ train: wide }, {}, 'SHAPE', /examples are \[4,4,1\], the model's input "x" takes \[8,8,1\]/);
     const many = makeDataset('many', [SIDE, SIDE, 1], new Uint8Array(64 * 64), new Int32Array(64).fill(7));
     await refuse({ train: many }, {}, 'VALUE', /the data has 8 classes/);
+  });
+
+  test('a model for one example gets a batch, unless it mixes what is on its first axis', () => {
+    const model = (make: (build: Builder, x: Value) => Value): Graph => {
+      const build = new Builder();
+      const x = build.input('x', { dtype: 'f32', shape: [1, 4, 3] });
+      return build.finish([{ name: 'y', value: make(build, x) }]);
+    };
+    const flat = batched(model((build, x) => build.node('reshape', 'flat', [x], { shape: [1, 12] })));
+    expect([shapeText(flat.inputs[0]!.type.shape), shapeText(flat.outputs[0]!.value.type.shape)]).toEqual(['[N,4,3]', '[N,12]']);
+    expect(batched(flat)).toBe(flat);
+    const mixing: ((build: Builder, x: Value) => Value)[] = [
+      (build, x) => build.node('reshape', 'tall', [x], { shape: [4, 3] }),
+      (build, x) => build.node('reduce', 'mean', [x], { fn: 'mean', axes: [0], keepdims: true }),
+      (build, x) => build.node('transpose', 'moved', [x], { perm: [1, 0, 2] }),
+      (build, x) => build.node('cumsum', 'sums', [x], { axis: 0, exclusive: false, reverse: false }),
+      (build, x) => {
+        const rows = build.node('reshape', 'rows', [x], { shape: [1, 12] });
+        return build.node('gemm', 'squares', [rows, rows]);
+      },
+    ];
+    for (const make of mixing)
+      expect(() => batched(model(make))).toThrow(expect.objectContaining({ code: expect.stringMatching(/UNSUPPORTED|SHAPE/) }));
+  });
+
+  test('a net for a table normalises it', () => {
+    const build = new Builder();
+    const x = build.input('x', { dtype: 'f32', shape: [2] });
+    const graph = build.finish([{ name: 'y', value: build.node('binary', 'sum', [x, x], { fn: 'add' }) }]);
+    const made = normalised(graph, { mean: [10], deviation: [4] });
+    const given = toReference({ dtype: 'f32', shape: [2] }, Float64Array.of(10, 18));
+    const y = runOutputs(made, new Map([['x', given]])).get('y');
+    expect([...y!.data]).toEqual([0, 4]);
   });
 
   test('what stands behind an operator without a gradient is frozen, and named', () => {

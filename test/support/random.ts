@@ -1,6 +1,6 @@
 /** Seeded random numbers, so that a failing case fails again. */
 
-export { random } from '../../src/packer/random';
+export { random } from '../../src/core/random';
 
 /** A seed from text (FNV-1a). */
 export function seedOf(text: string): number {

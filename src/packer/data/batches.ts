@@ -3,8 +3,8 @@
  * that any thread can make any part of any batch, and a training that goes on makes the same ones.
  */
 import { WaferError } from '../../core/errors';
+import { random } from '../../core/random';
 import { elements, type StaticShape, sameShape, shapeText } from '../../core/shape';
-import { random } from '../random';
 import { type Dataset, sizeOf } from './dataset';
 
 export interface Augmentation {
@@ -28,8 +28,12 @@ export interface Normalisation {
   readonly deviation: readonly number[];
 }
 
-/** Of the channels of a data set, one number for all. */
-export function normalisationOf({ data }: Dataset): Normalisation {
+/** Bytes become numbers about 0, which a file says of its pictures; other numbers are taken as they are. */
+export const normalisationOf = (set: Dataset): Normalisation =>
+  set.data instanceof Uint8Array ? statisticsOf(set) : { mean: [0], deviation: [1] };
+
+/** Mean and deviation of all numbers of a data set, of bytes as parts of 255. */
+export function statisticsOf({ data }: Dataset): Normalisation {
   const unit = data instanceof Uint8Array ? 255 : 1;
   // A sample says enough, and the same one always.
   const stride = Math.max(1, Math.floor(data.length / 2 ** 20));

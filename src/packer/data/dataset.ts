@@ -4,6 +4,7 @@
  */
 import { WaferError } from '../../core/errors';
 import { elements, type StaticShape, shapeText } from '../../core/shape';
+import type { Pixels } from '../../runtime/image';
 
 export interface Dataset {
   /** Of one example; images are [H,W,C]. */
@@ -68,4 +69,45 @@ export function sliceDataset(set: Dataset, from: number, to: number): Dataset {
   if (!(from >= 0 && from < to && to <= sizeOf(set)))
     throw new WaferError('ARGUMENT', `examples ${from} to ${to} are not all there: the data has ${sizeOf(set)}`);
   return { ...set, data: set.data.subarray(from * size, to * size), labels: set.labels.subarray(from, to) };
+}
+
+export const placesOf = (set: Dataset): number[] => Array.from({ length: sizeOf(set) }, (_, i) => i);
+
+/** Those examples, in that order, a copy. */
+export function pickExamples(set: Dataset, indices: readonly number[]): Dataset {
+  const size = elements(set.shape);
+  const data = set.data instanceof Uint8Array ? new Uint8Array(indices.length * size) : new Float32Array(indices.length * size);
+  indices.forEach((from, to) => data.set(set.data.subarray(from * size, (from + 1) * size), to * size));
+  return { ...set, data, labels: Int32Array.from(indices, (i) => set.labels[i]!) };
+}
+
+/** Sets of examples of one shape as one. Throws SHAPE where they are of several. */
+export function joinDatasets(name: string, sets: readonly Dataset[]): Dataset {
+  const [first] = sets as [Dataset];
+  for (const { shape, data } of sets)
+    if (shapeText(shape) !== shapeText(first.shape) || data.constructor !== first.data.constructor)
+      throw new WaferError('SHAPE', `${name}: examples are ${shapeText(first.shape)} and ${shapeText(shape)}`);
+  const total = sets.reduce((sum, { data }) => sum + data.length, 0);
+  const data = first.data instanceof Uint8Array ? new Uint8Array(total) : new Float32Array(total);
+  let at = 0;
+  for (const set of sets) {
+    data.set(set.data, at);
+    at += set.data.length;
+  }
+  const labels = sets.flatMap((set) => [...set.labels]);
+  return makeDataset(name, first.shape, data, labels, first.names);
+}
+
+/** Whether examples are pictures: bytes, [H,W,1] or [H,W,3]. */
+export const isPictures = ({ data, shape }: Dataset): boolean =>
+  data instanceof Uint8Array && shape.length === 3 && (shape[2] === 1 || shape[2] === 3);
+
+/** Example `index` of pictures. */
+export function pixelsOf({ data: all, shape }: Dataset, index: number): Pixels {
+  const [height, width, planes] = shape as [number, number, number];
+  const data = new Uint8Array(4 * height * width).fill(255);
+  const from = index * height * width * planes;
+  for (let p = 0; p < height * width; p++)
+    for (let k = 0; k < 3; k++) data[4 * p + k] = all[from + p * planes + Math.min(k, planes - 1)]!;
+  return { data, width, height };
 }

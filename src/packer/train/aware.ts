@@ -13,6 +13,7 @@ import { wasmEngine } from '../evaluate/engine';
 import { type QuantizeOptions, type QuantizeReport, quantize } from '../quantize/index';
 import type { Plan, Tuned } from '../quantize/plan';
 import { awareGraph, TEACHER } from './awareGraph';
+import { batched } from './batched';
 import { kernelAccuracy, type Ready } from './file';
 import { batchBindings, type LossFunction } from './program';
 import { type Trained, type TrainOptions, train } from './train';
@@ -65,11 +66,12 @@ export interface Quantized extends Ready {
 
 /** Calibrates a float graph on training examples, quantises it, and trains it through its rounding. Throws as `train` and `quantize`. */
 export async function trainQuantized(
-  graph: Graph,
+  given: Graph,
   data: { train: Dataset; test?: Dataset },
   options: AwareOptions,
   { samples, gate, ...quantization }: QuantizedTraining,
 ): Promise<Quantized> {
+  const graph = batched(given);
   const [x] = graph.inputs;
   const shape = evaluateShape(x!.type.shape, batchBindings(x!, 1));
   const normalisation = options.normalisation ?? normalisationOf(data.train);

@@ -7,7 +7,7 @@ import { writeWafer } from '../../format/writer';
 import type { Graph } from '../../graph/ir';
 import { binaries } from '../../runtime/wasm/binaries';
 import type { Normalisation } from '../data/batches';
-import type { Dataset } from '../data/dataset';
+import { type Dataset, isPictures } from '../data/dataset';
 import { type ExampleForm, labelledSamples } from '../data/samples';
 import { wasmEngine } from '../evaluate/engine';
 import { evaluate, graphSubject } from '../evaluate/evaluate';
@@ -80,9 +80,9 @@ export const normalisationOfImages = ({ mean, scale }: ImageProcessing): Normali
 });
 
 /** How a picture becomes an input, where examples are pictures. */
-function processingOf({ graph, normalisation, channelsFirst }: Ready, { data, shape }: Dataset): ImageProcessing | undefined {
-  const planes = shape[2];
-  if (!(data instanceof Uint8Array) || shape.length !== 3 || (planes !== 1 && planes !== 3)) return undefined;
+function processingOf({ graph, normalisation, channelsFirst }: Ready, set: Dataset): ImageProcessing | undefined {
+  const planes = set.shape[2]!;
+  if (!isPictures(set)) return undefined;
   if (graph.inputs[0]!.type.shape.length !== 4) return undefined;
   const each = (list: readonly number[]) => Array.from({ length: planes }, (_, c) => list[c % list.length]!);
   return {

@@ -4,11 +4,11 @@
  */
 import { symbol } from '../../core/dim';
 import type { DType } from '../../core/dtype';
+import { random } from '../../core/random';
 import { elements, type StaticShape } from '../../core/shape';
 import { Builder, type Graph, type Value } from '../../graph/ir';
 import type { Attrs } from '../../ops/define';
 import { type StepName, step } from '../../ops/steps';
-import { random } from '../random';
 import { kindNamed } from './kinds';
 
 export interface ConvOptions {

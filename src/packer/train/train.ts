@@ -11,6 +11,7 @@ import type { Graph } from '../../graph/ir';
 import { AUGMENTATION, type Augmentation, Batches, fitting, type Normalisation, normalisationOf } from '../data/batches';
 import { type Dataset, sizeOf } from '../data/dataset';
 import { declutter } from '../passes/index';
+import { batched } from './batched';
 import { type EpochReport, readCheckpoint, type Standing, writeCheckpoint } from './checkpoint';
 import { unfused } from './differentiate';
 import { Executor, type ExecutorName } from './executor';
@@ -100,7 +101,7 @@ function defaultWorkers(batch: number): number {
 }
 
 /** Throws ARGUMENT, SHAPE, UNSUPPORTED, NOT_FOUND, BAD_FILE, and VALUE where the loss is no number any more. */
-export async function train(graph: Graph, data: { train: Dataset; test?: Dataset }, options: TrainOptions): Promise<Trained> {
+export async function train(given: Graph, data: { train: Dataset; test?: Dataset }, options: TrainOptions): Promise<Trained> {
   const {
     epochs,
     batch = 64,
@@ -114,6 +115,7 @@ export async function train(graph: Graph, data: { train: Dataset; test?: Dataset
     onProgress,
     onEpoch,
   } = options;
+  const graph = batched(given);
   const workers = options.workers ?? defaultWorkers(batch);
   const optimizer = { ...OPTIMIZER, ...options.optimizer };
   const schedule = { ...SCHEDULE, learningRate: optimizer.name === 'sgd' ? SCHEDULE.learningRate : 1e-3, ...options.schedule };

@@ -1,0 +1,86 @@
+/**
+ * The files of this folder: the commands that made each, what it is measured on, and what was measured. `npm run models` makes
+ * them again, `npm run verify:results` measures them again; a recipe that is added here is in both.
+ */
+import { WaferError } from '../src/core/errors';
+
+export interface Recipe {
+  /** The file is NAME.wafer in this folder. */
+  readonly name: string;
+  /**
+   * Arguments of `wafer`, a list a command. $OUT is the folder of what is made, $SEED the seed; WAFER_MODELS and WAFER_DATA are
+   * the variables that name folders of models and of data.
+   */
+  readonly commands: readonly (readonly string[])[];
+  /** What it is measured on, as `wafer eval --data` takes it, and how many records of it were calibrated on. */
+  readonly data: string;
+  readonly without?: number;
+  /** Of the file. */
+  readonly bytes: number;
+  /** In percent, two digits; or what seeds 1, 2 and 3 give, and the file is that of the median. */
+  readonly top1: number | readonly [number, number, number];
+  /** Points of top-1 that it may be below another file. */
+  readonly loses?: { readonly points: number; readonly against: string };
+}
+
+/** The reference net of floats; where it was trained already, the checkpoint is the end of it. */
+const trainReference = (output: string): readonly string[] => [
+  ...['train', 'models/fashion-mnist/reference.ts', '--data', 'fashion-mnist', '--epochs', '10', '--weight-decay', '5e-4'],
+  ...['--seed', '$SEED', '--checkpoint', '$OUT/fashion-mnist/fp32-$SEED.npz', '--resume', '-o', output],
+];
+
+/** The reference net; with `flags`, quantised and trained on. */
+const fashion = (name: string, flags: readonly string[], found: Pick<Recipe, 'bytes' | 'top1'>, points?: number): Recipe => {
+  const [floats, output] = ['$OUT/fashion-mnist/fp32-$SEED.wafer', `$OUT/fashion-mnist/${name}.wafer`];
+  const tuned = ['train', floats, '--data', 'fashion-mnist', '--seed', '$SEED', ...flags, '-o', output];
+  return {
+    name: `fashion-mnist/${name}`,
+    commands: flags.length ? [trainReference(floats), tuned] : [trainReference(output)],
+    data: 'fashion-mnist',
+    ...found,
+    ...(points !== undefined && { loses: { points, against: 'fashion-mnist/fp32' } }),
+  };
+};
+
+const CALIBRATED = 100;
+
+/** MLPerf Tiny's ResNet8 for CIFAR-10, quantised after training. */
+const resnet8 = (name: string, flags: readonly string[], found: Pick<Recipe, 'bytes' | 'top1'>, points?: number): Recipe => ({
+  name: `cifar10/resnet8-${name}`,
+  commands: [
+    [
+      ...['pack', '$WAFER_MODELS/resnet8_cifar10_fp32.onnx', '--image-scale', '1'],
+      ...(flags.length ? ['--calibrate', CIFAR, '--samples', String(CALIBRATED), ...flags] : []),
+      ...['-o', `$OUT/cifar10/resnet8-${name}.wafer`],
+    ],
+  ],
+  data: CIFAR,
+  without: CALIBRATED,
+  ...found,
+  ...(points !== undefined && { loses: { points, against: 'cifar10/resnet8-fp32' } }),
+});
+
+const CIFAR = '$WAFER_DATA/images/cifar10';
+
+export const RECIPES: readonly Recipe[] = [
+  fashion('fp32', [], { bytes: 189331, top1: 91.04 }),
+  resnet8('fp32', [], { bytes: 260380, top1: 75.89 }),
+  resnet8('int8', ['--quantize', 'int8'], { bytes: 73564, top1: 75.89 }, 0.3),
+  resnet8('mixed', ['--budget', 'bits=4'], { bytes: 41143, top1: 76.33 }, 1),
+];
+
+/** The top-1 that a file is recorded to have, and the seed that it was made from. */
+export function recordOf({ top1 }: Recipe): { top1: number; seed: number } {
+  if (typeof top1 === 'number') return { top1, seed: 1 };
+  const median = [...top1].sort((a, b) => a - b)[1]!;
+  return { top1: median, seed: top1.indexOf(median) + 1 };
+}
+
+/** Puts in what $NAMES in a recipe stand for. Throws NOT_FOUND where that is not known. */
+export function filledIn(text: string, values: Readonly<Record<string, string | undefined>> = process.env): string {
+  return text.replace(/\$([A-Z_]+)/g, (_, name: string) => {
+    const value = values[name];
+    if (value) return value;
+    throw new WaferError('NOT_FOUND', `${text} is not known`, { hint: `set ${name} to that folder` });
+  });
+}
