@@ -26,13 +26,13 @@ export interface Recipe {
 /** The reference net of floats; where it was trained already, the checkpoint is the end of it. */
 const trainReference = (output: string): readonly string[] => [
   ...['train', 'models/fashion-mnist/reference.ts', '--data', 'fashion-mnist', '--epochs', '10', '--weight-decay', '5e-4'],
-  ...['--seed', '$SEED', '--checkpoint', '$OUT/fashion-mnist/fp32-$SEED.npz', '--resume', '-o', output],
+  ...['--workers', '2', '--seed', '$SEED', '--checkpoint', '$OUT/fashion-mnist/fp32-$SEED.npz', '--resume', '-o', output],
 ];
 
 /** The reference net; with `flags`, quantised and trained on. */
 const fashion = (name: string, flags: readonly string[], found: Pick<Recipe, 'bytes' | 'top1'>, points?: number): Recipe => {
   const [floats, output] = ['$OUT/fashion-mnist/fp32-$SEED.wafer', `$OUT/fashion-mnist/${name}.wafer`];
-  const tuned = ['train', floats, '--data', 'fashion-mnist', '--seed', '$SEED', ...flags, '-o', output];
+  const tuned = ['train', floats, '--data', 'fashion-mnist', '--workers', '2', '--seed', '$SEED', ...flags, '-o', output];
   return {
     name: `fashion-mnist/${name}`,
     commands: flags.length ? [trainReference(floats), tuned] : [trainReference(output)],
