@@ -150,10 +150,22 @@ const PAGES: Record<string, Served> = {
 /** Paths whose responses were ended, by whichever side. */
 const closed: string[] = [];
 
+/** What goes on when a page asks for `/next`, which it may before it is waited for. */
+let asked = 0;
+const waiting: (() => void)[] = [];
+const next = () => {
+  const goOn = waiting.shift();
+  if (goOn) goOn();
+  else asked++;
+};
+
+/** The next 5000 bytes each time that a page asks for them. */
 async function trickle(response: ServerResponse): Promise<void> {
+  asked = 0;
   for (let at = 0; at < product.length; at += 5000) {
     response.write(product.subarray(at, at + 5000));
-    await new Promise((resolve) => setTimeout(resolve, 10));
+    if (asked > 0) asked--;
+    else await new Promise<void>((resolve) => waiting.push(resolve));
   }
   response.end();
 }
@@ -169,6 +181,10 @@ beforeAll(async () => {
     if (path === '/broken.wafer') {
       response.writeHead(200, { 'Content-Length': relu.length }).write(relu.subarray(0, 50));
       return setTimeout(() => response.destroy(), 50);
+    }
+    if (path === '/next') {
+      next();
+      return response.writeHead(204).end();
     }
     const stalled = /^\/stalled\/(\d+)$/.exec(path);
     if (stalled || path === '/slow.wafer' || path === '/stalled.html') {
@@ -464,7 +480,8 @@ test('api/a file that comes slowly', async () => {
     `const found = [];
     for (const worker of [true, false]) {
       const seen = [];
-      const model = await wafer.load('/slow.wafer', { worker, onProgress: (p) => seen.push(p) });
+      const onProgress = (p) => { seen.push(p); fetch('/next'); };
+      const model = await wafer.load('/slow.wafer', { worker, onProgress });
       const { y } = await model.run(new Float32Array([1, 0, 0, 2]));
       const rising = seen.every((p, i) => i === 0 || p.loaded >= seen[i - 1].loaded);
       found.push(seen.length > 3 && rising, seen.at(-1), [...y.data.slice(0, 2)]);
