@@ -21,9 +21,10 @@ import { normalised } from '../packer/train/normalised';
 import type { OptimizerName, ScheduleName } from '../packer/train/optimizers';
 import { type Trained, type TrainOptions, train } from '../packer/train/train';
 import { anyNumber, checkOutput, layerFormat, named, nonNegative, positiveInt, readBytes, writeBytes } from './files';
+import { type ImageFlags, imageOptions, imageProcessing } from './images';
 import { bytesText, Progress, print, printJson } from './terminal';
 
-interface Flags {
+interface Flags extends ImageFlags {
   data: string;
   test?: string;
   output: string;
@@ -57,7 +58,7 @@ interface Flags {
 }
 
 export const trainCommand = (): Command =>
-  new Command('train')
+  imageOptions(new Command('train'))
     .description('train a model on labelled examples')
     .argument('<model>', 'a .wafer of floats, an ONNX model, or a .ts or .mjs file whose default export builds one from layers')
     .requiredOption(
@@ -106,8 +107,8 @@ Examples:
     --checkpoint resnet.npz --resume -o resnet.wafer
   wafer train net.wafer --data fashion-mnist --epochs 3 --lr 0.01 --quantize ternary --layer conv1=int8 -o net.ternary.wafer
 
-A model of pictures that asks for them otherwise than with mean 0 and deviation 1 over all data is packed first, with
---image-mean and --image-scale.
+Pictures become inputs as a .wafer says, for an ONNX model as --image-mean and --image-scale say, and else with mean 0 and
+deviation 1 over all data.
 
 Formats are those of wafer pack, and xnor: binary weights times the signs of what comes in. Where --quantize is left out
 and --layer is not, all other layers are int8.
@@ -245,7 +246,7 @@ async function testSet({ data, test }: Flags) {
 async function readGraph(
   path: string,
   bytes: Uint8Array,
-  { seed, input }: Flags,
+  { seed, input, ...flags }: Flags,
 ): Promise<{ graph: Graph; isNew?: boolean; normalisation?: Normalisation | undefined }> {
   if (path.endsWith('.wafer')) {
     const { graph, images } = readWafer(bytes);
@@ -256,7 +257,9 @@ async function readGraph(
       const shape = text.split(',').map((part) => (/^\d+$/.test(part) ? Number(part) : part));
       return [name, { shape }] as const;
     });
-    return { graph: declutter(importOnnx(bytes, { inputs: Object.fromEntries(inputs) }).graph) };
+    const graph = declutter(importOnnx(bytes, { inputs: Object.fromEntries(inputs) }).graph);
+    const images = imageProcessing(flags, graph.inputs);
+    return { graph, normalisation: images && normalisationOfImages(images) };
   }
   if (!/\.[cm]?[jt]s$/.test(path))
     throw new WaferError('ARGUMENT', `"${path}" is neither a model nor a script`, {

@@ -9,6 +9,7 @@ import { Builder, type Graph, type Value } from '../../src/graph/ir';
 import { type Dataset, makeDataset } from '../../src/packer/data/dataset';
 import { runOutputs, toReference } from '../../src/packer/evaluate/reference';
 import { batched } from '../../src/packer/train/batched';
+import { normalisationOfImages } from '../../src/packer/train/file';
 import { buildModel, type ModelFunction } from '../../src/packer/train/layers';
 import { normalised } from '../../src/packer/train/normalised';
 import { compile } from '../../src/packer/train/program';
@@ -168,6 +169,12 @@ describe('training', () => {
     const program = compile(graph, { batch: 2, loss: ({ crossEntropy, logits, target }) => crossEntropy(logits, target) });
     expect(program.parameters.map(({ name }) => name)).toEqual(['w2']);
     expect(program.frozen).toEqual(['cast "real"']);
+  });
+
+  test('pictures are normalised as a file asks, and not turned from blue to red', () => {
+    const images = { input: 'x', layout: 'nchw', channels: 'rgb', mean: [127.5], scale: [1 / 127.5] } as const;
+    expect(normalisationOfImages(images)).toEqual({ mean: [0.5], deviation: [expect.closeTo(0.5, 12)] });
+    expect(() => normalisationOfImages({ ...images, channels: 'bgr' })).toThrow(expect.objectContaining({ code: 'UNSUPPORTED' }));
   });
 
   test('onnxruntime-web trains the same, where there is no native one', async () => {

@@ -1,6 +1,7 @@
 /** A trained graph as a `.wafer` file: with its classes' names, how pictures become its input, and what was done. */
 import { createHash } from 'node:crypto';
 import { version } from '../../../package.json';
+import { WaferError } from '../../core/errors';
 import type { ImageProcessing, WaferModel } from '../../format/model';
 import { readWafer } from '../../format/reader';
 import { writeWafer } from '../../format/writer';
@@ -73,11 +74,11 @@ export async function kernelAccuracy(graph: Graph, how: ExampleForm, set: Datase
   }
 }
 
-/** The normalisation of examples that a file asks for. */
-export const normalisationOfImages = ({ mean, scale }: ImageProcessing): Normalisation => ({
-  mean: mean.map((m) => m / 255),
-  deviation: scale.map((s) => 1 / (255 * s)),
-});
+/** The normalisation of examples that pictures get. Throws UNSUPPORTED for blue before red: examples are not turned. */
+export function normalisationOfImages({ channels, mean, scale }: ImageProcessing): Normalisation {
+  if (channels === 'bgr') throw new WaferError('UNSUPPORTED', 'training takes pictures as rgb, the model takes them as bgr');
+  return { mean: mean.map((m) => m / 255), deviation: scale.map((s) => 1 / (255 * s)) };
+}
 
 /** How a picture becomes an input, where examples are pictures. */
 function processingOf({ graph, normalisation, channelsFirst }: Ready, set: Dataset): ImageProcessing | undefined {
