@@ -1,6 +1,6 @@
 /**
  * The graph of quantisation-aware training: a plan's float graph with quantisers where levels will be, and read back as what its
- * products and scales were trained to, weights on levels. Layers of one or two bits are trained behind a batch norm, which is then
+ * products and scales were trained to, weights on levels. Layers of fewer than 8 bits are trained behind a batch norm, which is then
  * folded into their scales and biases: a scale a channel is all that folding changes, so levels are the same before and after.
  */
 import { invariant } from '../../core/errors';
@@ -150,7 +150,7 @@ function awareProduct(
   const signs = isSigned ? signsOf(node, rows(0), x!, { build, emit, parameter }) : undefined;
   const sums = (bias?.data as Float32Array | undefined)?.slice() ?? new Float32Array(channels);
   const from = signs?.y ?? x;
-  if (!isSigned && bitsOf(plan.formatOf(node)) > 2) {
+  if (!isSigned && bitsOf(plan.formatOf(node)) >= 8) {
     const b = parameter(`${node.name}.bias`, [channels], sums);
     const y = build.node(node.op, node.name, [from, weights.value, b, undefined, residual], node.attrs);
     return { y, read: (read) => ({ ...weights.read(read), bias: read(b.name) }) };
