@@ -217,7 +217,7 @@ const ROWS = 2048;
  * Runs the float graph over the samples: histograms of the values that will be levels, what products multiply their weights
  * with, and the outputs of each sample.
  */
-async function calibrate(graph: Graph, regions: Regions, samples: readonly Sample[], engine: Engine, tick: () => void) {
+export async function calibrate(graph: Graph, regions: Regions, samples: readonly Sample[], engine: Engine, tick: () => void) {
   const histograms = new Map<Value, Histogram>();
   const watched = new Set<Value>(regions.wanted);
   for (const node of regions.integer.keys()) watched.add(node.outputs[0]!);
@@ -258,7 +258,7 @@ async function calibrate(graph: Graph, regions: Regions, samples: readonly Sampl
  * The quantisation of each value by `method`. Values that a carrying node joins share one; a value that only a table
  * reads is not given levels for arguments between which the function does not change.
  */
-function chooseQuants(
+export function chooseQuants(
   graph: Graph,
   regions: Regions,
   histograms: ReadonlyMap<Value, Histogram>,
