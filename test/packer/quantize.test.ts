@@ -218,7 +218,13 @@ describe('quantize/equalize', () => {
     const { graph, samples } = graphOf(act, more);
     const engine = wasmEngine(binaries());
     const before = splitActivations(graph);
-    const after = await equalize(before, samples, engine, () => {});
+    const after = await equalize(
+      before,
+      samples,
+      engine,
+      () => 127,
+      () => {},
+    );
     const [a, b] = [await engine.session(before), await engine.session(after)];
     for (const sample of samples)
       expect(compare(b.run(sample).z!.data, a.run(sample).z!.data, { abs: 1e-4, rel: 1e-5 }).beyond).toBe(0);

@@ -21,6 +21,9 @@ export function ctcPath({ data, shape }: { data: ArrayLike<number>; shape: reado
   return path;
 }
 
-/** What a path says. */
+/** What a path says, without spaces at its ends: those are of the margins of the picture, about which networks are undecided. */
 export const ctcText = (path: readonly CtcStep[], labels: readonly string[]): string =>
-  path.map((step) => labels[step.class] ?? '\ufffd').join('');
+  path
+    .map((step) => labels[step.class] ?? '\ufffd')
+    .join('')
+    .trim();

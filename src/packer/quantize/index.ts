@@ -10,19 +10,19 @@ import type { Quant } from '../../core/shape';
 import { type Graph, type Node, nodeText, type Value } from '../../graph/ir';
 import type { Step } from '../../ops/define';
 import { evaluateSteps } from '../../ops/steps';
-import { countMacs } from '../evaluate/cost';
-import { bindingsOf, type Engine, type Sample } from '../evaluate/engine';
+import type { Engine, Sample } from '../evaluate/engine';
 import { allocate, type Budget, CHOICES, entropyOf, measureSensitivity, type Sensitivity, storedBits } from './budget';
 import { equalize } from './equalize';
-import { type Fidelity, fidelity, floatOutputs, type Outputs, outputsOf, withoutSoftmax } from './fidelity';
-import type { LevelFormat, WeightFormat } from './formats';
+import { type Fidelity, fidelity, outputsOf, withoutSoftmax } from './fidelity';
+import { costlyProducts, isWorth } from './floats';
+import { bitsOf, gridOf, type LevelFormat, type WeightFormat } from './formats';
 import { Histogram } from './histogram';
-import { splitActivations } from './lower';
+import { innerValues, splitActivations } from './lower';
 import { lower, type Plan, type Tuned, tunedPlan } from './plan';
 import { chooseRange, METHODS, type Method, quantOf } from './range';
 import { clampBounds, findRegions, isClamp, levelInputs, type Regions } from './regions';
 import { RowSampler } from './rows';
-import type { Rounding, Rows } from './weights';
+import { isExact, type Rounding, type Rows } from './weights';
 
 export { METHODS, type Method } from './range';
 
@@ -52,7 +52,7 @@ export interface QuantizeReport {
   method: Method;
   /** How many calibrated it. */
   samples: number;
-  /** Signal to noise of the outputs against the float graph, in dB over all samples, by method tried. */
+  /** Signal to noise of the outputs (of a softmax, what it is of) against the float graph, in dB over all samples, by method tried. */
   sqnr: Partial<Record<Method, number>>;
   /** The same of the result. */
   outputSqnr: number;
@@ -102,12 +102,14 @@ export async function quantize(
     });
   const { budget, choices = CHOICES, rounding } = options;
   const methods = !options.method || options.method === 'auto' ? METHODS : [options.method];
-  const total = samples.length * (3 + methods.length + (budget ? choices.length + 1 : 0));
+  const total = samples.length * (2 + 2 * methods.length + (budget ? choices.length + 1 : 0));
   let done = 0;
   const progress = (what: string) => options.onProgress?.(++done, total, what);
 
   const formatNamed = formatsByLayer(graph, options);
-  const split = await equalize(splitActivations(graph), samples, engine, () => progress('equalise'));
+  const usual = budget ? BUDGETED : (options.weights ?? 'int8');
+  const mostOf = (node: Node) => coarseness(node, formatNamed(layerName(node)) ?? usual);
+  const split = await equalize(splitActivations(graph), samples, engine, mostOf, () => progress('equalise'));
   const signed = new Set(split.nodes.filter((node) => isProduct(node) && formatNamed(layerName(node)) === 'xnor'));
   for (const node of signed) checkSigned(node, options);
   const kept = (node: Node) => {
@@ -116,7 +118,9 @@ export async function quantize(
     return signed.has(node) ? 'computed in signs' : undefined;
   };
   const regions = findRegions(split, kept);
-  const { histograms, rowsOf, outputs } = await calibrate(split, regions, signed, samples, engine, () => progress('calibrate'));
+  const { histograms, rowsOf } = await calibrate(split, regions, signed, samples, engine, () => progress('calibrate'));
+  const scores = withoutSoftmax(split);
+  const expected = await outputsOf(scores, samples, engine);
   const given = (node: Node) => formatNamed(layerName(node)) as LevelFormat | undefined;
   const byDefault = budget ? 'int8' : ((options.weights as LevelFormat | undefined) ?? 'int8');
   const attempt = async (
@@ -125,28 +129,32 @@ export async function quantize(
     what: string,
     formatOf = (node: Node) => given(node) ?? byDefault,
   ): Promise<Attempt> => {
-    const plan = {
-      graph: split,
-      regions,
-      signed,
-      ...chooseQuants(split, regions, histograms, method),
-      rowsOf,
-      formatOf,
-      rounding,
-    };
-    return judged(plan, method, what);
+    const ranges = chooseQuants(split, regions, histograms, method);
+    return judged({ graph: split, regions, signed, ...ranges, rowsOf, formatOf, rounding }, method, what);
   };
   const judged = async (plan: Plan, method: Method, what: string): Promise<Attempt> => {
     const graph = lower(plan);
-    const { sqnr } = await fidelity(graph, samples, outputs, engine, () => progress(what));
-    return { graph, plan, method, sqnr };
+    const found = await fidelity(withoutSoftmax(graph), samples, expected, engine, () => progress(what));
+    return { ...found, graph, plan, method };
   };
+  const bestOf = (attempts: readonly Attempt[]) => attempts.reduce((a, b) => (b.error < a.error ? b : a));
   const attempts: Attempt[] = [];
   for (const method of methods) attempts.push(await attempt(regions, method, method));
-  const best = attempts.reduce((a, b) => (b.sqnr > a.sqnr ? b : a));
-  const leading = leadingProducts(split, regions, samples[0]!);
-  const lighter = findRegions(split, (node) => kept(node) ?? (leading.has(node) ? LEADING_REASON : undefined));
-  const relieved = leading.size > 0 ? await attempt(lighter, best.method, 'leading layers in float') : best;
+  const whole = bestOf(attempts);
+  const every = Math.ceil(samples.length / SENSED);
+  const isSensed = (_: unknown, i: number) => i % every === 0;
+  const sensed = { samples: samples.filter(isSensed), outputs: expected.filter(isSensed), engine };
+  const { quantOf } = whole.plan;
+  const groups = roundedGroups(split, regions);
+  let measured = 0;
+  const costly = await costlyProducts(scores, regions, groups, quantOf, sensed, ({ name }) =>
+    options.onProgress?.(++measured, groups.length, name),
+  );
+  const lighter = findRegions(split, (node) => kept(node) ?? (costly.has(node) ? COSTLY_REASON : undefined));
+  const relieved: Attempt[] = [];
+  if (costly.size > 0)
+    for (const method of methods) relieved.push(await attempt(lighter, method, `${method}, some layers in float`));
+  const chosen = relieved.length > 0 && isWorth(bestOf(relieved), whole) ? bestOf(relieved) : whole;
   const reportOf = ({ method, sqnr, plan: { regions, signed, formatOf } }: Attempt): QuantizeReport => ({
     method,
     samples: samples.length,
@@ -160,7 +168,6 @@ export async function quantize(
       format: signed.has(node) ? 'xnor' : formatOf(node),
     })),
   });
-  const chosen = relieved.sqnr >= best.sqnr + LEADING_GAIN ? relieved : best;
   const tuned = async (attempt: Attempt): Promise<Attempt> => {
     const { tune } = options;
     if (!tune) return attempt;
@@ -175,7 +182,7 @@ export async function quantize(
   const judge = (formatOf: (node: Node) => LevelFormat) =>
     attempt(settled, chosen.method, 'mixed precision', (node) => given(node) ?? formatOf(node));
   const bytesOf = (made: Attempt) => options.fileBytes!(made.graph, reportOf(made));
-  const search = { split, free, choices, rowsOf, rounding, samples, engine, judge, bytesOf, onProgress: options.onProgress };
+  const search = { scores, free, choices, rowsOf, rounding, sensed, judge, bytesOf, onProgress: options.onProgress };
   const [mixed, spent] = await spend(budget, search);
   const made = await tuned(mixed);
   return { graph: made.graph, report: { ...reportOf(made), budget: spent } };
@@ -196,6 +203,18 @@ function checkSigned(node: Node, { tune }: QuantizeOptions): void {
 const isProduct = ({ op }: Node): boolean => op.name === 'conv' || op.name === 'gemm';
 
 const productsOf = ({ integer }: Regions): Node[] => [...integer].filter(([, form]) => form === 'product').map(([node]) => node);
+
+/** What layers are taken for until a budget says what they become. */
+const BUDGETED: WeightFormat = 'int4';
+
+/** The largest level of a product's weights, about; undefined where they are levels already. */
+function coarseness({ inputs }: Node, format: WeightFormat): number | undefined {
+  const w = inputs[1]!;
+  const tensor = { weights: w.data as Float32Array, channels: w.type.shape[0] as number };
+  const levels = format === 'float' || format === 'xnor' ? 'int8' : format;
+  const importance = () => new Float32Array(tensor.weights.length / tensor.channels).fill(1);
+  return isExact({ ...tensor, grid: gridOf(levels, { ...tensor, importance }) }) ? undefined : 2 ** (bitsOf(levels) - 1) - 0.5;
+}
 
 /** What `options` say of a layer by its name; undefined where a budget decides. Throws ARGUMENT for a pattern without a layer. */
 function formatsByLayer(
@@ -220,41 +239,20 @@ function formatsByLayer(
 }
 
 /** One way to lower the graph. */
-interface Attempt extends Pick<Fidelity, 'sqnr'> {
+interface Attempt extends Fidelity {
   plan: Plan;
   graph: Graph;
   method: Method;
 }
 
-/** The first layers see the raw input and hand their noise to all others: they stay float where that is cheap and helps. */
-const LEADING = 4;
-/** dB that it must bring. */
-const LEADING_GAIN = 3;
-const LEADING_REASON = `in int8 the first layers would cost the outputs more than ${LEADING_GAIN} dB`;
-/** Shares of the network's weights and of its work that it may keep in f32. */
-const LEADING_WEIGHTS = 0.01;
-const LEADING_WORK = 0.06;
-
-/** The first products, none where they are much of the network. */
-function leadingProducts(graph: Graph, regions: Regions, sample: Sample): Set<Node> {
-  const products = productsOf(regions);
-  const first = products.slice(0, LEADING);
-  const macs = countMacs(graph, bindingsOf(graph, sample));
-  const share = (of: (node: Node) => number) => {
-    const sum = (nodes: readonly Node[]) => nodes.reduce((total, node) => total + of(node), 0);
-    return sum(first) / sum(products);
-  };
-  const isCheap =
-    share((node) => node.inputs[1]!.data!.length) <= LEADING_WEIGHTS && share((node) => macs.get(node)!) <= LEADING_WORK;
-  return new Set(isCheap ? first : []);
-}
+const COSTLY_REASON = 'to round its input to 8 bits would cost the outputs too much';
 
 /** Rows of each product's input that are looked at, over all samples. */
 const ROWS = 2048;
 
 /**
  * Runs the float graph over the samples: histograms of the values that will be levels, what products multiply their weights
- * with, and the outputs of each sample.
+ * with.
  */
 async function calibrate(
   graph: Graph,
@@ -275,19 +273,17 @@ async function calibrate(
     for (const [node, sampler] of samplers) if (node.inputs[0] === value) sampler.sample(data as Float32Array, shape, share);
   };
   const session = await engine.session(graph);
-  const outputs: Outputs[] = [];
   try {
     for (const sample of samples) {
       for (const x of graph.inputs)
         located({ node: `input "${x.name}"` }, () => see(x, sample[x.name]!.data, sample[x.name]!.shape));
-      const result = session.run(sample, {
+      session.run(sample, {
         observe(node, values) {
           node.outputs.forEach((y, i) => {
             located({ node: nodeText(node) }, () => see(y, values[i]!.data, values[i]!.shape));
           });
         },
       });
-      outputs.push(floatOutputs(result));
       tick();
     }
   } finally {
@@ -297,12 +293,45 @@ async function calibrate(
     const { groups } = samplers.get(product)!;
     return groups[Math.floor((channel * groups.length) / (product.inputs[1]!.type.shape[0] as number))]!;
   };
-  return { histograms, outputs, rowsOf };
+  return { histograms, rowsOf };
+}
+
+/** Values that carrying nodes join, which share one quantisation: for each value, all of its group. */
+function groupsOf({ integer }: Regions, values: Iterable<Value>): Map<Value, readonly Value[]> {
+  const root = new Map<Value, Value>();
+  const find = (v: Value): Value => {
+    const up = root.get(v);
+    return up === undefined ? v : find(up);
+  };
+  for (const [node, form] of integer) {
+    if (form !== 'carry') continue;
+    for (const x of levelInputs(node)) {
+      const [a, b] = [find(x), find(node.outputs[0]!)];
+      if (a !== b && !x.data) root.set(a, b);
+    }
+  }
+  const members = new Map<Value, Value[]>();
+  const groups = new Map<Value, Value[]>();
+  for (const v of values) {
+    const group = members.get(find(v)) ?? [];
+    group.push(v);
+    members.set(find(v), group);
+    groups.set(v, group);
+  }
+  return groups;
+}
+
+/** Groups of values that become levels, those left out that kernels round finer on their way out. */
+function roundedGroups(graph: Graph, regions: Regions): readonly (readonly Value[])[] {
+  const { fine, functions } = innerValues(graph, regions);
+  const values = [...regions.wanted].filter((v) => !v.data && !fine.has(v) && !functions.has(v));
+  return [...new Set(groupsOf(regions, values).values())];
 }
 
 /**
  * The quantisation of each value by `method`. Values that a carrying node joins share one; a value that only a table
- * reads is not given levels for arguments between which the function does not change.
+ * reads is not given levels for arguments between which the function does not change. Where a value is rounded far finer than to
+ * levels nothing is gained by clipping it.
  */
 function chooseQuants(
   graph: Graph,
@@ -310,32 +339,19 @@ function chooseQuants(
   histograms: ReadonlyMap<Value, Histogram>,
   method: Method,
 ): Pick<Plan, 'quantOf' | 'rootOf'> {
-  const root = new Map<Value, Value>();
-  const find = (v: Value): Value => {
-    const up = root.get(v);
-    return up === undefined ? v : find(up);
-  };
-  for (const [node, form] of regions.integer) {
-    if (form !== 'carry') continue;
-    for (const x of levelInputs(node)) {
-      const [a, b] = [find(x), find(node.outputs[0]!)];
-      if (a !== b && !x.data) root.set(a, b);
-    }
-  }
-  const groups = new Map<Value, Value[]>();
-  for (const v of histograms.keys()) groups.set(find(v), [...(groups.get(find(v)) ?? []), v]);
+  const groupOf = groupsOf(regions, histograms.keys());
   const readers = new Map<Value, Node[]>();
   for (const node of graph.nodes) for (const x of node.inputs) if (x) readers.set(x, [...(readers.get(x) ?? []), node]);
 
-  const chosen = new Map<Value, Quant>();
+  const { fine } = innerValues(graph, regions);
+  const chosen = new Map<readonly Value[], Quant>();
   const quantOfValue = (value: Value): Quant => {
-    const representative = find(value);
-    let quant = chosen.get(representative);
+    const members = groupOf.get(value)!;
+    let quant = chosen.get(members);
     if (!quant) {
-      const members = groups.get(representative)!;
       const seen = new Histogram();
       for (const member of members) seen.merge(histograms.get(member)!);
-      let [low, high] = chooseRange(seen, method);
+      let [low, high] = chooseRange(seen, fine.has(value) ? 'minmax' : method);
       for (const member of members) {
         const act =
           member.producer && regions.integer.get(member.producer) !== 'carry'
@@ -350,11 +366,11 @@ function chooseQuants(
       if (only?.length === 1 && regions.integer.get(only[0]!) === 'table')
         [low, high] = trimmed(only[0]!.attrs.steps as Step[], low, high);
       quant = quantOf(low, high);
-      chosen.set(representative, quant);
+      chosen.set(members, quant);
     }
     return quant;
   };
-  return { quantOf: quantOfValue, rootOf: find };
+  return { quantOf: quantOfValue, rootOf: (value) => groupOf.get(value)![0]! };
 }
 
 /** [low, high] without ends on which the function changes by less than half a level of its output. */
@@ -377,14 +393,14 @@ const TRIES = 6;
 const SLACK = 0.002;
 
 interface Search {
-  split: Graph;
+  /** The float graph up to its scores. */
+  scores: Graph;
   /** The products whose formats are to be chosen. */
   free: readonly Node[];
   choices: readonly LevelFormat[];
   rowsOf: (product: Node, channel: number) => Rows;
   rounding: Rounding | undefined;
-  samples: readonly Sample[];
-  engine: Engine;
+  sensed: Parameters<typeof measureSensitivity>[3];
   judge: (formatOf: (node: Node) => LevelFormat) => Promise<Attempt>;
   bytesOf: (attempt: Attempt) => Promise<number>;
   onProgress: QuantizeOptions['onProgress'];
@@ -395,29 +411,18 @@ interface Search {
  * errs least within the budget is taken. Throws ARGUMENT where nothing is.
  */
 async function spend(budget: Budget, search: Search): Promise<[Attempt, BudgetReport]> {
-  const { free, choices, rowsOf, rounding, samples, engine, judge, bytesOf, onProgress } = search;
-  const split = withoutSoftmax(search.split);
-  const expected = await outputsOf(split, samples, engine);
-  const every = Math.ceil(samples.length / SENSED);
-  const isSensed = (_: unknown, i: number) => i % every === 0;
+  const { scores, free, choices, rowsOf, rounding, sensed, judge, bytesOf, onProgress } = search;
   const products = free.map((node) => ({ node, layer: layerName(node) }));
   const costOf = 'size' in budget ? storedBits : entropyOf;
   let done = 0;
-  const sensitivity = await measureSensitivity(
-    split,
-    products,
-    choices,
-    { samples: samples.filter(isSensed), outputs: expected.filter(isSensed), engine },
-    { rowsOf, rounding },
-    costOf,
-    (layer) => onProgress?.(++done, products.length * choices.length, layer),
+  const sensitivity = await measureSensitivity(scores, products, choices, sensed, { rowsOf, rounding }, costOf, (layer) =>
+    onProgress?.(++done, products.length * choices.length, layer),
   );
   const weights = sensitivity.reduce((sum, layer) => sum + layer.weights, 0);
   const costAt = (index: (layer: number) => number) =>
     sensitivity.reduce((sum, { choices }, i) => sum + choices[index(i)]!.cost, 0);
   const measured = async (attempt: Attempt, cost: number): Promise<Measured> => {
-    const { sqnr } = attempt;
-    const { error } = await fidelity(withoutSoftmax(attempt.graph), samples, expected, engine);
+    const { sqnr, error } = attempt;
     const bytes = 'size' in budget ? await bytesOf(attempt) : undefined;
     return { bits: cost / weights, sqnr, error, ...(bytes !== undefined && { bytes }) };
   };

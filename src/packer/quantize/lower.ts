@@ -53,16 +53,41 @@ export interface Calibration {
   rounding: Rounding | undefined;
 }
 
+/** What a product's kernel does on the way out: the table that alone reads its result, and a scaling of its channels. */
+function tailFinder(graph: Graph, { integer }: Regions): (y: Value) => Node[] {
+  const uses = countUses(graph);
+  const soleReader = new Map<Value, Node>();
+  for (const node of graph.nodes) for (const x of node.inputs) if (x && uses.get(x) === 1) soleReader.set(x, node);
+  return (y) => {
+    const lookup = soleReader.get(y);
+    if (!lookup || integer.get(lookup) !== 'table') return [];
+    const scaling = soleReader.get(lookup.outputs[0]!);
+    return scaling && integer.has(scaling) && isScaling(scaling) ? [lookup, scaling] : [lookup];
+  };
+}
+
+/** Values between a product and what its kernel does on the way out: of these `fine` are rounded finer than to levels. */
+export function innerValues(graph: Graph, regions: Regions): { fine: Set<Value>; functions: Set<Value> } {
+  const tailOf = tailFinder(graph, regions);
+  const [fine, functions] = [new Set<Value>(), new Set<Value>()];
+  for (const [{ outputs }, form] of regions.integer) {
+    const y = outputs[0]!;
+    if (form !== 'product' || !regions.wanted.has(y)) continue;
+    const [lookup, scaling] = tailOf(y);
+    if (lookup) fine.add(y);
+    if (scaling) functions.add(lookup!.outputs[0]!);
+  }
+  return { fine, functions };
+}
+
 /** `graph` must come from `splitActivations`. */
 export function lowerToIntegers(graph: Graph, regions: Regions, calibration: Calibration): Graph {
   const quantOfValue = calibration.quantOf;
   const build = new Builder();
-  const uses = countUses(graph);
+  const tailOf = tailFinder(graph, regions);
   const floats = new Map<Value, Value>();
   const levels = new Map<Value, Value>();
   const done = new Set<Node>();
-  const soleReader = new Map<Value, Node>();
-  for (const node of graph.nodes) for (const x of node.inputs) if (x && uses.get(x) === 1) soleReader.set(x, node);
 
   for (const x of graph.inputs) floats.set(x, build.input(x.name, x.type));
 
@@ -83,14 +108,6 @@ export function lowerToIntegers(graph: Graph, regions: Regions, calibration: Cal
       levels.set(x, value);
     }
     return value;
-  };
-
-  /** What a product's kernel does on the way out: the table that alone reads its result, and a scaling of its channels. */
-  const tailOf = (y: Value): Node[] => {
-    const lookup = soleReader.get(y);
-    if (!lookup || regions.integer.get(lookup) !== 'table') return [];
-    const scaling = soleReader.get(lookup.outputs[0]!);
-    return scaling && regions.integer.has(scaling) && isScaling(scaling) ? [lookup, scaling] : [lookup];
   };
 
   for (const node of graph.nodes) {

@@ -173,6 +173,14 @@ function candidateScales(row: Float32Array, { grid }: FloatWeights, seen: Rows):
 /** What weights may be off their levels by, as a share of the largest: floats that were multiplied are. */
 const EXACT = 1e-6;
 
+/** Whether each channel's weights are levels at some scale. */
+export function isExact({ weights, channels, grid }: Pick<FloatWeights, 'weights' | 'channels' | 'grid'>): boolean {
+  const size = weights.length / channels;
+  return Array.from({ length: channels }, (_, c) => weights.subarray(c * size, (c + 1) * size)).every(
+    (row) => row.every((w) => w === 0) || exactScale(row, grid) !== undefined,
+  );
+}
+
 /** The finest scale at which all weights are levels: networks that were trained on levels have one. */
 function exactScale(row: Float32Array, { levels, round }: Grid): number | undefined {
   const peak = row.reduce((most, w) => Math.max(most, Math.abs(w)), 0);

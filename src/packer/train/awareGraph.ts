@@ -8,7 +8,7 @@ import { Builder, type Graph, type Node, type Value } from '../../graph/ir';
 import type { Ref, Step } from '../../ops/define';
 import { runReference } from '../evaluate/reference';
 import { bitsOf, type Grid, peakGrid, ttqLevels } from '../quantize/formats';
-import { floatWeights } from '../quantize/lower';
+import { floatWeights, innerValues } from '../quantize/lower';
 import type { Plan, Tuned, TunedLayer } from '../quantize/plan';
 import { levelInputs } from '../quantize/regions';
 import { importanceOf, quantizeForFloats, type Rows } from '../quantize/weights';
@@ -72,6 +72,9 @@ export function awareGraph(plan: Plan, teaches: boolean): AwareGraph {
     if (!levels.has(x)) levels.set(x, quantised(x, values.get(x)!));
     return levels.get(x)!;
   };
+  const { fine, functions } = innerValues(graph, regions);
+  const isRounded = (node: Node, y: Value) =>
+    !fine.has(y) && !functions.has(y) && !(regions.integer.get(node) === 'carry' && isMove(node));
   const readers = new Map<Node, (read: Read) => TunedLayer>();
   for (const node of graph.nodes) {
     const form = regions.integer.get(node);
@@ -88,7 +91,7 @@ export function awareGraph(plan: Plan, teaches: boolean): AwareGraph {
       values.set(y, outputs[i]!);
       if (!form || !regions.wanted.has(y)) return;
       // What is in levels is in levels for all that read it.
-      const rounded = form === 'carry' && isMove(node) ? outputs[i]! : quantised(y, outputs[i]!);
+      const rounded = isRounded(node, y) ? quantised(y, outputs[i]!) : outputs[i]!;
       values.set(y, rounded);
       levels.set(y, rounded);
     });
