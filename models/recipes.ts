@@ -76,6 +76,12 @@ export const RECIPES: readonly Recipe[] = [
   ),
   fashion('ternary', ['--epochs', '3', '--lr', '0.02', ...inner('ternary')], { bytes: 12693, top1: [90.86, 90.48, 90.65] }, 0.7),
   fashion('binary', ['--epochs', '3', '--lr', '0.02', ...inner('binary')], { bytes: 8957, top1: [90.19, 89.99, 90.16] }, 1.2),
+  fashion(
+    'xnor',
+    ['--epochs', '5', '--optimizer', 'adam', '--lr', '0.003', ...inner('xnor')],
+    { bytes: 9864, top1: [89.31, 89.39, 89.4] },
+    3,
+  ),
   resnet8('fp32', [], { bytes: 260380, top1: 75.89 }),
   resnet8('int8', ['--quantize', 'int8'], { bytes: 73564, top1: 75.89 }, 0.3),
   resnet8('mixed', ['--budget', 'bits=4'], { bytes: 41143, top1: 76.33 }, 1),
