@@ -213,7 +213,7 @@ export async function renderPages(browser: Browser, seed: number, count: number)
   return pages;
 }
 
-/** Draws the committed pictures anew: the demo's sample, its calibration pages and the tests' lines. */
+/** Draws the committed pictures anew: the demo's sample, its calibration pages and lines, and the tests' lines. */
 async function drawCommitted(): Promise<void> {
   if (!(await installFonts()))
     throw new WaferError('NOT_FOUND', 'no Chinese font is installed', { hint: `install ${fontPackages.join(' ')}` });
@@ -225,8 +225,10 @@ async function drawCommitted(): Promise<void> {
   try {
     save('demo/ocr/sample.png', await renderHtml(browser, readFileSync('demo/ocr/sample.html', 'utf8'), 640, 720));
     mkdirSync('demo/ocr/calibration', { recursive: true });
-    const pages = await renderPages(browser, seeds.calibration, 6);
+    const pages = await renderPages(browser, seeds.calibration, 12);
     pages.forEach((png, index) => save(`demo/ocr/calibration/page-${index + 1}.png`, png));
+    const single = await renderLines(browser, drawLines(seeds.calibration, 64));
+    single.forEach((png, index) => save(`demo/ocr/calibration/line-${index + 1}.png`, png));
     mkdirSync('test/demo/lines', { recursive: true });
     const looks = drawLines(1, testLines.length);
     const lines = testLines.map((line, index) => ({ ...looks[index]!, ...line }));

@@ -1,8 +1,8 @@
 /**
- * Which layers stay in floating point. What it costs the outputs to round a value to levels is measured, one value at a time. The
- * products that read the costliest ones are then left in floats, as far as these are little of the network: they see the value as it is.
+ * Which nodes stay in floating point. What it costs the outputs to round a value to levels is measured, one value at a time. The
+ * nodes that read the costliest ones are then left in floats, as far as these are little of the network: they see the value as it is.
  */
-import type { Quant } from '../../core/shape';
+import { elements, evaluateShape, type Quant } from '../../core/shape';
 import type { Graph, Node, Value } from '../../graph/ir';
 import { rewrite } from '../../graph/rewrite';
 import { countMacs } from '../evaluate/cost';
@@ -13,11 +13,13 @@ import { levelInputs, type Regions } from './regions';
 /** Shares of the network's weights and of its work that it may keep in floats to be nearer to the float network. */
 const WEIGHTS = 0.02;
 const WORK = 0.1;
+/** What a node that is no product works for each element, in the multiplications and additions of products. */
+const ELEMENT_WORK = 8;
 /** Values that cost less than this share of all that was measured are not worth it. */
 const LEAST = 0.005;
 
-/** Products that are to stay float. `groups`: values that share one quantisation; `samples` with the float graph's outputs. */
-export async function costlyProducts(
+/** Nodes that are to stay float. `groups`: values that share one quantisation; `samples` with the float graph's outputs. */
+export async function costlyNodes(
   graph: Graph,
   regions: Regions,
   groups: Iterable<readonly Value[]>,
@@ -25,14 +27,18 @@ export async function costlyProducts(
   { samples, outputs, engine }: { samples: readonly Sample[]; outputs: readonly Outputs[]; engine: Engine },
   tick: (value: Value) => void,
 ): Promise<Set<Node>> {
-  const macs = countMacs(graph, bindingsOf(graph, samples[0]!));
+  const bindings = bindingsOf(graph, samples[0]!);
+  const macs = countMacs(graph, bindings);
   const products = [...regions.integer].filter(([, form]) => form === 'product').map(([node]) => node);
   const shareOf = (of: (node: Node) => number) => {
     const all = products.reduce((sum, node) => sum + of(node), 0);
     return (nodes: readonly Node[]) => nodes.reduce((sum, node) => sum + of(node), 0) / all;
   };
-  const weights = shareOf((node) => node.inputs[1]!.data!.length);
-  const work = shareOf((node) => macs.get(node)!);
+  const isCheap = (node: Node) => regions.integer.get(node) !== 'product';
+  const weights = shareOf((node) => (isCheap(node) ? 0 : node.inputs[1]!.data!.length));
+  const work = shareOf((node) =>
+    isCheap(node) ? ELEMENT_WORK * elements(evaluateShape(node.outputs[0]!.type.shape, bindings)) : macs.get(node)!,
+  );
 
   const candidates: { readers: Node[]; error: number; price: number }[] = [];
   for (const group of groups) {
@@ -40,7 +46,7 @@ export async function costlyProducts(
     const readers = [...regions.integer.keys()].filter(
       (node) => regions.integer.get(node) !== 'carry' && levelInputs(node).some((x) => group.includes(x)),
     );
-    if (made.length === 0 || !readers.every((node) => regions.integer.get(node) === 'product')) continue;
+    if (made.length === 0) continue;
     const price = Math.max(weights(readers) / WEIGHTS, work(readers) / WORK);
     if (!(price <= 1)) continue;
     const { error } = await fidelity(roundedAt(graph, new Set(made), quantOf), samples, outputs, engine);

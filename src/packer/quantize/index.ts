@@ -14,7 +14,7 @@ import type { Engine, Sample } from '../evaluate/engine';
 import { allocate, type Budget, CHOICES, entropyOf, measureSensitivity, type Sensitivity, storedBits } from './budget';
 import { equalize } from './equalize';
 import { type Fidelity, fidelity, outputsOf, withoutSoftmax } from './fidelity';
-import { costlyProducts, isWorth } from './floats';
+import { costlyNodes, isWorth } from './floats';
 import { bitsOf, gridOf, type LevelFormat, type WeightFormat } from './formats';
 import { Histogram } from './histogram';
 import { innerValues, splitActivations } from './lower';
@@ -147,7 +147,7 @@ export async function quantize(
   const { quantOf } = whole.plan;
   const groups = roundedGroups(split, regions);
   let measured = 0;
-  const costly = await costlyProducts(scores, regions, groups, quantOf, sensed, ({ name }) =>
+  const costly = await costlyNodes(scores, regions, groups, quantOf, sensed, ({ name }) =>
     options.onProgress?.(++measured, groups.length, name),
   );
   const lighter = findRegions(split, (node) => kept(node) ?? (costly.has(node) ? COSTLY_REASON : undefined));
