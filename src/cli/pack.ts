@@ -88,6 +88,7 @@ Examples:
 Formats of weights:
   int8 int6 int5 int4 int3   linear, symmetric, a scale for each output channel; a number alone means the same
   ternary  binary            -1 0 1 and -1 1, times a scale for each output channel
+  ttq                        0 and two magnitudes of each tensor, one for each sign
   codebook2 ... codebook8    2 to the 2 ... 8 levels of each tensor, by k-means
   power3 power4              powers of two; apot4 apot5: sums of two; log3 log4 log5: geometric series
   float                      computed in floating point`,
