@@ -15,6 +15,7 @@ import { readWafer } from '../src/format/reader';
 import type { Graph } from '../src/graph/ir';
 import { type Sample, wasmEngine } from '../src/packer/evaluate/engine';
 import { type PackOptions, pack } from '../src/packer/pack';
+import type { QuantizeOptions } from '../src/packer/quantize/index';
 import { binaries } from '../src/runtime/wasm/binaries';
 import { readLabels, readPicture, sources } from './ocr';
 
@@ -43,10 +44,14 @@ const NORMALIZATIONS: Readonly<Record<Stage, Normalization>> = {
 };
 
 /**
- * A layer whose input's range has outliers in 8 bits. It is more work than the packer leaves in floats of itself, and half of what
- * int8 would cost the texts.
+ * The recogniser's second gate, and what its result is given to: 8 bits are few for the outliers there. It is more work than
+ * the packer leaves in floats of itself, and half of what int8 would cost the texts.
  */
-const COSTLY = 'p2o.Add.199@0231';
+const FLOAT_LAYERS: NonNullable<QuantizeOptions['layers']> = {
+  'relu_1.*': 'float',
+  'hardsigmoid_3.*': 'float',
+  'p2o.Add.199@0231': 'float',
+};
 
 /** Lines of the calibration pictures that int8 recogniser and classifier are calibrated on. */
 const MOST_SAMPLES = 128;
@@ -97,7 +102,7 @@ export async function packed(stage: Stage, samples?: readonly Sample[]): Promise
     ...(stage === 'recognize' && { labels: readLabels() }),
     ...(samples && {
       float16: true,
-      quantize: { samples: async () => samples, ...(stage === 'recognize' && { layers: { [COSTLY]: 'float' as const } }) },
+      quantize: { samples: async () => samples, ...(stage === 'recognize' && { layers: FLOAT_LAYERS }) },
     }),
   };
   return (await pack(new Uint8Array(readFileSync(sources[stage])), options)).bytes;

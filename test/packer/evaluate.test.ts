@@ -50,6 +50,7 @@ describe('evaluate/metrics', () => {
     const data = steps.flatMap((best) => [0, 1, 2].map((c) => (c === best ? 0.8 : 0.1)));
     const path = ctcPath({ data, shape: [1, steps.length, 3] });
     expect(ctcText(path, ['', 'a', 'b'])).toBe('aab');
+    expect(ctcText(path, ['', ' ', 'b'])).toBe('b');
     expect(path[0]).toEqual({ class: 1, score: 0.8 });
   });
 });

@@ -18,19 +18,17 @@ const LEAST = 1.25;
 const STRENGTHS = [0, 0.25, 0.5, 0.75, 1];
 
 /**
- * `graph` must come from `splitActivations`. `mostOf`: the largest level of a product's weights, of which the others are in
- * steps; undefined where they are levels already and must stay so.
+ * `graph` must come from `splitActivations`. `isFine`: whether a product's weights will be 8 bits, and are no levels yet; those of
+ * others are divided only where each output has one input channel.
  */
 export async function equalize(
   graph: Graph,
   samples: readonly Sample[],
   engine: Engine,
-  mostOf: (product: Node) => number | undefined,
+  isFine: (product: Node) => boolean,
   tick: () => void,
 ): Promise<Graph> {
-  const sites = findSites(graph).filter(({ readers }) =>
-    readers.every((node) => isDepthwise(node) || mostOf(node) !== undefined),
-  );
+  const sites = findSites(graph).filter(({ readers }) => readers.every((node) => isDepthwise(node) || isFine(node)));
   if (sites.length === 0) return graph;
   const seen = new Map(sites.flatMap(({ offsets }) => [...offsets.keys()].map((value) => [value, new Channels(depthOf(value))])));
   const session = await engine.session(graph);
@@ -46,7 +44,7 @@ export async function equalize(
   }
   const factors = new Map<Value, Float32Array>();
   for (const { offsets, readers } of sites) {
-    const found = factorsOf(offsets, readers, seen, mostOf);
+    const found = factorsOf(offsets, readers, seen);
     if (Math.max(...found) < LEAST) continue;
     for (const [value, offset] of offsets) factors.set(value, found.subarray(offset, offset + depthOf(value)));
   }
@@ -159,12 +157,7 @@ class Channels {
 }
 
 /** By what to multiply the channels of a site, 1 to MOST, so that rounding them and the weights of its readers costs least. */
-function factorsOf(
-  offsets: Site['offsets'],
-  readers: readonly Node[],
-  seen: ReadonlyMap<Value, Channels>,
-  mostOf: (product: Node) => number | undefined,
-): Float32Array {
+function factorsOf(offsets: Site['offsets'], readers: readonly Node[], seen: ReadonlyMap<Value, Channels>): Float32Array {
   const needs = scalesOf([...offsets].map(([value, offset]) => [seen.get(value)!, offset]));
   const most = Math.max(...needs);
   const candidates = STRENGTHS.map((strength) =>
@@ -175,7 +168,7 @@ function factorsOf(
     return readers.reduce((sum, reader) => {
       const [x] = reader.inputs as Value[];
       const own = factors.subarray(offsets.get(x!)!, offsets.get(x!)! + depthOf(x!));
-      return sum + roundingCost(reader, seen.get(x!)!, own, step, mostOf(reader) ?? 127);
+      return sum + roundingCost(reader, seen.get(x!)!, own, step);
     }, 0);
   });
   return candidates[costs.indexOf(Math.min(...costs))]!;
@@ -205,7 +198,7 @@ function scalesOf(members: readonly (readonly [Channels, offset: number])[]): Fl
 }
 
 /** What rounding adds to a product, over the product, both squared. `step`: of the input's levels. */
-function roundingCost({ inputs }: Node, input: Channels, factors: Float32Array, step: number, most: number): number {
+function roundingCost({ inputs }: Node, input: Channels, factors: Float32Array, step: number): number {
   const [, w] = inputs as Value[];
   const weights = w!.data as Float32Array;
   const outputs = w!.type.shape[0] as number;
@@ -222,7 +215,7 @@ function roundingCost({ inputs }: Node, input: Channels, factors: Float32Array, 
       signal += weight ** 2 * input.power(channel);
       noise += (weight / factor) ** 2 * step ** 2;
     }
-    noise += (peak / most) ** 2 * power;
+    noise += (peak / 127) ** 2 * power;
   }
   return signal > 0 ? noise / signal : 0;
 }

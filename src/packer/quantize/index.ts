@@ -15,7 +15,7 @@ import { allocate, type Budget, CHOICES, entropyOf, measureSensitivity, type Sen
 import { equalize } from './equalize';
 import { type Fidelity, fidelity, outputsOf, withoutSoftmax } from './fidelity';
 import { costlyNodes, isWorth } from './floats';
-import { bitsOf, gridOf, type LevelFormat, type WeightFormat } from './formats';
+import { gridOf, type LevelFormat, type WeightFormat } from './formats';
 import { Histogram } from './histogram';
 import { innerValues, splitActivations } from './lower';
 import { lower, type Plan, type Tuned, tunedPlan } from './plan';
@@ -107,9 +107,10 @@ export async function quantize(
   const progress = (what: string) => options.onProgress?.(++done, total, what);
 
   const formatNamed = formatsByLayer(graph, options);
-  const usual = budget ? BUDGETED : (options.weights ?? 'int8');
-  const mostOf = (node: Node) => coarseness(node, formatNamed(layerName(node)) ?? usual);
-  const split = await equalize(splitActivations(graph), samples, engine, mostOf, () => progress('equalise'));
+  const given = (node: Node) => formatNamed(layerName(node)) as LevelFormat | undefined;
+  const byDefault = budget ? 'int8' : ((options.weights as LevelFormat | undefined) ?? 'int8');
+  const isFine = (node: Node) => !budget && isFineInt8(node, given(node) ?? byDefault);
+  const split = await equalize(splitActivations(graph), samples, engine, isFine, () => progress('equalise'));
   const signed = new Set(split.nodes.filter((node) => isProduct(node) && formatNamed(layerName(node)) === 'xnor'));
   for (const node of signed) checkSigned(node, options);
   const kept = (node: Node) => {
@@ -121,8 +122,6 @@ export async function quantize(
   const { histograms, rowsOf } = await calibrate(split, regions, signed, samples, engine, () => progress('calibrate'));
   const scores = withoutSoftmax(split);
   const expected = await outputsOf(scores, samples, engine);
-  const given = (node: Node) => formatNamed(layerName(node)) as LevelFormat | undefined;
-  const byDefault = budget ? 'int8' : ((options.weights as LevelFormat | undefined) ?? 'int8');
   const attempt = async (
     regions: Regions,
     method: Method,
@@ -204,16 +203,12 @@ const isProduct = ({ op }: Node): boolean => op.name === 'conv' || op.name === '
 
 const productsOf = ({ integer }: Regions): Node[] => [...integer].filter(([, form]) => form === 'product').map(([node]) => node);
 
-/** What layers are taken for until a budget says what they become. */
-const BUDGETED: WeightFormat = 'int4';
-
-/** The largest level of a product's weights, about; undefined where they are levels already. */
-function coarseness({ inputs }: Node, format: WeightFormat): number | undefined {
+/** Whether a product's weights are to become int8 or stay floats, and are not levels of int8 already. */
+function isFineInt8({ inputs }: Node, format: WeightFormat): boolean {
   const w = inputs[1]!;
   const tensor = { weights: w.data as Float32Array, channels: w.type.shape[0] as number };
-  const levels = format === 'float' || format === 'xnor' ? 'int8' : format;
-  const importance = () => new Float32Array(tensor.weights.length / tensor.channels).fill(1);
-  return isExact({ ...tensor, grid: gridOf(levels, { ...tensor, importance }) }) ? undefined : 2 ** (bitsOf(levels) - 1) - 0.5;
+  if (format === 'float') return true;
+  return format === 'int8' && !isExact({ ...tensor, grid: gridOf(format, { ...tensor, importance: () => [] }) });
 }
 
 /** What `options` say of a layer by its name; undefined where a budget decides. Throws ARGUMENT for a pattern without a layer. */
