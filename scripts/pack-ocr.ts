@@ -1,6 +1,7 @@
 /**
  * Packs the three networks of the OCR demo to fp32 and int8. The int8 files are calibrated on what the fp32 networks are
- * given when they read the pictures of demo/ocr/calibration/, of which some are single lines for the recogniser. Files are kept while nothing that they depend on changes.
+ * given when they read the pictures of demo/ocr/calibration/, of which some are single lines for the recogniser. Files are kept
+ * while nothing that they depend on changes.
  */
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
