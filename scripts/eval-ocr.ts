@@ -1,7 +1,8 @@
 /**
  * `npm run eval:ocr`: what int8 costs the OCR networks, on pictures that were not used to calibrate. The detector's maps
  * are compared where they say text (IoU at the 0.3 threshold), the recogniser's readings character by character. The fp32
- * files are held against onnxruntime-node on the same inputs. Draws 200 lines and 8 pages with installed fonts.
+ * files are held against onnxruntime-node on the same inputs. Draws 600 lines and 16 pages with installed fonts.
+ * Exits with 1 where fewer than 99.5 % of the lines are read alike, or the maps' IoU is below 0.99.
  */
 import { readFileSync } from 'node:fs';
 import { type EvaluateOptions, evaluate, type Figures, onnxSubject, waferSubject } from '../src/packer/evaluate/evaluate';
@@ -35,7 +36,7 @@ async function main(): Promise<void> {
   };
   if (isJson) process.stdout.write(`${JSON.stringify(results)}\n`);
   else for (const [name, value] of Object.entries(results)) process.stdout.write(`${name.padEnd(32)} ${value.toFixed(5)}\n`);
-  const isGood = results.detector_iou >= 0.98 && results.recognizer_characters >= 0.99;
+  const isGood = results.detector_iou >= 0.99 && results.recognizer_lines >= 0.995;
   process.exitCode = isGood && results.fp32_elements_beyond_tolerance === 0 ? 0 : 1;
 }
 

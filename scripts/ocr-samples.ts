@@ -17,8 +17,8 @@ import { readLabels } from './ocr';
 import { calibrationSamples, packOcr } from './pack-ocr';
 import { drawLines, installFonts, renderLines, renderPages, seeds } from './render-lines';
 
-const LINES = 200;
-const PAGES = 8;
+const LINES = 600;
+const PAGES = 16;
 
 const inputOf = (view: View): Example['sample'] => {
   const { data, shape } = view.tensor();

@@ -129,8 +129,19 @@ export function allocate(
   return picked;
 }
 
-/** What a budget chooses among where nothing else is said. */
-export const CHOICES: readonly LevelFormat[] = ['int8', 'int6', 'int5', 'int4', 'int3', 'ternary'];
+/** What a budget chooses among where nothing else is said. Of few bits codebooks are often better, and often not. */
+export const CHOICES: readonly LevelFormat[] = [
+  'int8',
+  'int6',
+  'int5',
+  'codebook5',
+  'int4',
+  'codebook4',
+  'int3',
+  'codebook3',
+  'codebook2',
+  'ternary',
+];
 
 /** `8,4,ternary`. Throws ARGUMENT. */
 export const choicesNamed = (text: string): LevelFormat[] =>
