@@ -5,7 +5,8 @@ import { Command, Option } from 'commander';
 import { WaferError } from '../core/errors';
 import { readWafer } from '../format/reader';
 import type { Graph } from '../graph/ir';
-import { type Normalisation, statisticsOf } from '../packer/data/batches';
+import type { Normalisation } from '../packer/data/batches';
+import type { Dataset } from '../packer/data/dataset';
 import { loadDataset } from '../packer/data/load';
 import { importOnnx } from '../packer/import/onnx/import';
 import { optionalPackage } from '../packer/optional';
@@ -18,7 +19,6 @@ import type { DistilOptions } from '../packer/train/distil';
 import type { ExecutorName } from '../packer/train/executor';
 import { normalisationOfImages, type Ready, trainedFile, type Uses } from '../packer/train/file';
 import { buildModel, type ModelFunction } from '../packer/train/layers';
-import { normalised } from '../packer/train/normalised';
 import type { OptimizerName, ScheduleName } from '../packer/train/optimizers';
 import { type Trained, type TrainOptions, train } from '../packer/train/train';
 import { anyNumber, checkOutput, layerFormat, named, nonNegative, positiveInt, readBytes, writeBytes } from './files';
@@ -177,17 +177,16 @@ async function trainFile(path: string, flags: Flags): Promise<void> {
   const isFrozen = flags.freeze === undefined ? undefined : frozenBy(flags.freeze);
   const progress = new Progress();
   progress.stage('read model and data');
-  const read = await readGraph(path, bytes, flags);
   const set = await loadDataset(flags.data, 'train', { labelled: false });
-  const isTable = set.data instanceof Float32Array;
-  const graph = isTable && read.isNew ? normalised(read.graph, statisticsOf(set)) : read.graph;
-  const normalisation = isTable ? undefined : read.normalisation;
+  const read = await readGraph(path, bytes, flags, set);
+  const { graph } = read;
+  const normalisation = set.data instanceof Float32Array ? undefined : read.normalisation;
   const test = await testSet(flags);
   const controller = new AbortController();
   const interrupt = () => controller.abort();
   process.once('SIGINT', interrupt);
   const { epochs, batch, seed } = flags;
-  const distil = await distilOptions(read, flags);
+  const distil = await distilOptions(read, flags, set);
   const data = { train: set, ...(test && { test }) };
   const options: TrainOptions = {
     ...{ epochs, batch, seed, signal: controller.signal },
@@ -290,7 +289,7 @@ function nodes(text: string, before: Record<string, string>): Record<string, str
 }
 
 /** What the flags say of distillation, if anything; the teacher where one is named. */
-async function distilOptions({ isNew }: Read, flags: Flags): Promise<Partial<DistilOptions> | undefined> {
+async function distilOptions({ isNew }: Read, flags: Flags, set: Dataset): Promise<Partial<DistilOptions> | undefined> {
   const { teacher: path, distil: share, temperature, teacherViews: views, distilLoss: loss } = flags;
   const pairs = (all: Record<string, string>, weight?: number) => {
     const listed = Object.entries(all).map(([to, from]) => ({ from, to, ...present({ weight }) }));
@@ -306,7 +305,7 @@ async function distilOptions({ isNew }: Read, flags: Flags): Promise<Partial<Dis
   }
   if (!/\.(wafer|onnx)$/.test(path))
     throw new WaferError('ARGUMENT', `the teacher "${path}" is no model`, { hint: 'it ends in .wafer or .onnx' });
-  const { graph, normalisation } = await readGraph(path, await readBytes(path), flags);
+  const { graph, normalisation } = await readGraph(path, await readBytes(path), flags, set);
   return { teacher: graph, normalisation, ...said };
 }
 
@@ -352,7 +351,7 @@ interface Read {
   uses?: Uses;
 }
 
-async function readGraph(path: string, bytes: Uint8Array, { seed, input, ...flags }: Flags): Promise<Read> {
+async function readGraph(path: string, bytes: Uint8Array, { seed, input, ...flags }: Flags, set: Dataset): Promise<Read> {
   if (path.endsWith('.wafer')) {
     const { graph, ...uses } = readWafer(bytes);
     return { graph, uses, normalisation: uses.images?.[0] && normalisationOfImages(uses.images[0]) };
@@ -379,7 +378,7 @@ async function readGraph(path: string, bytes: Uint8Array, { seed, input, ...flag
   }
   if (typeof module.default !== 'function')
     throw new WaferError('BAD_MODEL', `"${path}" has no function as its default export`, { hint: 'wafer help train shows one' });
-  return { graph: buildModel(module.default as ModelFunction, seed), isNew: true };
+  return { graph: buildModel(module.default as ModelFunction, seed, set), isNew: true };
 }
 
 /** TypeScript is turned into a module first. */
