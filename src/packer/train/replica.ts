@@ -4,10 +4,11 @@
  * that a seed and a number of threads give the same bytes.
  */
 import { elements } from '../../core/shape';
-import { Batches, type BatchOptions } from '../data/batches';
+import { Batches, type BatchOptions, type Part } from '../data/batches';
 import { type Execution, Executor, type ExecutorName, type Feeds } from './executor';
 import { learningRate, momentsOf, type OptimizerOptions, type ScheduleOptions, update } from './optimizers';
-import type { Program } from './program';
+import type { Fed, Program } from './program';
+import { type Scoring, score } from './scores';
 
 /** All that a thread needs to know; data it can be sent. */
 export interface Task {
@@ -20,6 +21,8 @@ export interface Task {
   readonly optimizer: OptimizerOptions;
   readonly schedule: ScheduleOptions;
   readonly executor?: ExecutorName | undefined;
+  /** What the teacher says of every example, where it does not see batches. */
+  readonly teaching?: Scoring | undefined;
 }
 
 /** What threads share. */
@@ -74,6 +77,7 @@ export class Replica {
   private readonly batches: Batches;
   private readonly part: number;
   private readonly own: Float32Array;
+  private readonly filled: Part;
   private readonly feeds: Feeds;
   private readonly mean: Float32Array;
 
@@ -85,15 +89,18 @@ export class Replica {
     readonly executor: ExecutorName,
   ) {
     const { program, batch, threads } = task;
-    this.batches = new Batches(task.batches, batch);
+    this.batches = new Batches(task.batches, batch, task.teaching?.scores);
     this.part = batch / threads;
     // Native code takes no shared memory.
     this.own = new Float32Array(program.parameterCount);
     this.mean = new Float32Array(program.parameterCount);
-    const { input, target } = program;
+    const { input, target, taught } = program;
+    const room = (fed: Fed | undefined) => fed && new Float32Array(elements(fed.shape));
+    this.filled = { x: room(input)!, target: room(target), taught: room(taught) };
     this.feeds = {
-      [input.name]: { data: new Float32Array(elements(input.shape)), shape: input.shape },
-      [target.name]: { data: new Float32Array(elements(target.shape)), shape: target.shape },
+      [input.name]: { data: this.filled.x, shape: input.shape },
+      ...(target && { [target.name]: { data: this.filled.target!, shape: target.shape } }),
+      ...(taught && { [taught.name]: { data: this.filled.taught!, shape: taught.shape } }),
       ...Object.fromEntries(
         program.parameters.map(({ name, shape, offset }) => [
           name,
@@ -108,6 +115,11 @@ export class Replica {
     const executor = await Executor.load(task.executor);
     const execution = await executor.open(program.onnx, 1 + program.parameters.length + program.states.length);
     return new Replica(task, memory, index, execution, executor.name);
+  }
+
+  /** This thread's share of the scores. */
+  async score(scoring: Scoring): Promise<void> {
+    await score(scoring, { index: this.index, threads: this.task.threads, executor: this.task.executor });
   }
 
   /** Makes steps `from` to `to`; `onStep` is called after each one with its loss. */
@@ -138,7 +150,7 @@ export class Replica {
     const { parameters, gradients, statistics, losses } = this.memory;
     const { part, index } = this;
     this.own.set(parameters);
-    this.batches.fill(step, index * part, part, this.feeds[program.input.name]!.data, this.feeds[program.target.name]!.data);
+    this.batches.fill(step, index * part, part, this.filled);
     const [loss, ...rest] = await this.execution.run(this.feeds);
     program.parameters.forEach(({ offset }, i) => gradients[index]!.set(rest[i]!, offset));
     program.states.forEach(({ offset }, i) => statistics[index]!.set(rest[program.parameters.length + i]!, offset));
