@@ -17,7 +17,7 @@ import { type QuantizedWeights, quantizeForFloats } from './weights';
 export type Budget = { readonly size: number } | { readonly bits: number };
 
 /** `1.6MB`, `800kB`, `12000`; undefined for what is no positive number of bytes. */
-export function bytesOf(text: string): number | undefined {
+export function bytesNamed(text: string): number | undefined {
   const [, number, unit = ''] = /^(\d+(?:\.\d+)?)\s*([kM]?B)?$/i.exec(text) ?? [];
   const value = Number(number) * { b: 1, kb: 1e3, mb: 1e6, '': 1 }[unit.toLowerCase() as 'b' | 'kb' | 'mb' | '']!;
   return value > 0 ? value : undefined;
@@ -26,7 +26,7 @@ export function bytesOf(text: string): number | undefined {
 /** `size=1.6MB`, `size=800kB`, `size=12000`, `bits=3.5`. Throws ARGUMENT. */
 export function budgetNamed(text: string): Budget {
   const [, kind, value] = /^(size|bits)=(.*)$/i.exec(text) ?? [];
-  const size = bytesOf(value ?? '');
+  const size = bytesNamed(value ?? '');
   if (kind?.toLowerCase() === 'size' && size) return { size };
   if (kind?.toLowerCase() === 'bits' && size && /\d$/.test(value!)) return { bits: size };
   throw new WaferError('ARGUMENT', `"${text}" is no budget`, { hint: 'as in --budget size=1.6MB, or bits=4 a weight' });

@@ -3,7 +3,7 @@
  * not run code. `and` binds closer than `or`; there are no brackets.
  */
 import { nearest, WaferError } from '../../core/errors';
-import { bytesOf } from '../quantize/budget';
+import { bytesNamed } from '../quantize/budget';
 
 /** Numbers that conditions compare. `share`: whether a percentage is one of what the model was at first. */
 export const MEASURES = {
@@ -136,7 +136,7 @@ function numberOf(measure: Measure, { text, at }: Token): { value: number; ofSta
     if (measure === 'norms') throw new ConditionError('norms are counted', at, 'as in "norms > 0"');
     return { value: Number(percent[1]) / (share ? 100 : 1), ofStart: share };
   }
-  const value = measure === 'bytes' ? bytesOf(text) : /^-?\d+(?:\.\d+)?(?:e\d+)?$/.test(text) ? Number(text) : undefined;
+  const value = measure === 'bytes' ? bytesNamed(text) : /^-?\d+(?:\.\d+)?(?:e\d+)?$/.test(text) ? Number(text) : undefined;
   if (value === undefined)
     throw new ConditionError(
       text ? `"${text}" is no value for "${measure}"` : `the condition ends where a value for "${measure}" is expected`,

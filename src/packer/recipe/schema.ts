@@ -4,7 +4,7 @@
  */
 import * as z from 'zod';
 import { WaferError } from '../../core/errors';
-import { bytesOf } from '../quantize/budget';
+import { bytesNamed } from '../quantize/budget';
 import { FORMATS, formatNamed, type LevelFormat } from '../quantize/formats';
 import { METHODS } from '../quantize/range';
 import { ROUNDINGS } from '../quantize/weights';
@@ -113,7 +113,7 @@ const limit = (expects: string, units: (text: string) => number | undefined, lea
 const LEAST_FILE = 100;
 
 const bytes = () =>
-  limit(`a size from ${LEAST_FILE} bytes on, as in 40kB, or a part of the start, as in 30%`, bytesOf, LEAST_FILE);
+  limit(`a size from ${LEAST_FILE} bytes on, as in 40kB, or a part of the start, as in 30%`, bytesNamed, LEAST_FILE);
 const work = () => {
   const units = (x: string) => (/^\d+(\.\d+)?(e\d+)?$/.test(x) ? Number(x) : undefined);
   return limit('a number of multiply-accumulates, or a part of the start, as in 50%', units, 1);

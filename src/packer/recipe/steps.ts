@@ -1,0 +1,216 @@
+/** What each step does to a state. The same state, options, data and seed give the same state. */
+import { WaferError } from '../../core/errors';
+import type { Graph } from '../../graph/ir';
+import { binaries } from '../../runtime/wasm/binaries';
+import { AUGMENTATION, type Normalisation } from '../data/batches';
+import { sizeOf } from '../data/dataset';
+import { type ExampleForm, labelledSamples } from '../data/samples';
+import { type Engine, type Sample, wasmEngine } from '../evaluate/engine';
+import { recipeOf } from '../pack';
+import type { LevelFormat } from '../quantize/formats';
+import { type QuantizeOptions, type QuantizeReport, quantize } from '../quantize/index';
+import { type AwareOptions, quantizationAware } from '../train/aware';
+import type { DistilOptions } from '../train/distil';
+import { type Trained, type TrainOptions, type TrainProgress, train } from '../train/train';
+import type { Condition } from './condition';
+import type { RecipeData } from './data';
+import { type AnyStep, type Limit, limitOf, type Options, type StepName } from './schema';
+import { plainGraph, type State } from './state';
+
+/** Who teaches, and how pictures become its input. */
+export interface TeacherModel {
+  readonly graph: Graph;
+  readonly normalisation?: Normalisation | undefined;
+}
+
+/** What steps work with. */
+export interface Kitchen {
+  readonly data: RecipeData;
+  readonly form: ExampleForm;
+  readonly seed: number;
+  /** Whether labels may be learnt. */
+  readonly labelled: boolean;
+  teacher(file: string | undefined): Promise<TeacherModel>;
+  /** Where a training stands, to go on from. */
+  readonly checkpoint: string;
+  readonly signal?: AbortSignal | undefined;
+  /** Bytes of the file at the start. */
+  readonly startBytes: number;
+  bytesOf(state: State): Promise<number>;
+  /** Whether a condition is true of a state. */
+  holds(condition: Condition, state: State): Promise<boolean>;
+  onTraining(progress: TrainProgress, epochs: number): void;
+  onProgress(done: number, total: number, what: string): void;
+}
+
+export interface Made {
+  readonly state: State;
+  /** What it did, in a few words. */
+  readonly what: string;
+  /** What the rooms report of it. */
+  readonly report?: unknown;
+}
+
+/** Steps that change the graph. */
+export type Change = Exclude<StepName, 'loop' | 'verify'>;
+
+type Training = Options<'train'> | Options<'sparsify'> | Options<'retrain'> | NonNullable<Options<'quantize'>['tune']>;
+
+const LARGEST_BATCH = 64;
+
+export const present = <T extends object>(values: T) =>
+  Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as { [K in keyof T]: NonNullable<T[K]> };
+
+/** The name and the options of a step. */
+export function entryOf(step: AnyStep): [StepName, Options<StepName>] {
+  const [[name, options] = []] = Object.entries(step).filter(([, options]) => options !== undefined);
+  return [name as StepName, options as Options<StepName>];
+}
+
+function trainOptions(options: Training, kitchen: Kitchen, ownRate?: number): TrainOptions & { epochs: number } {
+  const { data, form, seed, checkpoint, signal } = kitchen;
+  const { epochs, workers, optimizer, lr, momentum, weightDecay, schedule, warmup, freeze } = options;
+  const { flip, crop, erase, mixup, labelSmoothing } = options;
+  const rate = lr ?? (optimizer === 'sgd' ? ownRate : undefined);
+  return {
+    ...{ epochs, seed, batch: options.batch ?? Math.min(LARGEST_BATCH, sizeOf(data.train)) },
+    ...present({ workers, signal, isFrozen: freeze === undefined ? undefined : frozenBy(freeze) }),
+    optimizer: { name: optimizer, weightDecay, ...present({ momentum }) },
+    schedule: { name: schedule, ...present({ learningRate: rate, warmup }) },
+    augmentation: { ...AUGMENTATION, flip, ...present({ crop, erase, mixup, labelSmoothing }) },
+    normalisation: form.normalisation,
+    checkpoint: { path: checkpoint, resume: true, every: Math.max(1, Math.ceil(sizeOf(data.train) / (options.batch ?? LARGEST_BATCH) / 4)) },
+    onProgress: (progress) => kitchen.onTraining(progress, epochs),
+  };
+}
+
+function frozenBy(pattern: string): (name: string) => boolean {
+  try {
+    const expression = new RegExp(pattern);
+    return (name) => expression.test(name);
+  } catch {
+    throw new WaferError('ARGUMENT', `"${pattern}" is no regular expression`, { hint: 'as in freeze: "^conv1"' });
+  }
+}
+
+/** Throws DISPOSED where a training was stopped. */
+function whole(trained: Trained): Trained {
+  if (!trained.complete) throw new WaferError('DISPOSED', 'the run was interrupted', { hint: 'the same command goes on from there' });
+  return trained;
+}
+
+/** What a teacher is asked, where one is wanted or nobody else knows the answers. */
+async function distilOptions(
+  { graph }: State,
+  asked: Options<'retrain'>['distil'],
+  kitchen: Kitchen,
+): Promise<DistilOptions | undefined> {
+  if (!asked && kitchen.labelled) return undefined;
+  const { teacher, share, temperature, views } = { temperature: undefined, ...asked };
+  const scores = graph.outputs[0]!.value.type.shape.length;
+  return {
+    ...(await kitchen.teacher(teacher)),
+    ...present({ share: kitchen.labelled ? share : 1, temperature, views }),
+    loss: scores === 2 ? 'kl' : 'mse',
+  };
+}
+
+async function trainStep(
+  state: State,
+  options: Options<'train'> | Options<'sparsify'> | Options<'retrain'>,
+  kitchen: Kitchen,
+  { verb, ownRate, isTeaching, more }: { verb: string; ownRate?: number; isTeaching: boolean; more?: Partial<TrainOptions> },
+): Promise<Made> {
+  if (state.graph.outputs.length > 1)
+    throw new WaferError('UNSUPPORTED', `the model has ${state.graph.outputs.length} outputs, of which training knows one`);
+  const distil = isTeaching ? await distilOptions(state, options.distil, kitchen) : undefined;
+  const { data, labelled, seed } = kitchen;
+  if (!labelled && !distil) throw new WaferError('ARGUMENT', 'the examples have no labels to train on', { hint: '"retrain" learns from the model itself' });
+  const trained = whole(
+    await train(state.graph, { train: data.train, ...(labelled && { test: data.val }) }, {
+      ...trainOptions(options, kitchen, ownRate),
+      ...(distil && { distil }),
+      ...more,
+    }),
+  );
+  const how = distil ? `, ${Math.round(100 * (distil.share ?? 0.5))} % from a teacher` : '';
+  const what = `${verb} ${options.epochs} ${options.epochs === 1 ? 'epoch' : 'epochs'} by ${options.optimizer}${how}`;
+  return {
+    state: { graph: trained.trainable, trained: true, done: [...state.done, `${what}, seed ${seed}`] },
+    what,
+    report: { history: trained.history, parameters: trained.parameters, frozen: trained.frozen, workers: trained.workers },
+  };
+}
+
+const SAMPLES_SEEN = 'examples';
+
+/** Examples as the model's inputs, one by one. */
+const samplesOf = ({ graph }: State, { data, form }: Kitchen, count: number): Sample[] =>
+  labelledSamples(data.calibrate, graph.inputs[0]!, form, count).map(({ sample }) => sample);
+
+const engine = (): Engine => wasmEngine(binaries());
+
+async function quantizeStep(state: State, options: Options<'quantize'>, kitchen: Kitchen): Promise<Made> {
+  const { weights, layers, method, rounding, budget, choices, samples, tune } = options;
+  const graph = plainGraph(state);
+  const calibration = samplesOf(state, kitchen, samples);
+  const stateOf = (graph: Graph, report: QuantizeReport): State => ({
+    ...state,
+    quantized: { graph, report },
+    done: [...state.done, ...recipeOf(report, budgetOf(budget, kitchen.startBytes))],
+  });
+  const spent = budgetOf(budget, kitchen.startBytes);
+  const asked: QuantizeOptions = {
+    method,
+    ...present({ weights, layers, rounding: rounding as QuantizeOptions['rounding'] }),
+    ...present({ budget: spent, choices: choices as LevelFormat[] | undefined }),
+    fileBytes: (graph, report) => kitchen.bytesOf(stateOf(graph, report)),
+    onProgress: (done, total, what) => kitchen.onProgress(done, total, what),
+  };
+  if (!tune || tune.when) {
+    const { graph: integers, report } = await quantize(graph, calibration, engine(), asked);
+    const plain = stateOf(integers, report);
+    const wanted = tune?.when && (await kitchen.holds(tune.when, plain));
+    if (!wanted) {
+      const why = tune?.when ? `, not trained because "${tune.when.text}" is not so` : '';
+      return { state: plain, what: `${wordsOf(report)}${why}`, report };
+    }
+  }
+  const { epochs, distil } = tune!;
+  const aware: AwareOptions = {
+    ...trainOptions(tune!, kitchen),
+    distil: present({ share: kitchen.labelled ? distil?.share : 1, temperature: distil?.temperature }),
+  };
+  const { train: set, val } = kitchen.data;
+  const training = quantizationAware({ train: set, ...(kitchen.labelled && { test: val }) }, aware, whole);
+  const { graph: integers, report } = await quantize(graph, calibration, engine(), { ...asked, tune: training });
+  const made = stateOf(integers, report);
+  const what = `${wordsOf(report)}, trained ${epochs} ${epochs === 1 ? 'epoch' : 'epochs'} through the rounding`;
+  return { state: { ...made, done: [...made.done, `trained ${epochs} epochs through the rounding, seed ${kitchen.seed}`] }, what, report };
+}
+
+const budgetOf = (budget: Options<'quantize'>['budget'], startBytes: number) =>
+  budget && (budget.bits === undefined ? { size: Math.floor(limitOf(budget.bytes as Limit, startBytes)) } : { bits: budget.bits });
+
+/** The first line of what a file says of its quantisation. */
+function wordsOf(report: QuantizeReport): string {
+  const float = report.floatNodes.length;
+  return `${recipeOf(report)[0]}${float ? `, ${float} ${float === 1 ? 'node' : 'nodes'} in float` : ''}`;
+}
+
+/** What the steps are made by. */
+export const CHANGES: { readonly [N in Change]: (state: State, options: Options<N>, kitchen: Kitchen) => Promise<Made> } = {
+  train: (state, options, kitchen) =>
+    trainStep(state, options, kitchen, { verb: 'trained', isTeaching: options.distil !== undefined }),
+  sparsify: (state, options, kitchen) =>
+    trainStep(state, options, kitchen, {
+      ...{ verb: 'made sparse in', ownRate: 0.01, isTeaching: true },
+      more: { sparsity: present({ gamma: options.gamma, outputs: options.outputs }) },
+    }),
+  retrain: (state, options, kitchen) =>
+    trainStep(state, options, kitchen, {
+      ...{ verb: 'retrained', ownRate: 0.01, isTeaching: true },
+      more: { keepZeros: options.keepZeros },
+    }),
+  quantize: quantizeStep,
+};
