@@ -55,6 +55,11 @@ interface Flags extends ImageFlags {
   distil?: number;
   temperature?: number;
   teacherViews?: 'fixed' | 'same';
+  l1Gamma?: number;
+  l1Outputs?: number;
+  keepZeros?: boolean;
+  ema?: number;
+  testEvery?: number;
   gate?: number;
   samples: number;
   json?: boolean;
@@ -108,6 +113,16 @@ export const trainCommand = (): Command =>
         'the teacher is asked once for each example, or sees each batch as it is varied (default: fixed, with --quantize same)',
       ).choices(['fixed', 'same']),
     )
+    .option(
+      '--l1-gamma <cost>',
+      'of the magnitudes of the scales of batch norms, to make channels needless: 1e-4 or so',
+      nonNegative,
+    )
+    .option('--l1-outputs <cost>', 'of the mean magnitudes of what comes out of nonlinear functions', nonNegative)
+    .option('--keep-zeros', 'weights that are 0 stay 0 (default: in layers of which more than a tenth is)')
+    .option('--no-keep-zeros', 'they are trained too')
+    .option('--ema <part>', 'that stays in a step of the average of weights that is kept then, as 0.999', nonNegative)
+    .option('--test-every <epochs>', 'from one test to the next (default: 1)', positiveInt)
     .option('--gate <points>', 'of accuracy on the test that --quantize may cost: trained when it costs more', nonNegative)
     .option('--samples <n>', 'examples to calibrate on, with --quantize', positiveInt, 256)
     .addOption(new Option('--executor <package>', 'computes').choices(['onnxruntime-node', 'onnxruntime-web']))
@@ -158,6 +173,8 @@ async function trainFile(path: string, flags: Flags): Promise<void> {
   const options: TrainOptions = {
     ...{ epochs, batch, seed, signal: controller.signal },
     ...present({ workers: flags.workers, isFrozen, executor: flags.executor, normalisation }),
+    ...present({ keepZeros: flags.keepZeros, ema: flags.ema, testEvery: flags.testEvery }),
+    sparsity: present({ gamma: flags.l1Gamma, outputs: flags.l1Outputs }),
     optimizer: { name: flags.optimizer, ...present({ momentum: flags.momentum, weightDecay: flags.weightDecay }) },
     schedule: { name: flags.schedule, ...present({ learningRate: flags.lr, warmup: flags.warmup }) },
     augmentation: present({
@@ -207,13 +224,26 @@ async function trainFile(path: string, flags: Flags): Promise<void> {
   await writeBytes(flags.output, file.bytes);
   const { top1 } = file;
   if (flags.json) {
-    const { parameters, executor, workers, frozen, speed, history } = trained ?? {};
+    const { parameters, executor, workers, frozen, speed, history, gammas } = trained ?? {};
     return printJson({
-      ...{ output: flags.output, bytes: file.bytes.length, top1, parameters, executor, workers, frozen, ...speed, history },
+      ...{
+        output: flags.output,
+        bytes: file.bytes.length,
+        top1,
+        parameters,
+        executor,
+        workers,
+        frozen,
+        ...speed,
+        history,
+        gammas,
+      },
       ...(report && { quantize: report }),
     });
   }
   for (const node of trained?.frozen ?? []) print(`note: no gradient goes through ${node}; weights behind it stay as they are`);
+  const { gammas } = trained ?? {};
+  if (gammas) print(`${gammas.nearZero} of ${gammas.count} scales of batch norms are below 0.01`);
   const accuracy = top1 === undefined ? '' : `, top-1 ${(100 * top1).toFixed(2)} % on Wafer's kernels`;
   const how = trained
     ? `${trained.parameters} parameters trained by ${trained.executor} in ${trained.workers} threads`

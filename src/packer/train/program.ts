@@ -7,7 +7,8 @@ import { invariant, WaferError } from '../../core/errors';
 import { elements, type StaticShape, shapeText } from '../../core/shape';
 import { Builder, constantsOf, type Graph, type Value } from '../../graph/ir';
 import { rewrite } from '../../graph/rewrite';
-import type { Ref } from '../../ops/define';
+import type { Ref, Step } from '../../ops/define';
+import type { StepName } from '../../ops/steps';
 import { copyInto, differentiate, unfused } from './differentiate';
 import { type Losses, logitsOf, losses } from './losses';
 import { toOnnx } from './onnx';
@@ -62,6 +63,10 @@ export interface LossSite extends Losses {
   readonly taught: Ref;
   /** Parameters by name. */
   readonly parameters: ReadonlyMap<string, Ref>;
+  /** Scales of batch norms. */
+  readonly gammas: readonly Ref[];
+  /** What comes out of nonlinear functions. */
+  readonly activations: readonly Ref[];
 }
 
 export type LossFunction = (site: LossSite) => Ref;
@@ -103,6 +108,19 @@ export function statesOf(graph: Graph): { value: Value; node: Graph['nodes'][num
       })),
     );
 }
+
+/** Scales of batch norms, which say how much a channel matters. */
+export const gammasOf = ({ nodes }: Graph): Value[] =>
+  nodes.filter(({ op }) => op.name === 'batchNorm').map(({ inputs }) => inputs[1]!);
+
+const NONLINEAR: ReadonlySet<string> = new Set<StepName>([
+  ...(['relu', 'leakyRelu', 'sigmoid', 'hardSigmoid', 'hardSwish', 'silu', 'tanh'] as const),
+  ...(['gelu', 'geluTanh', 'softplus', 'softsign', 'elu', 'mish'] as const),
+]);
+
+/** Of a node that `unfused` made; a clip from 0 is what ReLU6 is imported as. */
+const isActivation = ({ op, attrs }: Graph['nodes'][number]): boolean =>
+  op.name === 'unary' && (attrs.steps as readonly Step[]).some(({ fn, a }) => NONLINEAR.has(fn) || (fn === 'clip' && a === 0));
 
 function laidOut<T extends Value>(values: readonly T[]): { slots: Slot[]; count: number } {
   let count = 0;
@@ -149,6 +167,7 @@ export function compile(graph: Graph, options: ProgramOptions): Program {
   const isDecayed = ({ name, type }: Value) => type.shape.length > 1 && !isTrained?.(name);
   const chosen = [...all.filter(isDecayed), ...all.filter((p) => !isDecayed(p))];
   const parameters = chosen.map((value) => values.get(value)!);
+  const gammas = new Set(gammasOf(plain));
   const fed: { target?: Value; taught?: Value } = {};
   const scores = logitsOf(plain.outputs[0]!.value).type.shape as StaticShape;
   const made = differentiate(plain, parameters, ({ build, emit, current }) => {
@@ -166,6 +185,8 @@ export function compile(graph: Graph, options: ProgramOptions): Program {
       ...losses(emit),
       ...{ outputs: new Map(outputs), logits },
       parameters: new Map(parameters.map((p, i) => [chosen[i]!.name, current(p)])),
+      gammas: parameters.filter((p) => gammas.has(p)).map(current),
+      activations: plain.nodes.filter(isActivation).map(({ outputs }) => current(outputs[0]!)),
       get target() {
         return (fed.target ??= input('target', logits.type));
       },

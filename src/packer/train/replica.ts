@@ -7,7 +7,7 @@ import { elements } from '../../core/shape';
 import { Batches, type BatchOptions, type Part } from '../data/batches';
 import { type Execution, Executor, type ExecutorName, type Feeds } from './executor';
 import { learningRate, momentsOf, type OptimizerOptions, type ScheduleOptions, update } from './optimizers';
-import type { Fed, Program } from './program';
+import type { Fed, Program, Slot, Weights } from './program';
 import { type Scoring, score } from './scores';
 
 /** All that a thread needs to know; data it can be sent. */
@@ -23,6 +23,8 @@ export interface Task {
   readonly executor?: ExecutorName | undefined;
   /** What the teacher says of every example, where it does not see batches. */
   readonly teaching?: Scoring | undefined;
+  /** Of the weights' moving average, the part that stays in a step; without it none is kept. */
+  readonly decay?: number | undefined;
 }
 
 /** What threads share. */
@@ -37,18 +39,35 @@ export interface Memory {
   /** Each thread's gradient and batch statistics. */
   readonly gradients: readonly Float32Array[];
   readonly statistics: readonly Float32Array[];
+  /** 1 for each parameter that stays 0, where some do. */
+  readonly pruned?: Uint8Array | undefined;
+  /** Moving averages, where they are kept: what is tested and what comes out. */
+  readonly averages?: Weights | undefined;
 }
 
 const [ARRIVED, GENERATION, ABORTED, STOPPED, STOPPING] = [0, 1, 2, 3, 4];
 
-export function makeMemory({ program, threads, optimizer }: Task): Memory {
+/** Memory of a training that starts from `initial`. `keeps` says of a tensor whether its zeros stay. */
+export function makeMemory(task: Task, initial: Weights, keeps: (slot: Slot) => boolean = () => false): Memory {
+  const { program, threads, optimizer, decay } = task;
   const floats = (count: number) => new Float32Array(new SharedArrayBuffer(4 * count));
   const each = (count: number, make: () => Float32Array) => Array.from({ length: count }, make);
+  const copied = (data: Float32Array) => {
+    const copy = floats(data.length);
+    copy.set(data);
+    return copy;
+  };
+  const kept = program.parameters.filter(keeps);
+  const pruned = kept.length ? new Uint8Array(new SharedArrayBuffer(program.parameterCount)) : undefined;
+  for (const { offset, shape } of kept)
+    for (let i = offset; i < offset + elements(shape); i++) pruned![i] = Number(initial.parameters[i] === 0);
   return {
     control: new Int32Array(new SharedArrayBuffer(20)),
     losses: new Float64Array(new SharedArrayBuffer(8 * threads)),
-    parameters: floats(program.parameterCount),
-    states: floats(program.stateCount),
+    parameters: copied(initial.parameters),
+    states: copied(initial.states),
+    pruned,
+    averages: decay === undefined ? undefined : { parameters: copied(initial.parameters), states: copied(initial.states) },
     moments: each(momentsOf(optimizer), () => floats(program.parameterCount)),
     gradients: each(threads, () => floats(program.parameterCount)),
     statistics: each(threads, () => floats(program.stateCount)),
@@ -160,15 +179,20 @@ export class Replica {
   /** Moves this thread's range of the parameters. The first thread moves running statistics too. */
   private forward(step: number, rate: number, { parameterCount, states, decayed }: Program): void {
     const { optimizer, threads } = this.task;
-    const { parameters, moments, gradients, statistics } = this.memory;
+    const { parameters, moments, gradients, statistics, pruned, averages } = this.memory;
     const bound = (i: number) => Math.floor((parameterCount * i) / threads);
     const [from, to] = [bound(this.index), bound(this.index + 1)];
     for (let i = from; i < to; i++) {
       let sum = 0;
       for (const gradient of gradients) sum += gradient[i]!;
-      this.mean[i] = sum / threads;
+      this.mean[i] = pruned?.[i] ? 0 : sum / threads;
     }
     update(optimizer, { parameters, gradient: this.mean, moments, decayed, learningRate: rate, step: step + 1 }, from, to);
+    const part = 1 - Math.min(this.task.decay ?? 0, (1 + step) / (10 + step));
+    const follow = (average: Float32Array, what: Float32Array, from: number, to: number) => {
+      for (let i = from; i < to; i++) average[i]! += part * (what[i]! - average[i]!);
+    };
+    if (averages) follow(averages.parameters, parameters, from, to);
     if (this.index > 0) return;
     for (const { offset, shape, momentum } of states)
       for (let i = offset; i < offset + elements(shape); i++) {
@@ -176,6 +200,7 @@ export class Replica {
         for (const of of statistics) sum += of[i]!;
         this.memory.states[i]! += momentum * (sum / threads - this.memory.states[i]!);
       }
+    if (averages) follow(averages.states, this.memory.states, 0, averages.states.length);
   }
 
   /** Until all threads are here. Throws where one of them is lost. */

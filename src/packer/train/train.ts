@@ -30,6 +30,7 @@ import {
 } from './program';
 import { makeMemory, stop, type Task } from './replica';
 import { makeScoring } from './scores';
+import { countGammas, keepsZeros, type SparsityOptions, withSparsity } from './sparsity';
 import { makeTeam } from './team';
 
 export interface TrainOptions {
@@ -51,6 +52,13 @@ export interface TrainOptions {
   lossName?: string;
   /** Has a teacher say a part of what is to be learnt. */
   distil?: DistilOptions;
+  sparsity?: SparsityOptions;
+  /** Whether weights that are 0 stay 0. Default: in tensors of which more than a tenth is, and not all. */
+  keepZeros?: boolean;
+  /** What stays of the weights' moving average in a step, as 0.999: the average is tested and comes out. Default: the weights themselves. */
+  ema?: number;
+  /** Epochs from one test to the next; the last is always tested. Default 1. */
+  testEvery?: number;
   /** Names of constants that stay as they are. */
   isFrozen?: (name: string) => boolean;
   /** Names of constants that are trained besides weights, biases and norms, such as scales of quantisers. */
@@ -94,6 +102,8 @@ export interface Trained {
   parameters: number;
   /** Nodes through which no gradient goes. */
   frozen: readonly string[];
+  /** Of the scales of batch norms that were made sparse: how many there are, and are below 0.01. */
+  gammas?: { count: number; nearZero: number };
   /** Of this call's steps alone: examples a second of wall time, and processor time for each, tests not counted. */
   speed: { imagesPerSecond: number; cpuMsPerImage: number };
 }
@@ -111,6 +121,8 @@ export async function train(given: Graph, data: { train: Dataset; test?: Dataset
     epochs,
     batch = 64,
     seed = 1,
+    ema,
+    testEvery = 1,
     loss = classification,
     isFrozen,
     isTrained,
@@ -129,9 +141,11 @@ export async function train(given: Graph, data: { train: Dataset; test?: Dataset
     ['epochs', epochs],
     ['batch', batch],
     ['workers', workers],
+    ['testEvery', testEvery],
   ];
   for (const [name, value] of counts)
     if (!Number.isInteger(value) || value < 1) throw new WaferError('ARGUMENT', `${name} is ${value}, which is no count`);
+  if (ema !== undefined && !(ema > 0 && ema < 1)) throw new WaferError('ARGUMENT', `an average that keeps ${ema} makes no sense`);
   if (batch % workers) throw new WaferError('ARGUMENT', `a batch of ${batch} cannot be shared by ${workers} workers`);
   if (sizeOf(data.train) < batch)
     throw new WaferError('ARGUMENT', `a batch of ${batch} needs more than ${sizeOf(data.train)} examples`, {
@@ -145,7 +159,7 @@ export async function train(given: Graph, data: { train: Dataset; test?: Dataset
   const distil = options.distil && distillation(graph, options.distil, batches);
   const program = compile(graph, {
     ...{ batch: batch / workers, isFrozen, isTrained },
-    loss: distil ? distil.loss(loss) : loss,
+    loss: withSparsity(distil ? distil.loss(loss) : loss, options.sparsity ?? {}),
     teacher: distil?.teacher,
   });
   checkClasses(program, data.train, data.test);
@@ -160,14 +174,13 @@ export async function train(given: Graph, data: { train: Dataset; test?: Dataset
     schedule,
     executor: options.executor,
     teaching: distil?.teaching,
+    decay: ema,
   };
-  const memory = makeMemory(task);
   const initial = weightsOf(graph, program);
-  memory.parameters.set(initial.parameters);
-  memory.states.set(initial.states);
+  const memory = makeMemory(task, initial, keepsZeros(options.keepZeros, initial.parameters));
 
   const lossName = options.lossName ?? (options.loss ? 'custom' : 'classification');
-  const signature = signatureOf(task, distil ? `${lossName} ${distil.signature}` : lossName);
+  const signature = signatureOf(task, [lossName, distil?.signature, options.sparsity, options.keepZeros, ema]);
   let standing: Standing = { step: 0, loss: 0, history: [], signature };
   if (checkpoint?.resume && existsSync(checkpoint.path))
     standing = readCheckpoint(new Uint8Array(readFileSync(checkpoint.path)), signature, memory);
@@ -178,7 +191,8 @@ export async function train(given: Graph, data: { train: Dataset; test?: Dataset
   signal?.addEventListener('abort', onAbort);
   if (signal?.aborted) stop(memory);
   let [seconds, cpu, made] = [0, 0, 0];
-  const trainable = () => withConstants(graph, trainedConstants(memory, program));
+  const constants = () => trainedConstants(memory.averages ?? memory, program);
+  const trainable = () => withConstants(graph, constants());
   /** Part of the test examples whose class is found. */
   const tested = async (set: Dataset) => {
     const now = folded(trainable());
@@ -218,9 +232,11 @@ export async function train(given: Graph, data: { train: Dataset; test?: Dataset
         });
       standing = { ...standing, step: outcome.step, loss: standing.loss + outcome.loss };
       if (outcome.step === epochEnd) {
-        const top1 = data.test && (await tested(data.test));
+        const epoch = epochEnd / perEpoch;
+        const isTested = epoch % testEvery === 0 || epoch === epochs;
+        const top1 = isTested && data.test ? await tested(data.test) : undefined;
         const report: EpochReport = {
-          epoch: epochEnd / perEpoch,
+          epoch,
           loss: standing.loss / perEpoch,
           ...(top1 !== undefined && { top1 }),
           learningRate: learningRate(schedule, outcome.step - 1, task.steps),
@@ -238,7 +254,7 @@ export async function train(given: Graph, data: { train: Dataset; test?: Dataset
   return {
     graph: finish(folded(trainable())),
     trainable: trainable(),
-    constants: trainedConstants(memory, program),
+    constants: constants(),
     history: standing.history,
     complete: standing.step === task.steps,
     normalisation,
@@ -247,6 +263,7 @@ export async function train(given: Graph, data: { train: Dataset; test?: Dataset
     workers,
     parameters: program.parameterCount,
     frozen: program.frozen,
+    ...(options.sparsity?.gamma && { gammas: countGammas(trainable()) }),
     speed: { imagesPerSecond: (made * batch) / seconds, cpuMsPerImage: cpu / (made * batch) },
   };
 }
@@ -269,12 +286,12 @@ function checkClasses({ target, scores }: Program, ...sets: (Dataset | undefined
 }
 
 /** Of all that must be the same for a checkpoint to go on. */
-function signatureOf({ program, batches, batch, threads, steps, optimizer, schedule, teaching }: Task, loss: string): string {
+function signatureOf({ program, batches, batch, threads, steps, optimizer, schedule, teaching }: Task, more: unknown): string {
   const { set, ...how } = batches;
   const hash = createHash('sha256').update(program.onnx);
   hash.update(new Uint8Array(set.data.buffer, set.data.byteOffset, set.data.byteLength)).update(set.labels);
   if (teaching) hash.update(teaching.onnx).update(JSON.stringify(teaching.examples.normalisation));
-  return hash.update(JSON.stringify([how, batch, threads, steps, optimizer, schedule, loss])).digest('hex');
+  return hash.update(JSON.stringify([how, batch, threads, steps, optimizer, schedule, more])).digest('hex');
 }
 
 /** Part of the examples of which the largest score is that of their class. */
