@@ -209,27 +209,10 @@ const distil = () =>
       part(),
       'of the loss that is to be like the teacher, the rest being for the labels (default: 0.5; without labels 1)',
     ),
-    temperature: keyOr(positive(), 4, 'softens what the teacher says'),
-    hints: key(
-      z.array(
-        z.strictObject({
-          from: must(text('the name of a node'), "the teacher's node"),
-          to: must(text('the name of a node'), 'the node that is to be like it'),
-          weight: keyOr(positive(), 1, 'in the loss'),
-          loss: keyOr(choice('mse', 'cosine'), 'mse', 'how they are compared'),
-        }),
-      ),
-      'features that are to be like the teacher’s, too',
-    ),
-    attention: key(
-      z.array(
-        z.strictObject({
-          from: must(text('the name of a node'), "the teacher's node"),
-          to: must(text('the name of a node'), 'the node that is to attend to the same places'),
-          weight: keyOr(positive(), 1000, 'in the loss'),
-        }),
-      ),
-      'maps of where features are strong that are to be like the teacher’s',
+    temperature: key(positive(), 'by which what both say is softened (default: 2)'),
+    views: key(
+      choice('fixed', 'same'),
+      'asks the teacher once for each example, or has it see each batch as it is varied (default: fixed, unless that takes much memory)',
     ),
   });
 
@@ -248,6 +231,7 @@ const training = (epochs: number, ownRate: string) => ({
   erase: key(part(), 'of images, in which a rectangle is blanked'),
   mixup: key(rate(), 'mixes examples in pairs, by a part from Beta(mixup, mixup)'),
   labelSmoothing: key(part(), 'spread over all classes'),
+  ema: key(part(), 'of a moving average of weights that stays in a step, as 0.999: the average is what comes out'),
   freeze: key(text('a regular expression'), 'weights whose names match it stay as they are'),
   distil: key(distil(), 'learns from a teacher'),
 });
@@ -298,7 +282,9 @@ const factorize = z
     layers: key(z.array(text('the name of a layer')), 'names, in which * stands for anything (default: all)'),
     energy: key(part(), 'of the squares of weights that is kept'),
     rank: key(count(), 'of every layer'),
-    ratio: key(part(), 'of the parameters that is left'),
+    ratio: key(part(), 'of what `by` says that is left'),
+    by: keyOr(choice('parameters', 'macs'), 'parameters', 'what is to be saved'),
+    samples: keyOr(leaf(z.int().min(0), 'a whole number', 'number'), 64, 'examples by which it is judged what matters; 0 looks at weights alone'),
     ...JUDGED,
   })
   .superRefine(({ energy, rank, ratio }, context) => {
@@ -340,7 +326,7 @@ const quantize = z
         distil: key(
           z.strictObject({
             share: key(part(), 'of the loss that is to be like the model of floats (default: 0.5; without labels 1)'),
-            temperature: keyOr(positive(), 2, 'softens what that says'),
+            temperature: key(positive(), 'by which what both say is softened (default: 2)'),
           }),
           'learns from the model of floats',
         ),
@@ -379,7 +365,7 @@ const INNER = {
   prune,
   retrain: z.strictObject({
     ...training(2, '0.01, with adam 0.001'),
-    keepZeros: keyOr(flag(), true, 'weights that are 0 stay 0'),
+    keepZeros: key(flag(), 'weights that are 0 stay 0 (default: in tensors of which more than a tenth is)'),
     ...JUDGED,
   }),
   factorize,

@@ -69,12 +69,12 @@ export function entryOf(step: AnyStep): [StepName, Options<StepName>] {
 
 function trainOptions(options: Training, kitchen: Kitchen, ownRate?: number): TrainOptions & { epochs: number } {
   const { data, form, seed, checkpoint, signal } = kitchen;
-  const { epochs, workers, optimizer, lr, momentum, weightDecay, schedule, warmup, freeze } = options;
+  const { epochs, workers, optimizer, lr, momentum, weightDecay, schedule, warmup, freeze, ema } = options;
   const { flip, crop, erase, mixup, labelSmoothing } = options;
   const rate = lr ?? (optimizer === 'sgd' ? ownRate : undefined);
   return {
     ...{ epochs, seed, batch: options.batch ?? Math.min(LARGEST_BATCH, sizeOf(data.train)) },
-    ...present({ workers, signal, isFrozen: freeze === undefined ? undefined : frozenBy(freeze) }),
+    ...present({ workers, signal, ema, isFrozen: freeze === undefined ? undefined : frozenBy(freeze) }),
     optimizer: { name: optimizer, weightDecay, ...present({ momentum }) },
     schedule: { name: schedule, ...present({ learningRate: rate, warmup }) },
     augmentation: { ...AUGMENTATION, flip, ...present({ crop, erase, mixup, labelSmoothing }) },
@@ -106,10 +106,11 @@ async function distilOptions(
   kitchen: Kitchen,
 ): Promise<DistilOptions | undefined> {
   if (!asked && kitchen.labelled) return undefined;
-  const { teacher, share, temperature, views } = { temperature: undefined, ...asked };
+  const { teacher: file, share, temperature, views } = asked ?? {};
   const scores = graph.outputs[0]!.value.type.shape.length;
+  const { graph: teacher, normalisation } = await kitchen.teacher(file);
   return {
-    ...(await kitchen.teacher(teacher)),
+    ...{ teacher, normalisation },
     ...present({ share: kitchen.labelled ? share : 1, temperature, views }),
     loss: scores === 2 ? 'kl' : 'mse',
   };
@@ -141,8 +142,6 @@ async function trainStep(
     report: { history: trained.history, parameters: trained.parameters, frozen: trained.frozen, workers: trained.workers },
   };
 }
-
-const SAMPLES_SEEN = 'examples';
 
 /** Examples as the model's inputs, one by one. */
 const samplesOf = ({ graph }: State, { data, form }: Kitchen, count: number): Sample[] =>
@@ -210,7 +209,7 @@ export const CHANGES: { readonly [N in Change]: (state: State, options: Options<
   retrain: (state, options, kitchen) =>
     trainStep(state, options, kitchen, {
       ...{ verb: 'retrained', ownRate: 0.01, isTeaching: true },
-      more: { keepZeros: options.keepZeros },
+      more: present({ keepZeros: options.keepZeros }),
     }),
   quantize: quantizeStep,
 };
