@@ -71,15 +71,21 @@ interface Point {
 /** Of energy: what is gained below is rounding. */
 const NOISE = 1e-9;
 
-/** Points of which each gains less energy for what it costs more than the one before: from the cheapest to the layer itself. */
-function hull(candidates: readonly Candidate[], whole: number, by: Measure): Point[] {
+/** What a layer can become, the layer itself included, the cheapest first. */
+function pointsOf(ways: readonly Way[], whole: Cost, by: Measure): Point[] {
+  const at = (step: number) => ways.flatMap((way) => candidatesOf(way, step));
+  const even = at(UNIT);
+  const candidates = even.length > 0 ? even : at(1);
   const points: Point[] = candidates.map((candidate) => ({ cost: candidate.cost[by], energy: candidate.energy, candidate }));
-  points.sort((a, b) => a.cost - b.cost || b.energy - a.energy);
+  return [...points, { cost: whole[by], energy: 1 }].sort((a, b) => a.cost - b.cost || b.energy - a.energy);
+}
+
+/** The points of which each gains less energy for what it costs more than the one before. */
+function hull(points: readonly Point[]): Point[] {
   const kept: Point[] = [];
-  for (const point of [...points, { cost: whole, energy: 1 }]) {
+  for (const point of points) {
     if (kept.length > 0 && point.energy <= kept.at(-1)!.energy + NOISE) continue;
     while (kept.length > 1 && gain(kept.at(-2)!, kept.at(-1)!) <= gain(kept.at(-2)!, point)) kept.pop();
-    if (kept.length === 1 && kept[0]!.cost === point.cost) kept.pop();
     kept.push(point);
   }
   return kept;
@@ -96,24 +102,27 @@ export function byBudget(
   budget: number,
   by: Measure,
 ): { chosen: (Candidate | undefined)[]; least: number } {
-  const hulls = layers.map(({ ways, whole }) => {
-    for (const step of [UNIT, 1]) {
-      const candidates = ways.flatMap((way) => candidatesOf(way, step));
-      if (candidates.length > 0 || step === 1) return hull(candidates, whole[by], by);
-    }
-    return [];
-  });
-  const least = hulls.reduce((sum, points) => sum + points[0]!.cost, 0);
-  const steps = hulls.flatMap((points, layer) =>
-    points.slice(1).map((point, i) => ({ layer, to: i + 1, gain: gain(points[i]!, point), cost: point.cost - points[i]!.cost })),
-  );
-  steps.sort((a, b) => b.gain - a.gain || a.layer - b.layer || a.to - b.to);
-  const at = hulls.map(() => 0);
+  const points = layers.map(({ ways, whole }) => pointsOf(ways, whole, by));
+  const hulls = points.map(hull);
+  const at = hulls.map(([first]) => first!);
+  const least = at.reduce((sum, { cost }) => sum + cost, 0);
   let left = budget - least;
-  for (const { layer, to, cost } of steps)
-    if (at[layer] === to - 1 && cost <= left) {
-      at[layer] = to;
-      left -= cost;
-    }
-  return { chosen: hulls.map((points, layer) => points[at[layer]!]!.candidate), least };
+  const take = (layer: number, point: Point): void => {
+    left -= point.cost - at[layer]!.cost;
+    at[layer] = point;
+  };
+  const steps = hulls.flatMap((hull, layer) => hull.slice(1).map((to, i) => ({ layer, from: hull[i]!, to })));
+  steps.sort((a, b) => gain(b.from, b.to) - gain(a.from, a.to) || a.layer - b.layer || a.to.cost - b.to.cost);
+  for (const { layer, from, to } of steps) if (at[layer] === from && to.cost - from.cost <= left) take(layer, to);
+  // What is left is too little for whole steps: what lies between them may fit.
+  points.forEach((all, layer) => {
+    const now = at[layer]!;
+    const better = all.filter(({ cost, energy }) => energy > now.energy + NOISE && cost - now.cost <= left);
+    if (better.length > 0)
+      take(
+        layer,
+        better.reduce((a, b) => (b.energy > a.energy ? b : a)),
+      );
+  });
+  return { chosen: at.map(({ candidate }) => candidate), least };
 }
