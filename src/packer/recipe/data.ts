@@ -67,5 +67,8 @@ export async function testSet(data: string, test: string | undefined): Promise<D
 
 function hashOf({ shape, data, labels, classes, names }: Dataset): string {
   const hash = createHash('sha256').update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-  return hash.update(new Uint8Array(labels.buffer, labels.byteOffset, labels.byteLength)).update(JSON.stringify([shape, classes, names])).digest('hex');
+  return hash
+    .update(new Uint8Array(labels.buffer, labels.byteOffset, labels.byteLength))
+    .update(JSON.stringify([shape, classes, names]))
+    .digest('hex');
 }

@@ -66,6 +66,10 @@ export class Judge {
     return this.set.labels.length > 0 && this.task === 'classify';
   }
 
+  get examples(): number {
+    return this.samples.length;
+  }
+
   get counts(): string {
     return ACCURACY[this.isLabelled ? 'labels' : this.task];
   }

@@ -284,7 +284,11 @@ const factorize = z
     rank: key(count(), 'of every layer'),
     ratio: key(part(), 'of what `by` says that is left'),
     by: keyOr(choice('parameters', 'macs'), 'parameters', 'what is to be saved'),
-    samples: keyOr(leaf(z.int().min(0), 'a whole number', 'number'), 64, 'examples by which it is judged what matters; 0 looks at weights alone'),
+    samples: keyOr(
+      leaf(z.int().min(0), 'a whole number', 'number'),
+      64,
+      'examples by which it is judged what matters; 0 looks at weights alone',
+    ),
     ...JUDGED,
   })
   .superRefine(({ energy, rank, ratio }, context) => {

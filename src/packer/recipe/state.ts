@@ -16,12 +16,22 @@ import { folded } from '../train/program';
 export interface State {
   /** Of floats; batch norms may be those of training. */
   readonly graph: Graph;
-  readonly quantized?: { readonly graph: Graph; readonly report: QuantizeReport };
+  readonly quantized?: Integers;
   /** Whether its weights are worth something. */
   readonly trained: boolean;
-  /** What was done, a line a step: what the file says of itself. */
+  /** What was done, a line a step. */
   readonly done: readonly string[];
 }
+
+export interface Integers {
+  readonly graph: Graph;
+  readonly report: QuantizeReport;
+  /** What was done to quantise, in lines. */
+  readonly done: readonly string[];
+}
+
+/** What the file says was done. */
+export const linesOf = ({ done, quantized }: State): string[] => [...done, ...(quantized?.done ?? [])];
 
 /** The floats as they are run. */
 export const plainGraph = ({ graph }: Pick<State, 'graph'>): Graph => declutter(folded(graph));
@@ -46,7 +56,7 @@ interface Stored {
 
 interface StoredState {
   graph: StoredGraph;
-  quantized?: { graph: StoredGraph; report: QuantizeReport };
+  quantized?: Omit<Integers, 'graph'> & { graph: StoredGraph };
   trained: boolean;
   done: readonly string[];
 }
@@ -132,7 +142,7 @@ export function encodeState({ graph, quantized, trained, done }: State): Uint8Ar
   const elements = new Elements();
   const stored: StoredState = {
     graph: storedGraph(graph, elements),
-    ...(quantized && { quantized: { graph: storedGraph(quantized.graph, elements), report: quantized.report } }),
+    ...(quantized && { quantized: { ...quantized, graph: storedGraph(quantized.graph, elements) } }),
     ...{ trained, done },
   };
   const text = new TextEncoder().encode(JSON.stringify(stored, storing(elements)));
@@ -163,7 +173,7 @@ export function decodeState(file: Uint8Array): State {
   const { graph, quantized, trained, done } = stored;
   return {
     graph: restoredGraph(graph, read),
-    ...(quantized && { quantized: { graph: restoredGraph(quantized.graph, read), report: quantized.report } }),
+    ...(quantized && { quantized: { ...quantized, graph: restoredGraph(quantized.graph, read) } }),
     ...{ trained, done },
   };
 }

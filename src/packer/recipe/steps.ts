@@ -6,6 +6,7 @@ import { AUGMENTATION, type Normalisation } from '../data/batches';
 import { sizeOf } from '../data/dataset';
 import { type ExampleForm, labelledSamples } from '../data/samples';
 import { type Engine, type Sample, wasmEngine } from '../evaluate/engine';
+import { factorize } from '../factorize/index';
 import { recipeOf } from '../pack';
 import type { LevelFormat } from '../quantize/formats';
 import { type QuantizeOptions, type QuantizeReport, quantize } from '../quantize/index';
@@ -79,7 +80,11 @@ function trainOptions(options: Training, kitchen: Kitchen, ownRate?: number): Tr
     schedule: { name: schedule, ...present({ learningRate: rate, warmup }) },
     augmentation: { ...AUGMENTATION, flip, ...present({ crop, erase, mixup, labelSmoothing }) },
     normalisation: form.normalisation,
-    checkpoint: { path: checkpoint, resume: true, every: Math.max(1, Math.ceil(sizeOf(data.train) / (options.batch ?? LARGEST_BATCH) / 4)) },
+    checkpoint: {
+      path: checkpoint,
+      resume: true,
+      every: Math.max(1, Math.ceil(sizeOf(data.train) / (options.batch ?? LARGEST_BATCH) / 4)),
+    },
     onProgress: (progress) => kitchen.onTraining(progress, epochs),
   };
 }
@@ -95,7 +100,8 @@ function frozenBy(pattern: string): (name: string) => boolean {
 
 /** Throws DISPOSED where a training was stopped. */
 function whole(trained: Trained): Trained {
-  if (!trained.complete) throw new WaferError('DISPOSED', 'the run was interrupted', { hint: 'the same command goes on from there' });
+  if (!trained.complete)
+    throw new WaferError('DISPOSED', 'the run was interrupted', { hint: 'the same command goes on from there' });
   return trained;
 }
 
@@ -126,13 +132,20 @@ async function trainStep(
     throw new WaferError('UNSUPPORTED', `the model has ${state.graph.outputs.length} outputs, of which training knows one`);
   const distil = isTeaching ? await distilOptions(state, options.distil, kitchen) : undefined;
   const { data, labelled, seed } = kitchen;
-  if (!labelled && !distil) throw new WaferError('ARGUMENT', 'the examples have no labels to train on', { hint: '"retrain" learns from the model itself' });
+  if (!labelled && !distil)
+    throw new WaferError('ARGUMENT', 'the examples have no labels to train on', {
+      hint: '"retrain" learns from the model itself',
+    });
   const trained = whole(
-    await train(state.graph, { train: data.train, ...(labelled && { test: data.val }) }, {
-      ...trainOptions(options, kitchen, ownRate),
-      ...(distil && { distil }),
-      ...more,
-    }),
+    await train(
+      state.graph,
+      { train: data.train, ...(labelled && { test: data.val }) },
+      {
+        ...trainOptions(options, kitchen, ownRate),
+        ...(distil && { distil }),
+        ...more,
+      },
+    ),
   );
   const how = distil ? `, ${Math.round(100 * (distil.share ?? 0.5))} % from a teacher` : '';
   const what = `${verb} ${options.epochs} ${options.epochs === 1 ? 'epoch' : 'epochs'} by ${options.optimizer}${how}`;
@@ -153,12 +166,11 @@ async function quantizeStep(state: State, options: Options<'quantize'>, kitchen:
   const { weights, layers, method, rounding, budget, choices, samples, tune } = options;
   const graph = plainGraph(state);
   const calibration = samplesOf(state, kitchen, samples);
+  const spent = budgetOf(budget, kitchen.startBytes);
   const stateOf = (graph: Graph, report: QuantizeReport): State => ({
     ...state,
-    quantized: { graph, report },
-    done: [...state.done, ...recipeOf(report, budgetOf(budget, kitchen.startBytes))],
+    quantized: { graph, report, done: recipeOf(report, spent) },
   });
-  const spent = budgetOf(budget, kitchen.startBytes);
   const asked: QuantizeOptions = {
     method,
     ...present({ weights, layers, rounding: rounding as QuantizeOptions['rounding'] }),
@@ -185,11 +197,25 @@ async function quantizeStep(state: State, options: Options<'quantize'>, kitchen:
   const { graph: integers, report } = await quantize(graph, calibration, engine(), { ...asked, tune: training });
   const made = stateOf(integers, report);
   const what = `${wordsOf(report)}, trained ${epochs} ${epochs === 1 ? 'epoch' : 'epochs'} through the rounding`;
-  return { state: { ...made, done: [...made.done, `trained ${epochs} epochs through the rounding, seed ${kitchen.seed}`] }, what, report };
+  const { done, ...rest } = made.quantized!;
+  const line = `trained ${epochs} epochs through the rounding, seed ${kitchen.seed}`;
+  return { state: { ...made, quantized: { ...rest, done: [...done, line] } }, what, report };
+}
+
+async function factorizeStep(state: State, options: Options<'factorize'>, kitchen: Kitchen): Promise<Made> {
+  const { method, layers, energy, rank, ratio, by, samples } = options;
+  const asked = { method, by, ...present({ layers, energy, rank, ratio }) };
+  const onProgress: Kitchen['onProgress'] = (done, total, what) => kitchen.onProgress(done, total, what);
+  const evidence = samples > 0 ? { samples: samplesOf(state, kitchen, samples), engine: engine() } : undefined;
+  const { graph, report } = await factorize(state.graph, { ...asked, onProgress }, evidence);
+  const { layers: made, parameters } = report;
+  const what = `${made.length} of ${made.length + report.left.length} layers as products, ${parameters.after} of ${parameters.before} weights left`;
+  return { state: { ...state, graph, done: [...state.done, `factorized ${what}`] }, what, report };
 }
 
 const budgetOf = (budget: Options<'quantize'>['budget'], startBytes: number) =>
-  budget && (budget.bits === undefined ? { size: Math.floor(limitOf(budget.bytes as Limit, startBytes)) } : { bits: budget.bits });
+  budget &&
+  (budget.bits === undefined ? { size: Math.floor(limitOf(budget.bytes as Limit, startBytes)) } : { bits: budget.bits });
 
 /** The first line of what a file says of its quantisation. */
 function wordsOf(report: QuantizeReport): string {
@@ -211,5 +237,6 @@ export const CHANGES: { readonly [N in Change]: (state: State, options: Options<
       ...{ verb: 'retrained', ownRate: 0.01, isTeaching: true },
       more: present({ keepZeros: options.keepZeros }),
     }),
+  factorize: factorizeStep,
   quantize: quantizeStep,
 };

@@ -24,7 +24,9 @@ export function writeWhole(path: string, bytes: Uint8Array | string): void {
     writeFileSync(draft, bytes);
     renameSync(draft, path);
   } catch (error) {
-    throw new WaferError('NOT_FOUND', `"${path}" cannot be written: ${(error as Error).message}`, { hint: 'choose another place' });
+    throw new WaferError('NOT_FOUND', `"${path}" cannot be written: ${(error as Error).message}`, {
+      hint: 'choose another place',
+    });
   }
 }
 

@@ -37,10 +37,24 @@ export async function trainedFile(
   source: Source,
   recipe: readonly string[],
 ): Promise<TrainedFile> {
-  const { graph } = trained;
-  const images = processingOf(trained, set);
+  const top1 = test && (await kernelAccuracy(trained.graph, trained, test));
+  const metrics = top1 === undefined ? {} : { top1 };
+  return { bytes: await writtenFile(trained, set, source, { recipe, metrics, postprocessing: { kind: 'classify' } }), top1 };
+}
+
+/** What a file says besides its graph. */
+export interface Said extends Pick<WaferModel, 'labels' | 'images' | 'postprocessing'> {
+  recipe: readonly string[];
+  metrics: Readonly<Record<string, number>>;
+}
+
+/** A graph as a file, with a golden run; names of classes and how pictures become inputs are the data's, where nothing else is said. */
+export async function writtenFile(trained: Ready, set: Dataset, source: Source, said: Said): Promise<Uint8Array> {
+  const { recipe, metrics, labels = set.names, images: given, postprocessing } = said;
+  const processing = processingOf(trained, set);
+  const images = given ?? (processing && [processing]);
   const draft: WaferModel = {
-    graph,
+    graph: trained.graph,
     provenance: {
       packer: `wafer ${version}`,
       source: {
@@ -49,18 +63,15 @@ export async function trainedFile(
         sha256: createHash('sha256').update(source.bytes).digest('hex'),
       },
       recipe: [...recipe],
-      metrics: {},
+      metrics,
     },
-    ...(set.names && { labels: set.names }),
-    ...(images && { images: [images] }),
-    postprocessing: { kind: 'classify' },
+    ...(labels && { labels }),
+    ...(images && { images }),
+    ...(postprocessing && { postprocessing }),
     goldens: [],
   };
-  const bytes = writeWafer(draft);
-  const golden = await goldenRun(readWafer(bytes).graph, wasmEngine(binaries()), undefined);
-  const top1 = test && (await kernelAccuracy(graph, trained, test));
-  const provenance = { ...draft.provenance!, metrics: top1 === undefined ? {} : { top1 } };
-  return { bytes: writeWafer({ ...draft, provenance, goldens: golden ? [golden] : [] }), top1 };
+  const golden = await goldenRun(readWafer(writeWafer(draft)).graph, wasmEngine(binaries()), undefined);
+  return writeWafer({ ...draft, goldens: golden ? [golden] : [] });
 }
 
 /** Part of the examples whose class the graph finds, on the runtime's own kernels. */
