@@ -14,6 +14,7 @@ import { declutter } from '../packer/passes/index';
 import { formatNamed, type WeightFormat } from '../packer/quantize/formats';
 import type { QuantizeReport } from '../packer/quantize/index';
 import { trainQuantized } from '../packer/train/aware';
+import type { DistilOptions } from '../packer/train/distil';
 import type { ExecutorName } from '../packer/train/executor';
 import { normalisationOfImages, type Ready, trainedFile } from '../packer/train/file';
 import { buildModel, type ModelFunction } from '../packer/train/layers';
@@ -50,8 +51,15 @@ interface Flags extends ImageFlags {
   executor?: ExecutorName;
   quantize?: WeightFormat;
   layer: Record<string, WeightFormat>;
+  teacher?: string;
   distil?: number;
   temperature?: number;
+  teacherViews?: 'fixed' | 'same';
+  l1Gamma?: number;
+  l1Outputs?: number;
+  keepZeros?: boolean;
+  ema?: number;
+  testEvery?: number;
   gate?: number;
   samples: number;
   json?: boolean;
@@ -93,8 +101,28 @@ export const trainCommand = (): Command =>
       layerFormat,
       {},
     )
-    .option('--distil <share>', 'of the loss that is to be like the model of floats, with --quantize (default: 0.5)', nonNegative)
+    .option(
+      '--teacher <file>',
+      'a .wafer of floats or an ONNX model that says a part of what is learnt (default: with --quantize, or --distil, the model itself)',
+    )
+    .option('--distil <share>', 'of the loss that is to be like the teacher (default: 0.5)', nonNegative)
     .option('--temperature <t>', 'of that share (default: 2)', nonNegative)
+    .addOption(
+      new Option(
+        '--teacher-views <views>',
+        'the teacher is asked once for each example, or sees each batch as it is varied (default: fixed, with --quantize same)',
+      ).choices(['fixed', 'same']),
+    )
+    .option(
+      '--l1-gamma <cost>',
+      'of the magnitudes of the scales of batch norms, to make channels needless: 1e-4 or so',
+      nonNegative,
+    )
+    .option('--l1-outputs <cost>', 'of the mean magnitudes of what comes out of nonlinear functions', nonNegative)
+    .option('--keep-zeros', 'weights that are 0 stay 0 (default: in layers of which more than a tenth is)')
+    .option('--no-keep-zeros', 'they are trained too')
+    .option('--ema <part>', 'that stays in a step of the average of weights that is kept then, as 0.999', nonNegative)
+    .option('--test-every <epochs>', 'from one test to the next (default: 1)', positiveInt)
     .option('--gate <points>', 'of accuracy on the test that --quantize may cost: trained when it costs more', nonNegative)
     .option('--samples <n>', 'examples to calibrate on, with --quantize', positiveInt, 256)
     .addOption(new Option('--executor <package>', 'computes').choices(['onnxruntime-node', 'onnxruntime-web']))
@@ -105,6 +133,7 @@ Examples:
   wafer train net.ts --data fashion-mnist --epochs 10 --weight-decay 5e-4 -o net.wafer
   wafer train resnet.onnx --input x=N,3,32,32 --data images/ --lr 0.01 --flip --crop 4 \\
     --checkpoint resnet.npz --resume -o resnet.wafer
+  wafer train small.ts --data fashion-mnist --teacher net.wafer --distil 0.7 --temperature 4 -o small.wafer
   wafer train net.wafer --data fashion-mnist --epochs 3 --lr 0.01 --quantize ternary --layer conv1=int8 -o net.ternary.wafer
 
 Pictures become inputs as a .wafer says, for an ONNX model as --image-mean and --image-scale say, and else with mean 0 and
@@ -130,7 +159,6 @@ async function trainFile(path: string, flags: Flags): Promise<void> {
   const progress = new Progress();
   progress.stage('read model and data');
   const read = await readGraph(path, bytes, flags);
-  const isQuantised = flags.quantize !== undefined || Object.keys(flags.layer).length > 0;
   const set = await loadDataset(flags.data, 'train');
   const isTable = set.data instanceof Float32Array;
   const graph = isTable && read.isNew ? normalised(read.graph, statisticsOf(set)) : read.graph;
@@ -139,15 +167,14 @@ async function trainFile(path: string, flags: Flags): Promise<void> {
   const controller = new AbortController();
   const interrupt = () => controller.abort();
   process.once('SIGINT', interrupt);
-  const present = <T extends object>(values: T) =>
-    Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
-      [K in keyof T]: NonNullable<T[K]>;
-    };
   const { epochs, batch, seed } = flags;
+  const distil = await distilOptions(read, flags);
   const data = { train: set, ...(test && { test }) };
   const options: TrainOptions = {
     ...{ epochs, batch, seed, signal: controller.signal },
     ...present({ workers: flags.workers, isFrozen, executor: flags.executor, normalisation }),
+    ...present({ keepZeros: flags.keepZeros, ema: flags.ema, testEvery: flags.testEvery }),
+    sparsity: present({ gamma: flags.l1Gamma, outputs: flags.l1Outputs }),
     optimizer: { name: flags.optimizer, ...present({ momentum: flags.momentum, weightDecay: flags.weightDecay }) },
     schedule: { name: flags.schedule, ...present({ learningRate: flags.lr, warmup: flags.warmup }) },
     augmentation: present({
@@ -168,14 +195,17 @@ async function trainFile(path: string, flags: Flags): Promise<void> {
       print(`epoch ${epoch}: loss ${loss.toFixed(4)}${top1 === undefined ? '' : `, top-1 ${(100 * top1).toFixed(2)} %`}`);
     },
   };
-  const made: Made = await (isQuantised
+  const made: Made = await (isQuantised(flags)
     ? trainQuantized(
         graph,
         data,
-        { ...options, ...present({ distil: flags.distil, temperature: flags.temperature }) },
+        { ...options, ...(distil && { distil }) },
         { samples: flags.samples, layers: flags.layer, ...present({ weights: flags.quantize, gate: flags.gate }) },
       )
-    : train(graph, data, options).then((trained) => ({ ...trained, trained }))
+    : train(graph, data, { ...options, ...(distil && { distil: { teacher: graph, ...distil } }) }).then((trained) => ({
+        ...trained,
+        trained,
+      }))
   ).finally(() => {
     progress.end();
     process.off('SIGINT', interrupt);
@@ -194,18 +224,54 @@ async function trainFile(path: string, flags: Flags): Promise<void> {
   await writeBytes(flags.output, file.bytes);
   const { top1 } = file;
   if (flags.json) {
-    const { parameters, executor, workers, frozen, speed, history } = trained ?? {};
+    const { parameters, executor, workers, frozen, speed, history, gammas } = trained ?? {};
     return printJson({
-      ...{ output: flags.output, bytes: file.bytes.length, top1, parameters, executor, workers, frozen, ...speed, history },
+      ...{
+        output: flags.output,
+        bytes: file.bytes.length,
+        top1,
+        parameters,
+        executor,
+        workers,
+        frozen,
+        ...speed,
+        history,
+        gammas,
+      },
       ...(report && { quantize: report }),
     });
   }
   for (const node of trained?.frozen ?? []) print(`note: no gradient goes through ${node}; weights behind it stay as they are`);
+  const { gammas } = trained ?? {};
+  if (gammas) print(`${gammas.nearZero} of ${gammas.count} scales of batch norms are below 0.01`);
   const accuracy = top1 === undefined ? '' : `, top-1 ${(100 * top1).toFixed(2)} % on Wafer's kernels`;
   const how = trained
     ? `${trained.parameters} parameters trained by ${trained.executor} in ${trained.workers} threads`
     : 'quantising costs no more than the gate: not trained';
   print(`${flags.output}: ${bytesText(file.bytes.length)}${accuracy}; ${how}`);
+}
+
+const isQuantised = ({ quantize, layer }: Flags): boolean => quantize !== undefined || Object.keys(layer).length > 0;
+
+const present = <T extends object>(values: T) =>
+  Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]: NonNullable<T[K]>;
+  };
+
+/** What the flags say of distillation, if anything; the teacher where one is named. */
+async function distilOptions({ isNew }: Read, flags: Flags): Promise<Partial<DistilOptions> | undefined> {
+  const { teacher: path, distil: share, temperature, teacherViews: views } = flags;
+  const said = present({ share, temperature, views });
+  if (path === undefined) {
+    if (Object.keys(said).length === 0) return undefined;
+    if (isNew && !isQuantised(flags))
+      throw new WaferError('ARGUMENT', 'a new model has nothing to teach', { hint: 'name who has by --teacher' });
+    return said;
+  }
+  if (!/\.(wafer|onnx)$/.test(path))
+    throw new WaferError('ARGUMENT', `the teacher "${path}" is no model`, { hint: 'it ends in .wafer or .onnx' });
+  const { graph, normalisation } = await readGraph(path, await readBytes(path), flags);
+  return { teacher: graph, normalisation, ...said };
 }
 
 /** What goes into a file, and how it came about. */
@@ -243,11 +309,13 @@ async function testSet({ data, test }: Flags) {
   }
 }
 
-async function readGraph(
-  path: string,
-  bytes: Uint8Array,
-  { seed, input, ...flags }: Flags,
-): Promise<{ graph: Graph; isNew?: boolean; normalisation?: Normalisation | undefined }> {
+interface Read {
+  graph: Graph;
+  isNew?: boolean;
+  normalisation?: Normalisation | undefined;
+}
+
+async function readGraph(path: string, bytes: Uint8Array, { seed, input, ...flags }: Flags): Promise<Read> {
   if (path.endsWith('.wafer')) {
     const { graph, images } = readWafer(bytes);
     return { graph, normalisation: images?.[0] && normalisationOfImages(images[0]) };

@@ -364,6 +364,21 @@ describe('cli: training', () => {
     expect(await train('--quantize', 'int8', '--gate', '5')).not.toHaveProperty('history');
   });
 
+  test('a student is taught by a file', async () => {
+    const run = (...flags: string[]) =>
+      wafer('train', at('net.mjs'), ...options(), ...flags, '-o', at('student.wafer'), '--json');
+    expect((await wafer('train', at('net.mjs'), ...options(), '-o', at('floats.wafer'))).code).toBe(0);
+    for (const views of ['fixed', 'same']) {
+      const flags = ['--teacher', at('floats.wafer'), '--distil', '1', '--temperature', '3', '--teacher-views', views];
+      const { code, out } = await run(...flags);
+      expect([code, JSON.parse(out).top1]).toEqual([0, 1]);
+    }
+    const itself = await wafer('train', at('floats.wafer'), ...options(), '--distil', '1', '-o', at('student.wafer'), '--json');
+    expect(JSON.parse(itself.out).history[0].loss).toBeLessThan(1e-3);
+    expect(await run('--distil', '0.5')).toMatchObject({ code: 2, err: expect.stringMatching(/nothing to teach/) });
+    expect(await run('--teacher', at('points.csv'))).toMatchObject({ code: 2, err: expect.stringMatching(/is no model/) });
+  });
+
   test('bad models and data are refused in one line', async () => {
     writeFileSync(at('none.mjs'), 'export const x = 1;');
     for (const [model, data, message] of [

@@ -102,7 +102,7 @@ describe('aware', () => {
       return got.reduce((sum, row, i) => sum + row.reduce((s, p, k) => s + Math.abs(p - want[i]![k]!), 0), 0) / got.length;
     };
     const plain = await quantize(float.graph, samples, engine, { weights: 'binary' });
-    const own = { ...options, epochs: 2, distil: 1, normalisation: float.normalisation };
+    const own = { ...options, epochs: 2, distil: { share: 1 }, normalisation: float.normalisation };
     const { graph, report, trained } = await trainQuantized(float.graph, data, own, { weights: 'binary', samples: SAMPLES });
     expect([report.samples, trained!.complete]).toEqual([SAMPLES, true]);
     expect(await distance(graph)).toBeLessThan((await distance(plain.graph)) / 2);
@@ -135,7 +135,7 @@ describe('aware', () => {
   test('layers in signs have to be trained, and cannot have groups', async () => {
     const samples = labelledSamples(data.train, float.graph.inputs[0]!, float, 8).map(({ sample }) => sample);
     await expect(quantize(float.graph, samples, engine, { weights: 'xnor' })).rejects.toMatchObject({ code: 'ARGUMENT' });
-    await expect(tuned('int8', { distil: 2 })).rejects.toMatchObject({ code: 'ARGUMENT' });
+    await expect(tuned('int8', { distil: { share: 2 } })).rejects.toMatchObject({ code: 'ARGUMENT' });
   });
 });
 

@@ -210,7 +210,7 @@ describe('batches', () => {
   };
   const fill = (batches: Batches, step: number, from: number, count: number, classes: number) => {
     const [x, target] = [new Float32Array(count * side * side), new Float32Array(count * classes)];
-    batches.fill(step, from, count, x, target);
+    batches.fill(step, from, count, { x, target });
     return { x, target };
   };
 

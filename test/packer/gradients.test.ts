@@ -58,7 +58,10 @@ describe('gradients of what training alone has', () => {
     drawn('batch norm of vectors', [[7, 5], ...vectors], norm),
     drawn('batch norm of sequences', [[2, 3, 5], ...vectors], norm),
     drawn('cross-entropy', [matrix, matrix], (build, [a, b]) => of(build).crossEntropy(a!, b!) as Value),
-    drawn('KL at a temperature of 3', [matrix, matrix], (build, [a, b]) => of(build).kl(a!, b!, 3) as Value),
+    drawn('KL at a temperature of 3', [matrix, matrix], (build, [a, b]) => {
+      const { kl, soft } = of(build);
+      return kl(a!, soft(b!, 3), 3) as Value;
+    }),
     drawn(
       'MSE',
       [
@@ -88,9 +91,9 @@ describe('gradients of what training alone has', () => {
   test('losses are the numbers that they are known as', () => {
     const build = new Builder();
     const rows = (...data: number[]) => build.numbers('c', 'f32', [2, data.length / 2], data);
-    const { crossEntropy, kl, mse, cosine, l1 } = of(build);
+    const { crossEntropy, kl, soft, mse, cosine, l1 } = of(build);
     const [a, b] = [rows(1, 2, 3, 4), rows(1, 0, 0, 1)];
-    const values = [crossEntropy(a, b), kl(a, b, 1), mse(a, b), cosine(a, b), l1(a)] as Value[];
+    const values = [crossEntropy(a, b), kl(a, soft(b, 1), 1), mse(a, b), cosine(a, b), l1(a)] as Value[];
     const graph = build.finish(values.map((value, i) => ({ name: `${i}`, value })));
     const got = runReference(graph, new Map());
     const log = (p: number, q: number) => p - Math.log(Math.exp(p) + Math.exp(q));

@@ -67,7 +67,7 @@ for (const [name, { shape, elsewhere = 0 }] of Object.entries(MODELS)) {
     const { input, target } = program;
     const fixed = {
       [input.name]: { data: draw(input), shape: input.shape },
-      target: { data: draw(target), shape: target.shape },
+      target: { data: draw(target!), shape: target!.shape },
     };
     const run = (flat: Float32Array) => {
       const own = program.parameters.map((p) => {

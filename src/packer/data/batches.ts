@@ -76,6 +76,15 @@ export interface BatchOptions {
   readonly channelsFirst: boolean;
 }
 
+/** A part of a batch, to be written: examples one after the other, and what is wanted of each. */
+export interface Part {
+  readonly x: Float32Array;
+  /** Probabilities of classes. */
+  readonly target?: Float32Array | undefined;
+  /** What a teacher says. */
+  readonly taught?: Float32Array | undefined;
+}
+
 /** Makes parts of batches. */
 export class Batches {
   private order: Int32Array = new Int32Array(0);
@@ -88,6 +97,8 @@ export class Batches {
     private readonly options: BatchOptions,
     /** Examples of a batch. */
     private readonly batch: number,
+    /** What a teacher says of each example, as rows, and of each mirrored one behind them where examples are mirrored. */
+    private readonly taught?: Float32Array,
   ) {
     const { set, normalisation } = options;
     this.size = elements(set.shape);
@@ -106,8 +117,8 @@ export class Batches {
     return Math.floor(sizeOf(this.options.set) / this.batch);
   }
 
-  /** Writes examples `from` to `from + count` of batch `step` into `x`, and their classes' probabilities into `target`. */
-  fill(step: number, from: number, count: number, x: Float32Array, target: Float32Array): void {
+  /** Writes examples `from` to `from + count` of batch `step`. */
+  fill(step: number, from: number, count: number, { x, target, taught }: Part): void {
     const { set, seed, augmentation } = this.options;
     const epoch = Math.floor(step / this.perEpoch);
     if (epoch !== this.epoch) {
@@ -115,29 +126,44 @@ export class Batches {
       this.epoch = epoch;
     }
     const start = (step % this.perEpoch) * this.batch;
-    const classes = target.length / count;
     const { labelSmoothing, mixup } = augmentation;
-    target.fill(labelSmoothing / classes);
+    const classes = target ? target.length / count : 0;
+    target?.fill(labelSmoothing / classes);
+    taught?.fill(0);
     const mixed = mixup > 0 ? beta(random(seedOf(seed, step, 0x313)), mixup) : 1;
+    /** Adds `part` of what is known of the example at `place` to what is wanted of the `i`th. */
+    const want = (i: number, place: number, mirrored: boolean, part: number) => {
+      const index = this.order[place]!;
+      if (target) target[i * classes + set.labels[index]!]! += (1 - labelSmoothing) * part;
+      if (!taught) return;
+      const size = taught.length / count;
+      const row = size * (mirrored ? sizeOf(set) + index : index);
+      for (let k = 0; k < size; k++) taught[i * size + k]! += part * this.taught![row + k]!;
+    };
     for (let i = 0; i < count; i++) {
       const at = from + i;
       const own = x.subarray(i * this.size, (i + 1) * this.size);
-      this.example(start + at, epoch, own);
-      target[i * classes + set.labels[this.order[start + at]!]!]! += (1 - labelSmoothing) * mixed;
+      want(i, start + at, this.example(start + at, epoch, own), mixed);
       if (mixed === 1) continue;
       const partner = start + (this.batch - 1 - at);
-      this.example(partner, epoch, this.scratch);
+      want(i, partner, this.example(partner, epoch, this.scratch), 1 - mixed);
       for (let k = 0; k < this.size; k++) own[k] = mixed * own[k]! + (1 - mixed) * this.scratch[k]!;
-      target[i * classes + set.labels[this.order[partner]!]!]! += (1 - labelSmoothing) * (1 - mixed);
     }
   }
 
-  private example(place: number, epoch: number, out: Float32Array): void {
+  /** Returns whether it is mirrored. */
+  private example(place: number, epoch: number, out: Float32Array): boolean {
     const { set, augmentation, seed } = this.options;
     const index = this.order[place]!;
     const { flip, crop, erase } = augmentation;
-    if (set.shape.length !== 3 || !(flip || crop || erase)) this.plain(index, out);
-    else this.varied(index, random(seedOf(seed, epoch, place)), out);
+    if (set.shape.length === 3 && (flip || crop || erase)) return this.varied(index, random(seedOf(seed, epoch, place)), out);
+    this.plain(index, out);
+    return false;
+  }
+
+  /** An example mirrored, as one is where mirroring is all that varies it. */
+  mirrored(index: number, out: Float32Array): void {
+    this.window(index, 0, 0, true, out);
   }
 
   /** An example as it is. */
@@ -171,14 +197,15 @@ export class Batches {
       }
   }
 
-  private varied(index: number, next: () => number, out: Float32Array): void {
+  /** Returns whether it is mirrored. */
+  private varied(index: number, next: () => number, out: Float32Array): boolean {
     const { set, augmentation, channelsFirst } = this.options;
     const [h, w, c] = set.shape as [number, number, number];
     const { flip, crop, erase } = augmentation;
     const shift = () => (crop ? Math.floor(next() * (2 * crop + 1)) - crop : 0);
     const mirrored = flip && next() < 0.5;
     this.window(index, shift(), shift(), mirrored, out);
-    if (!(erase && next() < erase)) return;
+    if (!(erase && next() < erase)) return mirrored;
     // A rectangle of 2 to 33 % of the image, up to 3 times as high as wide or the reverse, as in the paper on random erasing.
     const area = (0.02 + 0.31 * next()) * h * w;
     const ratio = 0.3 ** (1 - 2 * next());
@@ -187,6 +214,7 @@ export class Batches {
     for (let y = top; y < top + eh; y++)
       for (let x = left; x < left + ew; x++)
         for (let k = 0; k < c; k++) out[channelsFirst ? (k * h + y) * w + x : (y * w + x) * c + k] = 0;
+    return mirrored;
   }
 }
 

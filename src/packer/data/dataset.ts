@@ -11,14 +11,17 @@ export interface Dataset {
   readonly shape: StaticShape;
   /** Examples one after the other. Bytes are read as 0 to 1. */
   readonly data: Uint8Array | Float32Array;
-  /** 0 to classes - 1. */
+  /** 0 to classes - 1, one an example; none at all where nobody knows. */
   readonly labels: Int32Array;
+  /** 0 where there are no labels. */
   readonly classes: number;
   /** Names of the classes, where they have some. */
   readonly names?: readonly string[] | undefined;
 }
 
-export const sizeOf = (set: Dataset): number => set.labels.length;
+export const sizeOf = ({ shape, data }: Dataset): number => data.length / elements(shape);
+
+export const isLabelled = ({ labels }: Dataset): boolean => labels.length > 0;
 
 const shared = (bytes: number): SharedArrayBuffer => new SharedArrayBuffer(bytes);
 
@@ -33,7 +36,7 @@ export function makeDataset(
   labels: ArrayLike<number>,
   names?: readonly string[],
 ): Dataset {
-  const bad = (code: 'SHAPE' | 'VALUE', what: string, hint: string) => new WaferError(code, `${name}: ${what}`, { hint });
+  const bad = inData(name);
   const size = elements(shape);
   if (labels.length === 0) throw bad('SHAPE', 'there are no examples', 'is the path right?');
   if (size === 0 || data.length !== size * labels.length)
@@ -51,13 +54,25 @@ export function makeDataset(
     own[i] = label;
     most = Math.max(most, label);
   }
+  return { ...makeExamples(name, shape, data), labels: own, classes: names?.length ?? most + 1, names };
+}
+
+const inData = (name: string) => (code: 'SHAPE' | 'VALUE', what: string, hint: string) =>
+  new WaferError(code, `${name}: ${what}`, { hint });
+
+/** The same for examples of which no class is known. */
+export function makeExamples(name: string, shape: StaticShape, data: Uint8Array | Float32Array): Dataset {
+  const bad = inData(name);
+  const size = elements(shape);
+  if (data.length === 0 || data.length % size)
+    throw bad('SHAPE', `${data.length} numbers are no examples of shape ${shapeText(shape)}`, 'is the path right?');
   if (data instanceof Float32Array) {
     const at = data.findIndex((x) => !Number.isFinite(x));
     if (at >= 0) throw bad('VALUE', `number ${at % size} of example ${Math.floor(at / size)} is ${data[at]}`, 'mend the data');
   }
   const copy = data instanceof Uint8Array ? new Uint8Array(shared(data.length)) : new Float32Array(shared(4 * data.length));
   copy.set(data);
-  return { shape, data: copy, labels: own, classes: names?.length ?? most + 1, names };
+  return { shape, data: copy, labels: new Int32Array(0), classes: 0 };
 }
 
 /** More are taken for a mistake. */
@@ -78,7 +93,7 @@ export function pickExamples(set: Dataset, indices: readonly number[]): Dataset 
   const size = elements(set.shape);
   const data = set.data instanceof Uint8Array ? new Uint8Array(indices.length * size) : new Float32Array(indices.length * size);
   indices.forEach((from, to) => data.set(set.data.subarray(from * size, (from + 1) * size), to * size));
-  return { ...set, data, labels: Int32Array.from(indices, (i) => set.labels[i]!) };
+  return { ...set, data, labels: Int32Array.from(isLabelled(set) ? indices : [], (i) => set.labels[i]!) };
 }
 
 /** Sets of examples of one shape as one. Throws SHAPE where they are of several. */
@@ -95,6 +110,7 @@ export function joinDatasets(name: string, sets: readonly Dataset[]): Dataset {
     at += set.data.length;
   }
   const labels = sets.flatMap((set) => [...set.labels]);
+  if (!isLabelled(first)) return makeExamples(name, first.shape, data);
   return makeDataset(name, first.shape, data, labels, first.names);
 }
 

@@ -12,37 +12,27 @@ import { labelledSamples } from '../data/samples';
 import { wasmEngine } from '../evaluate/engine';
 import { type QuantizeOptions, type QuantizeReport, quantize } from '../quantize/index';
 import type { Plan, Tuned } from '../quantize/plan';
-import { awareGraph, TEACHER } from './awareGraph';
+import { awareGraph } from './awareGraph';
 import { batched } from './batched';
+import type { DistilOptions } from './distil';
 import { kernelAccuracy, type Ready } from './file';
-import { batchBindings, type LossFunction } from './program';
+import { batchBindings } from './program';
 import { type Trained, type TrainOptions, train } from './train';
 
-export interface AwareOptions extends Omit<TrainOptions, 'loss' | 'isFrozen' | 'isTrained' | 'finish'> {
-  /** Part of the loss that is to be like the float graph's output (Hinton et al. 2015), 0 to 1. Default 0.5. */
-  distil?: number;
-  /** Of that part. Default 2. */
-  temperature?: number;
+export interface AwareOptions extends Omit<TrainOptions, 'distil' | 'isFrozen' | 'isTrained' | 'finish'> {
+  /** The teacher is the float graph where no other is given, and sees the same views where nothing else is said. */
+  distil?: Partial<DistilOptions>;
 }
 
 /** What `tune` of `quantize` is; `onTrained` is given how the training went. */
 export const quantizationAware =
   (data: { train: Dataset; test?: Dataset }, options: AwareOptions, onTrained?: (trained: Trained) => void) =>
   async (plan: Plan): Promise<Tuned> => {
-    const { distil = 0.5, temperature = 2 } = options;
-    if (!(distil >= 0 && distil <= 1))
-      throw new WaferError('ARGUMENT', `a share of ${distil} for the float graph makes no sense`);
-    const aware = awareGraph(plan, distil > 0);
-    const loss: LossFunction = ({ crossEntropy, kl, add, mul, logits, target, outputs }) => {
-      const own = distil < 1 ? mul(crossEntropy(logits, target), 1 - distil) : undefined;
-      const like = distil > 0 ? mul(kl(logits, outputs.get(TEACHER)!, temperature), distil) : undefined;
-      return own && like ? add(own, like) : (own ?? like!);
-    };
+    const aware = awareGraph(plan);
     const trained = await train(aware.graph, data, {
       ...options,
       schedule: { learningRate: options.optimizer?.name?.startsWith('adam') ? 1e-3 : SGD_RATE, ...options.schedule },
-      loss,
-      lossName: `distil ${distil} ${temperature}`,
+      distil: { teacher: plan.graph, views: 'same', ...options.distil },
       isFrozen: (name) => !aware.trained.has(name),
       isTrained: (name) => aware.trained.has(name),
       finish: (graph) => graph,

@@ -16,9 +16,6 @@ import { emitter } from './differentiate';
 import { kindNamed, meaningOf, type TrainEmit } from './kinds';
 import { type LearntScale, type Quantizers, quantizers } from './quantizers';
 
-/** The output that is the float graph's, where it teaches. */
-export const TEACHER = 'teacher';
-
 /** Where all of a channel's weights are 0. */
 const LEAST_SCALE = 1e-12;
 const NORM = { epsilon: 1e-5, momentum: 0.1 };
@@ -35,7 +32,7 @@ export interface AwareGraph {
   read(constants: ReadonlyMap<string, Float32Array>): Tuned;
 }
 
-export function awareGraph(plan: Plan, teaches: boolean): AwareGraph {
+export function awareGraph(plan: Plan): AwareGraph {
   const { graph, regions } = plan;
   const build = new Builder();
   let name = '';
@@ -97,7 +94,6 @@ export function awareGraph(plan: Plan, teaches: boolean): AwareGraph {
     });
   }
   const outputs = graph.outputs.map(({ name, value }) => ({ name, value: asFloat(value) }));
-  if (teaches) outputs.push({ name: TEACHER, value: copied(graph, build, inputs, constant) });
   return {
     graph: build.finish(outputs),
     trained,
@@ -115,18 +111,6 @@ export function awareGraph(plan: Plan, teaches: boolean): AwareGraph {
       };
     },
   };
-}
-
-/** The float graph beside: its first output, before a softmax that ends it. */
-function copied(graph: Graph, build: Builder, inputs: ReadonlyMap<Value, Value>, constant: (x: Value) => Value): Value {
-  const values = new Map(inputs);
-  for (const node of graph.nodes) {
-    const read = node.inputs.map((x) => x && (x.data ? constant(x) : values.get(x)!));
-    const outputs = build.add(node.op, `${TEACHER}.${node.name}`, read, node.attrs);
-    node.outputs.forEach((y, i) => values.set(y, outputs[i]!));
-  }
-  const { value } = graph.outputs[0]!;
-  return values.get(value.producer?.op.name === 'softmax' ? value.producer.inputs[0]! : value)!;
 }
 
 interface Site {

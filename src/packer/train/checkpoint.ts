@@ -10,7 +10,7 @@ export interface EpochReport {
   epoch: number;
   /** Mean over the epoch's batches. */
   loss: number;
-  /** Part of the test examples whose class was found; absent without any. */
+  /** Part of the test examples whose class was found; absent without any, and where it was not tested. */
   top1?: number;
   learningRate: number;
 }
@@ -25,16 +25,20 @@ export interface Standing {
   signature: string;
 }
 
-const MOMENT = 'moment';
+/** All that training changes, by names. */
+const vectorsOf = ({ parameters, states, moments, averages }: Memory): [string, Float32Array][] => [
+  ['parameters', parameters],
+  ['states', states],
+  ...moments.map((moment, i): [string, Float32Array] => [`moment${i}`, moment]),
+  ...Object.entries(averages ?? {}).map(([name, data]): [string, Float32Array] => [`averages.${name}`, data]),
+];
 
 export function writeCheckpoint(path: string, standing: Standing, memory: Memory): void {
   const floats = (data: Float32Array): NpyArray => ({ dtype: 'f32', shape: [data.length], data: Float32Array.from(data) });
   const text = new TextEncoder().encode(JSON.stringify(standing));
   const arrays = new Map<string, NpyArray>([
     ['standing', { dtype: 'u8', shape: [text.length], data: text }],
-    ['parameters', floats(memory.parameters)],
-    ['states', floats(memory.states)],
-    ...memory.moments.map((moment, i): [string, NpyArray] => [`${MOMENT}${i}`, floats(moment)]),
+    ...vectorsOf(memory).map(([name, data]): [string, NpyArray] => [name, floats(data)]),
   ]);
   // What is there is whole at any moment.
   const draft = `${path}.new`;
@@ -65,12 +69,7 @@ export function readCheckpoint(bytes: Uint8Array, signature: string, memory: Mem
     throw new WaferError('ARGUMENT', 'the checkpoint is of another training', {
       hint: 'the model, the data, the number of workers and all options must be those that it was made with',
     });
-  const targets: [string, Float32Array][] = [
-    ['parameters', memory.parameters],
-    ['states', memory.states],
-    ...memory.moments.map((moment, i): [string, Float32Array] => [`${MOMENT}${i}`, moment]),
-  ];
-  for (const [name, target] of targets) {
+  for (const [name, target] of vectorsOf(memory)) {
     const array = arrays.get(name);
     if (array?.dtype !== 'f32' || array.data.length !== target.length) throw bad(`"${name}" is missing or of another size`);
     target.set(array.data);

@@ -3,6 +3,7 @@
  * Then the nodes are copied, with parameters as inputs, and each one's gradient rule adds nodes behind them, the last node first.
  */
 import { type Bindings, type Dim, evaluate, isStatic } from '../../core/dim';
+import type { TypedArray } from '../../core/dtype';
 import { invariant, located, WaferError } from '../../core/errors';
 import { evaluateShape, type StaticShape, sameShape, shapeText } from '../../core/shape';
 import { Builder, type Graph, type Node, nodeText, type Value } from '../../graph/ir';
@@ -61,6 +62,30 @@ export function unfused(graph: Graph, bindings: Bindings = new Map()): { graph: 
     now.set(node.outputs[0]!, y);
   }
   return { graph: build.finish(graph.outputs.map(({ name, value }) => ({ name, value: current(value) }))), values: now };
+}
+
+/**
+ * Adds the nodes of `graph` to `build`; `values` says what stands for its inputs. Returns what stands for any of its values. Names get
+ * `prefix` before them, constants the elements that `dataOf` gives.
+ */
+export function copyInto(
+  build: Builder,
+  graph: Graph,
+  values: ReadonlyMap<Value, Value>,
+  { prefix = '', dataOf = (x) => x.data! }: { prefix?: string; dataOf?: (constant: Value) => TypedArray } = {},
+): (x: Value) => Value {
+  const now = new Map(values);
+  const current = (x: Value): Value => {
+    let mapped = now.get(x);
+    if (!mapped) now.set(x, (mapped = build.constant(`${prefix}${x.name}`, x.type, dataOf(x))));
+    return mapped;
+  };
+  for (const node of graph.nodes) {
+    const inputs = node.inputs.map((x) => x && current(x));
+    const outputs = build.add(node.op, `${prefix}${node.name}`, inputs, node.attrs);
+    node.outputs.forEach((y, i) => now.set(y, outputs[i]!));
+  }
+  return current;
 }
 
 /** What a loss is built from. */

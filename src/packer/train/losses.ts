@@ -8,7 +8,9 @@ import type { TrainEmit } from './kinds';
 export interface Losses extends Arithmetic {
   /** -sum(target * log softmax(logits)): target[N,K] are probabilities, as label smoothing and mixup make them. */
   crossEntropy(logits: Ref, target: Ref): Ref;
-  /** T^2 * KL(softmax(teacher / T) || softmax(student / T)), over the last axis. */
+  /** softmax(logits / T) over the last axis. */
+  soft(logits: Ref, temperature: number): Ref;
+  /** T^2 * KL(teacher || softmax(student / T)) over the last axis, where the teacher's are probabilities: `soft` of its logits. */
   kl(student: Ref, teacher: Ref, temperature: number): Ref;
   /** Mean of the squares of all differences. */
   mse(a: Ref, b: Ref): Ref;
@@ -19,6 +21,8 @@ export interface Losses extends Arithmetic {
 }
 
 const COSINE_EPSILON = 1e-12;
+/** Smaller ones add nothing to p log p. */
+const LEAST_PROBABILITY = 1e-30;
 
 export function losses(emit: TrainEmit): Losses {
   const sums = arithmetic(emit);
@@ -33,10 +37,11 @@ export function losses(emit: TrainEmit): Losses {
   return {
     ...sums,
     crossEntropy: (logits, target) => mean(unary(mul(target, emit('softmax', [logits], { log: true })), 'neg'), vectors(logits)),
+    soft: (logits, temperature) => emit('softmax', [unary(logits, ['affine', 1 / temperature])], { log: false }),
     kl(student, teacher, temperature) {
-      const soft = (x: Ref) => emit('softmax', [unary(x, ['affine', 1 / temperature])], { log: true });
-      const [of, from] = [soft(teacher), soft(student)];
-      return unary(mean(mul(unary(of, 'exp'), sub(of, from)), vectors(student)), ['affine', temperature ** 2]);
+      const own = emit('softmax', [unary(student, ['affine', 1 / temperature])], { log: true });
+      const of = unary(teacher, ['clip', LEAST_PROBABILITY, 1], 'log');
+      return unary(mean(mul(teacher, sub(of, own)), vectors(student)), ['affine', temperature ** 2]);
     },
     mse: (a, b) => mean(unary(sub(a, b), 'square'), elements(shapeOf(a))),
     cosine(a, b) {

@@ -3,12 +3,13 @@
  * flat vectors. Optimisers work on these vectors, outside the graph.
  */
 import { type Bindings, isStatic } from '../../core/dim';
-import { WaferError } from '../../core/errors';
+import { invariant, WaferError } from '../../core/errors';
 import { elements, type StaticShape, shapeText } from '../../core/shape';
-import { constantsOf, type Graph, type Value } from '../../graph/ir';
+import { Builder, constantsOf, type Graph, type Value } from '../../graph/ir';
 import { rewrite } from '../../graph/rewrite';
-import type { Ref } from '../../ops/define';
-import { differentiate, unfused } from './differentiate';
+import type { Ref, Step } from '../../ops/define';
+import type { StepName } from '../../ops/steps';
+import { copyInto, differentiate, unfused } from './differentiate';
 import { type Losses, logitsOf, losses } from './losses';
 import { toOnnx } from './onnx';
 
@@ -24,11 +25,21 @@ export interface State extends Slot {
   readonly momentum: number;
 }
 
+export interface Fed {
+  readonly name: string;
+  readonly shape: StaticShape;
+}
+
 export interface Program {
   readonly onnx: Uint8Array;
   /** What a batch is: the shapes of the input and the targets, batch axis included. */
-  readonly input: { name: string; shape: StaticShape };
-  readonly target: { name: string; shape: StaticShape };
+  readonly input: Fed;
+  /** Probabilities of classes, where the loss asks for them. */
+  readonly target?: Fed | undefined;
+  /** What the teacher says, where the loss asks for it and the teacher is not in the model. */
+  readonly taught?: Fed | undefined;
+  /** Of the first output, before a softmax that ends the graph. */
+  readonly scores: StaticShape;
   /** Outputs `y0`: the loss, then the gradient of each parameter, then each state of the batch. */
   readonly parameters: readonly Slot[];
   readonly states: readonly State[];
@@ -46,10 +57,16 @@ export interface LossSite extends Losses {
   readonly outputs: ReadonlyMap<string, Ref>;
   /** Of the first output, before a softmax that ends the graph. */
   readonly logits: Ref;
-  /** Of the first output's shape: probabilities of classes. */
+  /** Of the first output's shape: probabilities of classes. Who reads it needs labels. */
   readonly target: Ref;
+  /** What the teacher says of the batch. */
+  readonly taught: Ref;
   /** Parameters by name. */
   readonly parameters: ReadonlyMap<string, Ref>;
+  /** Scales of batch norms. */
+  readonly gammas: readonly Ref[];
+  /** What comes out of nonlinear functions. */
+  readonly activations: readonly Ref[];
 }
 
 export type LossFunction = (site: LossSite) => Ref;
@@ -92,6 +109,19 @@ export function statesOf(graph: Graph): { value: Value; node: Graph['nodes'][num
     );
 }
 
+/** Scales of batch norms, which say how much a channel matters. */
+export const gammasOf = ({ nodes }: Graph): Value[] =>
+  nodes.filter(({ op }) => op.name === 'batchNorm').map(({ inputs }) => inputs[1]!);
+
+const NONLINEAR: ReadonlySet<string> = new Set<StepName>([
+  ...(['relu', 'leakyRelu', 'sigmoid', 'hardSigmoid', 'hardSwish', 'silu', 'tanh'] as const),
+  ...(['gelu', 'geluTanh', 'softplus', 'softsign', 'elu', 'mish'] as const),
+]);
+
+/** Of a node that `unfused` made; a clip from 0 is what ReLU6 is imported as. */
+const isActivation = ({ op, attrs }: Graph['nodes'][number]): boolean =>
+  op.name === 'unary' && (attrs.steps as readonly Step[]).some(({ fn, a }) => NONLINEAR.has(fn) || (fn === 'clip' && a === 0));
+
 function laidOut<T extends Value>(values: readonly T[]): { slots: Slot[]; count: number } {
   let count = 0;
   const slots = values.map(({ name, type }) => {
@@ -111,10 +141,20 @@ export interface ProgramOptions {
   isFrozen?: ByName | undefined;
   /** Names of constants that are parameters besides, such as scales of quantisers. They are not decayed. */
   isTrained?: ByName | undefined;
+  teacher?: Teacher | undefined;
+}
+
+/** Who says what a loss reads as `taught`. */
+export interface Teacher {
+  /** Of one input and one output. */
+  readonly graph: Graph;
+  /** Whether it is in the model, and sees the very batch; else what it says is fed. */
+  readonly isWithin: boolean;
 }
 
 /** Throws ARGUMENT where there is nothing to train, SHAPE where batches cannot be made, UNSUPPORTED. */
-export function compile(graph: Graph, { batch, loss, isFrozen, isTrained }: ProgramOptions): Program {
+export function compile(graph: Graph, options: ProgramOptions): Program {
+  const { batch, loss, isFrozen, isTrained, teacher } = options;
   const [x] = graph.inputs;
   if (!x || graph.inputs.length > 1 || x.type.dtype !== 'f32')
     throw new WaferError(
@@ -127,13 +167,34 @@ export function compile(graph: Graph, { batch, loss, isFrozen, isTrained }: Prog
   const isDecayed = ({ name, type }: Value) => type.shape.length > 1 && !isTrained?.(name);
   const chosen = [...all.filter(isDecayed), ...all.filter((p) => !isDecayed(p))];
   const parameters = chosen.map((value) => values.get(value)!);
-  let target: Value | undefined;
+  const gammas = new Set(gammasOf(plain));
+  const fed: { target?: Value; taught?: Value } = {};
+  const scores = logitsOf(plain.outputs[0]!.value).type.shape as StaticShape;
   const made = differentiate(plain, parameters, ({ build, emit, current }) => {
     const outputs = plain.outputs.map(({ name, value }) => [name, current(value)] as const);
     const logits = logitsOf(outputs[0]![1]);
-    target = build.input('target', { dtype: 'f32', shape: logits.type.shape });
-    const named = new Map(parameters.map((p, i) => [chosen[i]!.name, current(p)]));
-    return loss({ ...losses(emit), outputs: new Map(outputs), logits, target, parameters: named }) as Value;
+    const input = (name: string, { shape }: Value['type']) => build.input(name, { dtype: 'f32', shape });
+    const taughtBy = ({ graph, isWithin }: Teacher): Value => {
+      const { graph: fixed } = unfused(graph, batchBindings(graph.inputs[0]!, batch));
+      const { value } = fixed.outputs[0]!;
+      if (!isWithin) return (fed.taught = input('taught', value.type));
+      return copyInto(build, fixed, new Map([[fixed.inputs[0]!, current(plain.inputs[0]!)]]), { prefix: 'teacher.' })(value);
+    };
+    let said: Value | undefined;
+    return loss({
+      ...losses(emit),
+      ...{ outputs: new Map(outputs), logits },
+      parameters: new Map(parameters.map((p, i) => [chosen[i]!.name, current(p)])),
+      gammas: parameters.filter((p) => gammas.has(p)).map(current),
+      activations: plain.nodes.filter(isActivation).map(({ outputs }) => current(outputs[0]!)),
+      get target() {
+        return (fed.target ??= input('target', logits.type));
+      },
+      get taught() {
+        invariant(teacher, () => 'a loss reads what no teacher says');
+        return (said ??= taughtBy(teacher));
+      },
+    }) as Value;
   });
   const unreached = new Set(chosen.filter((_, i) => !made.gradients[i]).map(({ name }) => name));
   if (unreached.size === chosen.length)
@@ -142,7 +203,7 @@ export function compile(graph: Graph, { batch, loss, isFrozen, isTrained }: Prog
     });
   // What no gradient reaches stays a constant.
   if (unreached.size) {
-    const rest = compile(graph, { batch, loss, isFrozen: (name) => unreached.has(name) || Boolean(isFrozen?.(name)), isTrained });
+    const rest = compile(graph, { ...options, isFrozen: (name) => unreached.has(name) || Boolean(isFrozen?.(name)) });
     return { ...rest, frozen: [...made.frozen, ...rest.frozen] };
   }
   const states = statesOf(plain);
@@ -158,7 +219,9 @@ export function compile(graph: Graph, { batch, loss, isFrozen, isTrained }: Prog
   return {
     onnx: toOnnx(finished),
     input: { name: x.name, shape: plain.inputs[0]!.type.shape as StaticShape },
-    target: { name: 'target', shape: target!.type.shape as StaticShape },
+    target: asFed(fed.target),
+    taught: asFed(fed.taught),
+    scores,
     parameters: slots,
     states: running.slots.map((slot, i) => ({ ...slot, momentum: ownStates[i]!.momentum })),
     parameterCount: count,
@@ -167,6 +230,8 @@ export function compile(graph: Graph, { batch, loss, isFrozen, isTrained }: Prog
     frozen: made.frozen,
   };
 }
+
+const asFed = (x: Value | undefined): Fed | undefined => x && { name: x.name, shape: x.type.shape as StaticShape };
 
 /** The batch as the size of the input's first, free dimension. Throws SHAPE. */
 export function batchBindings(x: Value, batch: number): Bindings {
@@ -214,32 +279,23 @@ export function trainedConstants(weights: Weights, { parameters, states }: Progr
   return byName;
 }
 
-/** The graph with trained weights, and its batch norms as factors and terms by their running statistics: for a file. */
-export function trainedGraph(graph: Graph, weights: Weights, program: Program): Graph {
-  const byName = trainedConstants(weights, program);
-  const now = new Map(constantsOf(graph).flatMap((x) => (byName.has(x.name) ? [[x, byName.get(x.name)!] as const] : [])));
-  const fresh = new Map(constantsOf(graph).map((x) => [x, now.get(x) ?? x.data!]));
-  const constants = new Map<Value, Value>();
-  return rewrite(graph, ({ node, inputs, build, emit, floats, again }) => {
-    const read = (i: number) => fresh.get(node.inputs[i]!) as Float32Array;
-    if (node.op.name !== 'batchNorm') {
-      if (!node.inputs.some((x) => x && now.has(x))) return undefined;
-      return again(
-        node.inputs.map((x, i) => {
-          const data = x && now.get(x);
-          if (!x || !data) return inputs[i];
-          let constant = constants.get(x);
-          if (!constant) constants.set(x, (constant = build.constant(x.name, x.type, data)));
-          return constant;
-        }),
-      );
-    }
-    const [gamma, beta, mean, variance] = [read(1), read(2), read(3), read(4)];
+/** The graph with other elements in some constants, by their names. */
+export function withConstants(graph: Graph, byName: ReadonlyMap<string, Float32Array>): Graph {
+  const build = new Builder();
+  const values = new Map(graph.inputs.map((x) => [x, build.input(x.name, x.type)]));
+  const now = copyInto(build, graph, values, { dataOf: ({ name, data }) => byName.get(name) ?? data! });
+  return build.finish(graph.outputs.map(({ name, value }) => ({ name, value: now(value) })));
+}
+
+/** The graph with its batch norms as factors and terms by their running statistics: for a file. */
+export const folded = (graph: Graph): Graph =>
+  rewrite(graph, ({ node, inputs, emit, floats }) => {
+    if (node.op.name !== 'batchNorm') return undefined;
+    const [gamma, beta, mean, variance] = node.inputs.slice(1).map((x) => x!.data as Float32Array);
     const epsilon = node.attrs.epsilon as number;
-    const scale = gamma.map((g, i) => g / Math.sqrt(variance[i]! + epsilon));
-    const shift = beta.map((b, i) => b - mean[i]! * scale[i]!);
+    const scale = gamma!.map((g, i) => g / Math.sqrt(variance![i]! + epsilon));
+    const shift = beta!.map((b, i) => b - mean![i]! * scale[i]!);
     const scaled = emit('binary', [inputs[0]!, floats([scale.length], scale)], { fn: 'mul' });
     const y = emit('binary', [scaled, floats([shift.length], shift)], { fn: 'add' });
     return [y, y, y];
   });
-}

@@ -4,10 +4,11 @@
  * that a seed and a number of threads give the same bytes.
  */
 import { elements } from '../../core/shape';
-import { Batches, type BatchOptions } from '../data/batches';
+import { Batches, type BatchOptions, type Part } from '../data/batches';
 import { type Execution, Executor, type ExecutorName, type Feeds } from './executor';
 import { learningRate, momentsOf, type OptimizerOptions, type ScheduleOptions, update } from './optimizers';
-import type { Program } from './program';
+import type { Fed, Program, Slot, Weights } from './program';
+import { type Scoring, score } from './scores';
 
 /** All that a thread needs to know; data it can be sent. */
 export interface Task {
@@ -20,6 +21,10 @@ export interface Task {
   readonly optimizer: OptimizerOptions;
   readonly schedule: ScheduleOptions;
   readonly executor?: ExecutorName | undefined;
+  /** What the teacher says of every example, where it does not see batches. */
+  readonly teaching?: Scoring | undefined;
+  /** Of the weights' moving average, the part that stays in a step; without it none is kept. */
+  readonly decay?: number | undefined;
 }
 
 /** What threads share. */
@@ -34,18 +39,35 @@ export interface Memory {
   /** Each thread's gradient and batch statistics. */
   readonly gradients: readonly Float32Array[];
   readonly statistics: readonly Float32Array[];
+  /** 1 for each parameter that stays 0, where some do. */
+  readonly pruned?: Uint8Array | undefined;
+  /** Moving averages, where they are kept: what is tested and what comes out. */
+  readonly averages?: Weights | undefined;
 }
 
 const [ARRIVED, GENERATION, ABORTED, STOPPED, STOPPING] = [0, 1, 2, 3, 4];
 
-export function makeMemory({ program, threads, optimizer }: Task): Memory {
+/** Memory of a training that starts from `initial`. `keeps` says of a tensor whether its zeros stay. */
+export function makeMemory(task: Task, initial: Weights, keeps: (slot: Slot) => boolean = () => false): Memory {
+  const { program, threads, optimizer, decay } = task;
   const floats = (count: number) => new Float32Array(new SharedArrayBuffer(4 * count));
   const each = (count: number, make: () => Float32Array) => Array.from({ length: count }, make);
+  const copied = (data: Float32Array) => {
+    const copy = floats(data.length);
+    copy.set(data);
+    return copy;
+  };
+  const kept = program.parameters.filter(keeps);
+  const pruned = kept.length ? new Uint8Array(new SharedArrayBuffer(program.parameterCount)) : undefined;
+  for (const { offset, shape } of kept)
+    for (let i = offset; i < offset + elements(shape); i++) pruned![i] = Number(initial.parameters[i] === 0);
   return {
     control: new Int32Array(new SharedArrayBuffer(20)),
     losses: new Float64Array(new SharedArrayBuffer(8 * threads)),
-    parameters: floats(program.parameterCount),
-    states: floats(program.stateCount),
+    parameters: copied(initial.parameters),
+    states: copied(initial.states),
+    pruned,
+    averages: decay === undefined ? undefined : { parameters: copied(initial.parameters), states: copied(initial.states) },
     moments: each(momentsOf(optimizer), () => floats(program.parameterCount)),
     gradients: each(threads, () => floats(program.parameterCount)),
     statistics: each(threads, () => floats(program.stateCount)),
@@ -74,6 +96,7 @@ export class Replica {
   private readonly batches: Batches;
   private readonly part: number;
   private readonly own: Float32Array;
+  private readonly filled: Part;
   private readonly feeds: Feeds;
   private readonly mean: Float32Array;
 
@@ -85,15 +108,18 @@ export class Replica {
     readonly executor: ExecutorName,
   ) {
     const { program, batch, threads } = task;
-    this.batches = new Batches(task.batches, batch);
+    this.batches = new Batches(task.batches, batch, task.teaching?.scores);
     this.part = batch / threads;
     // Native code takes no shared memory.
     this.own = new Float32Array(program.parameterCount);
     this.mean = new Float32Array(program.parameterCount);
-    const { input, target } = program;
+    const { input, target, taught } = program;
+    const room = (fed: Fed | undefined) => fed && new Float32Array(elements(fed.shape));
+    this.filled = { x: room(input)!, target: room(target), taught: room(taught) };
     this.feeds = {
-      [input.name]: { data: new Float32Array(elements(input.shape)), shape: input.shape },
-      [target.name]: { data: new Float32Array(elements(target.shape)), shape: target.shape },
+      [input.name]: { data: this.filled.x, shape: input.shape },
+      ...(target && { [target.name]: { data: this.filled.target!, shape: target.shape } }),
+      ...(taught && { [taught.name]: { data: this.filled.taught!, shape: taught.shape } }),
       ...Object.fromEntries(
         program.parameters.map(({ name, shape, offset }) => [
           name,
@@ -108,6 +134,11 @@ export class Replica {
     const executor = await Executor.load(task.executor);
     const execution = await executor.open(program.onnx, 1 + program.parameters.length + program.states.length);
     return new Replica(task, memory, index, execution, executor.name);
+  }
+
+  /** This thread's share of the scores. */
+  async score(scoring: Scoring): Promise<void> {
+    await score(scoring, { index: this.index, threads: this.task.threads, executor: this.task.executor });
   }
 
   /** Makes steps `from` to `to`; `onStep` is called after each one with its loss. */
@@ -138,7 +169,7 @@ export class Replica {
     const { parameters, gradients, statistics, losses } = this.memory;
     const { part, index } = this;
     this.own.set(parameters);
-    this.batches.fill(step, index * part, part, this.feeds[program.input.name]!.data, this.feeds[program.target.name]!.data);
+    this.batches.fill(step, index * part, part, this.filled);
     const [loss, ...rest] = await this.execution.run(this.feeds);
     program.parameters.forEach(({ offset }, i) => gradients[index]!.set(rest[i]!, offset));
     program.states.forEach(({ offset }, i) => statistics[index]!.set(rest[program.parameters.length + i]!, offset));
@@ -148,15 +179,20 @@ export class Replica {
   /** Moves this thread's range of the parameters. The first thread moves running statistics too. */
   private forward(step: number, rate: number, { parameterCount, states, decayed }: Program): void {
     const { optimizer, threads } = this.task;
-    const { parameters, moments, gradients, statistics } = this.memory;
+    const { parameters, moments, gradients, statistics, pruned, averages } = this.memory;
     const bound = (i: number) => Math.floor((parameterCount * i) / threads);
     const [from, to] = [bound(this.index), bound(this.index + 1)];
     for (let i = from; i < to; i++) {
       let sum = 0;
       for (const gradient of gradients) sum += gradient[i]!;
-      this.mean[i] = sum / threads;
+      this.mean[i] = pruned?.[i] ? 0 : sum / threads;
     }
     update(optimizer, { parameters, gradient: this.mean, moments, decayed, learningRate: rate, step: step + 1 }, from, to);
+    const part = 1 - Math.min(this.task.decay ?? 0, (1 + step) / (10 + step));
+    const follow = (average: Float32Array, what: Float32Array, from: number, to: number) => {
+      for (let i = from; i < to; i++) average[i]! += part * (what[i]! - average[i]!);
+    };
+    if (averages) follow(averages.parameters, parameters, from, to);
     if (this.index > 0) return;
     for (const { offset, shape, momentum } of states)
       for (let i = offset; i < offset + elements(shape); i++) {
@@ -164,6 +200,7 @@ export class Replica {
         for (const of of statistics) sum += of[i]!;
         this.memory.states[i]! += momentum * (sum / threads - this.memory.states[i]!);
       }
+    if (averages) follow(averages.states, this.memory.states, 0, averages.states.length);
   }
 
   /** Until all threads are here. Throws where one of them is lost. */

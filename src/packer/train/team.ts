@@ -6,13 +6,16 @@ import { WaferError } from '../../core/errors';
 import { optionalPackage } from '../optional';
 import type { ExecutorName } from './executor';
 import { abort, type Memory, type Outcome, Replica, type Task } from './replica';
+import type { Scoring } from './scores';
 
 export type Order =
   | { kind: 'start'; task: Task; memory: Memory; index: number }
+  | { kind: 'score'; scoring: Scoring }
   | { kind: 'run'; from: number; to: number; reports: boolean };
 
 export type Answer =
   | { kind: 'ready'; executor: ExecutorName }
+  | { kind: 'scored' }
   | { kind: 'step'; step: number; loss: number }
   | { kind: 'done'; outcome: Outcome }
   | { kind: 'failed'; message: string };
@@ -21,6 +24,8 @@ export type OnStep = (step: number, loss: number) => void;
 
 export interface Team {
   readonly executor: ExecutorName;
+  /** Fills in the scores. Throws where a thread fails. */
+  score(scoring: Scoring): Promise<void>;
   /** Makes steps `from` to `to`. Throws where a thread fails. */
   run(from: number, to: number, onStep: OnStep): Promise<Outcome>;
   dispose(): Promise<void>;
@@ -32,6 +37,7 @@ export async function makeTeam(task: Task, memory: Memory): Promise<Team> {
   const replica = await Replica.create(task, memory, 0);
   return {
     executor: replica.executor,
+    score: (scoring) => replica.score(scoring),
     run: (from, to, onStep) => replica.run(from, to, onStep),
     dispose: () => replica.dispose(),
   };
@@ -72,6 +78,9 @@ async function startWorkers(task: Task, memory: Memory): Promise<Team> {
     const [first] = await ask((index) => ({ kind: 'start', task, memory, index }));
     return {
       executor: (first as Extract<Answer, { kind: 'ready' }>).executor,
+      async score(scoring) {
+        await ask(() => ({ kind: 'score', scoring }));
+      },
       async run(from, to, onStep) {
         const [answer] = await ask((index) => ({ kind: 'run', from, to, reports: index === 0 }), onStep);
         return (answer as Extract<Answer, { kind: 'done' }>).outcome;

@@ -6,29 +6,31 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { WaferError } from '../../core/errors';
-import { elements, type StaticShape, shapeText } from '../../core/shape';
+import { evaluateShape, shapeText } from '../../core/shape';
 import type { Graph } from '../../graph/ir';
 import { AUGMENTATION, type Augmentation, Batches, fitting, type Normalisation, normalisationOf } from '../data/batches';
 import { type Dataset, sizeOf } from '../data/dataset';
 import { declutter } from '../passes/index';
 import { batched } from './batched';
 import { type EpochReport, readCheckpoint, type Standing, writeCheckpoint } from './checkpoint';
-import { unfused } from './differentiate';
-import { Executor, type ExecutorName } from './executor';
+import { type DistilOptions, distillation } from './distil';
+import type { ExecutorName } from './executor';
 import { logitsOf } from './losses';
-import { toOnnx } from './onnx';
 import { checkOptimizer, learningRate, OPTIMIZER, type OptimizerOptions, SCHEDULE, type ScheduleOptions } from './optimizers';
 import {
   batchBindings,
   classification,
   compile,
+  folded,
   type LossFunction,
   type Program,
   trainedConstants,
-  trainedGraph,
   weightsOf,
+  withConstants,
 } from './program';
 import { makeMemory, stop, type Task } from './replica';
+import { makeScoring } from './scores';
+import { countGammas, keepsZeros, type SparsityOptions, withSparsity } from './sparsity';
 import { makeTeam } from './team';
 
 export interface TrainOptions {
@@ -48,6 +50,15 @@ export interface TrainOptions {
   loss?: LossFunction;
   /** What tells losses apart in checkpoints. */
   lossName?: string;
+  /** Has a teacher say a part of what is to be learnt. */
+  distil?: DistilOptions;
+  sparsity?: SparsityOptions;
+  /** Whether weights that are 0 stay 0. Default: in tensors of which more than a tenth is, and not all. */
+  keepZeros?: boolean;
+  /** What stays of the weights' moving average in a step, as 0.999: the average is tested and comes out. Default: the weights themselves. */
+  ema?: number;
+  /** Epochs from one test to the next; the last is always tested. Default 1. */
+  testEvery?: number;
   /** Names of constants that stay as they are. */
   isFrozen?: (name: string) => boolean;
   /** Names of constants that are trained besides weights, biases and norms, such as scales of quantisers. */
@@ -77,6 +88,8 @@ export interface TrainProgress {
 export interface Trained {
   /** With the trained weights, batch norms folded away: ready for `writeWafer`, or for quantisation. */
   graph: Graph;
+  /** The graph that was given, with what was trained: to go on training. */
+  trainable: Graph;
   /** What was trained, by the names of constants, and running statistics. */
   constants: ReadonlyMap<string, Float32Array>;
   history: readonly EpochReport[];
@@ -89,6 +102,8 @@ export interface Trained {
   parameters: number;
   /** Nodes through which no gradient goes. */
   frozen: readonly string[];
+  /** Of the scales of batch norms that were made sparse: how many there are, and are below 0.01. */
+  gammas?: { count: number; nearZero: number };
   /** Of this call's steps alone: examples a second of wall time, and processor time for each, tests not counted. */
   speed: { imagesPerSecond: number; cpuMsPerImage: number };
 }
@@ -106,6 +121,8 @@ export async function train(given: Graph, data: { train: Dataset; test?: Dataset
     epochs,
     batch = 64,
     seed = 1,
+    ema,
+    testEvery = 1,
     loss = classification,
     isFrozen,
     isTrained,
@@ -124,20 +141,28 @@ export async function train(given: Graph, data: { train: Dataset; test?: Dataset
     ['epochs', epochs],
     ['batch', batch],
     ['workers', workers],
+    ['testEvery', testEvery],
   ];
   for (const [name, value] of counts)
     if (!Number.isInteger(value) || value < 1) throw new WaferError('ARGUMENT', `${name} is ${value}, which is no count`);
+  if (ema !== undefined && !(ema > 0 && ema < 1)) throw new WaferError('ARGUMENT', `an average that keeps ${ema} makes no sense`);
   if (batch % workers) throw new WaferError('ARGUMENT', `a batch of ${batch} cannot be shared by ${workers} workers`);
   if (sizeOf(data.train) < batch)
     throw new WaferError('ARGUMENT', `a batch of ${batch} needs more than ${sizeOf(data.train)} examples`, {
       hint: 'choose a smaller batch',
     });
 
-  const program = compile(graph, { batch: batch / workers, loss, isFrozen, isTrained });
-  const { channelsFirst } = checkData(program, data.train, data.test);
   const normalisation = options.normalisation ?? normalisationOf(data.train);
   const augmentation = { ...AUGMENTATION, ...options.augmentation };
+  const { channelsFirst } = checkData(graph, data.train, data.test);
   const batches = { set: data.train, normalisation, augmentation, seed, channelsFirst };
+  const distil = options.distil && distillation(graph, options.distil, batches);
+  const program = compile(graph, {
+    ...{ batch: batch / workers, isFrozen, isTrained },
+    loss: withSparsity(distil ? distil.loss(loss) : loss, options.sparsity ?? {}),
+    teacher: distil?.teacher,
+  });
+  checkClasses(program, data.train, data.test);
   const perEpoch = new Batches(batches, batch).perEpoch;
   const task: Task = {
     program,
@@ -148,13 +173,14 @@ export async function train(given: Graph, data: { train: Dataset; test?: Dataset
     optimizer,
     schedule,
     executor: options.executor,
+    teaching: distil?.teaching,
+    decay: ema,
   };
-  const memory = makeMemory(task);
   const initial = weightsOf(graph, program);
-  memory.parameters.set(initial.parameters);
-  memory.states.set(initial.states);
+  const memory = makeMemory(task, initial, keepsZeros(options.keepZeros, initial.parameters));
 
-  const signature = signatureOf(task, options.lossName ?? (options.loss ? 'custom' : 'classification'));
+  const lossName = options.lossName ?? (options.loss ? 'custom' : 'classification');
+  const signature = signatureOf(task, [lossName, distil?.signature, options.sparsity, options.keepZeros, ema]);
   let standing: Standing = { step: 0, loss: 0, history: [], signature };
   if (checkpoint?.resume && existsSync(checkpoint.path))
     standing = readCheckpoint(new Uint8Array(readFileSync(checkpoint.path)), signature, memory);
@@ -165,7 +191,18 @@ export async function train(given: Graph, data: { train: Dataset; test?: Dataset
   signal?.addEventListener('abort', onAbort);
   if (signal?.aborted) stop(memory);
   let [seconds, cpu, made] = [0, 0, 0];
+  const constants = () => trainedConstants(memory.averages ?? memory, program);
+  const trainable = () => withConstants(graph, constants());
+  /** Part of the test examples whose class is found. */
+  const tested = async (set: Dataset) => {
+    const now = folded(trainable());
+    const scores = { ...now, outputs: [{ name: 'scores', value: logitsOf(now.outputs[0]!.value) }] };
+    const scoring = makeScoring(scores, { set, normalisation, channelsFirst });
+    await team.score(scoring);
+    return accuracyOf(scoring.scores, set);
+  };
   try {
+    if (task.teaching) await team.score(task.teaching);
     while (standing.step < task.steps && !(signal?.aborted && made > 0)) {
       const { step } = standing;
       const epochEnd = (Math.floor(step / perEpoch) + 1) * perEpoch;
@@ -195,9 +232,11 @@ export async function train(given: Graph, data: { train: Dataset; test?: Dataset
         });
       standing = { ...standing, step: outcome.step, loss: standing.loss + outcome.loss };
       if (outcome.step === epochEnd) {
-        const top1 = data.test && (await accuracyOf(trainedGraph(graph, memory, program), data.test, batches, team.executor));
+        const epoch = epochEnd / perEpoch;
+        const isTested = epoch % testEvery === 0 || epoch === epochs;
+        const top1 = isTested && data.test ? await tested(data.test) : undefined;
         const report: EpochReport = {
-          epoch: epochEnd / perEpoch,
+          epoch,
           loss: standing.loss / perEpoch,
           ...(top1 !== undefined && { top1 }),
           learningRate: learningRate(schedule, outcome.step - 1, task.steps),
@@ -213,8 +252,9 @@ export async function train(given: Graph, data: { train: Dataset; test?: Dataset
     await team.dispose();
   }
   return {
-    graph: finish(trainedGraph(graph, memory, program)),
-    constants: trainedConstants(memory, program),
+    graph: finish(folded(trainable())),
+    trainable: trainable(),
+    constants: constants(),
     history: standing.history,
     complete: standing.step === task.steps,
     normalisation,
@@ -223,66 +263,50 @@ export async function train(given: Graph, data: { train: Dataset; test?: Dataset
     workers,
     parameters: program.parameterCount,
     frozen: program.frozen,
+    ...(options.sparsity?.gamma && { gammas: countGammas(trainable()) }),
     speed: { imagesPerSecond: (made * batch) / seconds, cpuMsPerImage: cpu / (made * batch) },
   };
 }
 
-/** Throws SHAPE where examples do not fit the model, VALUE where it has fewer classes than they. */
-function checkData({ input, target }: Program, ...sets: (Dataset | undefined)[]): { channelsFirst: boolean } {
-  let fits: { channelsFirst: boolean } | undefined;
-  for (const set of sets) {
-    if (!set) continue;
-    fits = fitting(input.name, input.shape.slice(1), set);
-    const classes = target.shape.at(-1)!;
-    if (target.shape.length !== 2 || set.classes > classes)
+/** Throws SHAPE where examples do not fit the model. */
+function checkData({ inputs: [x] }: Graph, train: Dataset, test?: Dataset): { channelsFirst: boolean } {
+  const shape = evaluateShape(x!.type.shape, batchBindings(x!, 1)).slice(1);
+  if (test) fitting(x!.name, shape, test);
+  return fitting(x!.name, shape, train);
+}
+
+/** Throws VALUE where a model that labels teach has fewer classes than they. */
+function checkClasses({ target, scores }: Program, ...sets: (Dataset | undefined)[]): void {
+  for (const set of sets)
+    if (set && target && (scores.length !== 2 || set.classes > scores[1]!))
       throw new WaferError(
         'VALUE',
-        `the data has ${set.classes} classes, the model's output ${shapeText(target.shape)} has ${classes}`,
+        `the data has ${set.classes} classes, the model's output ${shapeText(scores)} has ${scores.at(-1)}`,
       );
-  }
-  return fits!;
 }
 
 /** Of all that must be the same for a checkpoint to go on. */
-function signatureOf({ program, batches, batch, threads, steps, optimizer, schedule }: Task, loss: string): string {
+function signatureOf({ program, batches, batch, threads, steps, optimizer, schedule, teaching }: Task, more: unknown): string {
   const { set, ...how } = batches;
   const hash = createHash('sha256').update(program.onnx);
   hash.update(new Uint8Array(set.data.buffer, set.data.byteOffset, set.data.byteLength)).update(set.labels);
-  return hash.update(JSON.stringify([how, batch, threads, steps, optimizer, schedule, loss])).digest('hex');
+  if (teaching) hash.update(teaching.onnx).update(JSON.stringify(teaching.examples.normalisation));
+  return hash.update(JSON.stringify([how, batch, threads, steps, optimizer, schedule, more])).digest('hex');
 }
 
-const TEST_BATCH = 100;
-
-/** Part of the examples whose class the graph finds, computed by onnxruntime in one thread. */
-export async function accuracyOf(
-  graph: Graph,
-  set: Dataset,
-  how: Omit<ConstructorParameters<typeof Batches>[0], 'set' | 'augmentation' | 'seed'>,
-  name?: ExecutorName,
-): Promise<number> {
-  const executor = await Executor.load(name);
-  const count = sizeOf(set);
-  const batch = Math.min(TEST_BATCH, count);
-  const { graph: plain } = unfused(graph, batchBindings(graph.inputs[0]!, batch));
-  const only = { ...plain, outputs: [{ name: 'logits', value: logitsOf(plain.outputs[0]!.value) }] };
-  const execution = await executor.open(toOnnx(only), 1);
-  const [x] = only.inputs;
-  const shape = x!.type.shape as StaticShape;
-  const size = elements(shape) / batch;
-  const data = new Float32Array(elements(shape));
-  const examples = new Batches({ ...how, set, augmentation: AUGMENTATION, seed: 0 }, batch);
+/** Part of the examples of which the largest score is that of their class. */
+function accuracyOf(scores: Float32Array, { labels }: Dataset): number {
+  const classes = scores.length / labels.length;
   let right = 0;
-  for (let from = 0; from < count; from += batch) {
-    const here = Math.min(batch, count - from);
-    for (let i = 0; i < here; i++) examples.plain(from + i, data.subarray(i * size, (i + 1) * size));
-    const [logits] = await execution.run({ [x!.name]: { data, shape } });
-    const classes = logits!.length / batch;
-    for (let i = 0; i < here; i++) {
-      let best = 0;
-      for (let k = 1; k < classes; k++) if (logits![i * classes + k]! > logits![i * classes + best]!) best = k;
-      if (best === set.labels[from + i]) right++;
-    }
-  }
-  await execution.dispose();
-  return right / count;
+  labels.forEach((label, i) => {
+    if (largest(scores, i * classes, classes) === label) right++;
+  });
+  return right / labels.length;
+}
+
+/** Where the first of the largest of `count` numbers is. */
+function largest(all: Float32Array, from: number, count: number): number {
+  let best = 0;
+  for (let k = 1; k < count; k++) if (all[from + k]! > all[from + best]!) best = k;
+  return best;
 }

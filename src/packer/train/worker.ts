@@ -14,6 +14,11 @@ async function obey(order: Order): Promise<void> {
     answer({ kind: 'ready', executor: replica.executor });
     return;
   }
+  if (order.kind === 'score') {
+    await replica!.score(order.scoring);
+    answer({ kind: 'scored' });
+    return;
+  }
   let last = 0;
   const outcome = await replica!.run(order.from, order.to, (step, loss) => {
     if (!order.reports || Date.now() - last < REPORT_MS) return;
