@@ -6,6 +6,7 @@ import { Command, CommanderError } from 'commander';
 import { version } from '../../package.json';
 import { WaferError } from '../core/errors';
 import { benchCommand } from './bench';
+import { compressCommand } from './compress';
 import { diffCommand } from './diff';
 import { evalCommand } from './eval';
 import { inspectCommand } from './inspect';
@@ -26,6 +27,7 @@ const program = new Command('wafer')
 for (const command of [
   packCommand(),
   trainCommand(),
+  compressCommand(),
   evalCommand(),
   inspectCommand(),
   verifyCommand(),

@@ -50,6 +50,18 @@ export async function loadDataset(where: string, split: Split = 'train', { stric
   return range ? sliceDataset(set, Number(range[0] || 0), range[1] ? Number(range[1]) : sizeOf(set)) : set;
 }
 
+/** `test`, or the test part of `data` where there is one by itself. Throws as `loadDataset`. */
+export async function testPart(data: string, test: string | undefined): Promise<Dataset | undefined> {
+  if (test !== undefined) return loadDataset(test, 'test');
+  if (/[:[]/.test(data)) return undefined;
+  try {
+    return await loadDataset(data, 'test', { strict: true });
+  } catch (error) {
+    if (error instanceof WaferError && error.code === 'NOT_FOUND') return undefined;
+    throw error;
+  }
+}
+
 /** Whether `where` is data of which examples are records, not files of their own: named, or in IDX, CIFAR's format or CSV. */
 export function holdsRecords(where: string): boolean {
   const { path } = parse(where);

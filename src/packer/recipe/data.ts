@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { WaferError } from '../../core/errors';
 import { type Dataset, sizeOf } from '../data/dataset';
-import { loadDataset } from '../data/load';
+import { loadDataset, testPart } from '../data/load';
 import { drawExamples } from '../evaluate/draw';
 import { keyOf } from './store';
 
@@ -37,7 +37,7 @@ export async function loadData({ train: where, val, test, calibrate }: DataPlace
     });
   const notes: string[] = [];
   let train = await loadDataset(where, 'train');
-  let tested = await testSet(where, test);
+  let tested = await testPart(where, test);
   if (!tested && val === undefined) {
     const count = Math.max(1, Math.round(HELD_OUT * sizeOf(train)));
     [tested, train] = drawExamples(train, count);
@@ -51,18 +51,6 @@ export async function loadData({ train: where, val, test, calibrate }: DataPlace
     calibrate: calibrate === undefined ? train : await loadDataset(calibrate, 'train'),
   };
   return { ...sets, hash: keyOf(...Object.values(sets).map(hashOf)), notes };
-}
-
-/** The test part of the data, where there is one by itself. */
-export async function testSet(data: string, test: string | undefined): Promise<Dataset | undefined> {
-  if (test !== undefined) return loadDataset(test, 'test');
-  if (/[:[]/.test(data)) return undefined;
-  try {
-    return await loadDataset(data, 'test', { strict: true });
-  } catch (error) {
-    if (error instanceof WaferError && error.code === 'NOT_FOUND') return undefined;
-    throw error;
-  }
 }
 
 function hashOf({ shape, data, labels, classes, names }: Dataset): string {

@@ -4,6 +4,7 @@
  */
 import * as z from 'zod';
 import { WaferError } from '../../core/errors';
+import { CRITERIA as CHANNEL_CRITERIA, WEIGHT_CRITERIA } from '../prune/index';
 import { bytesNamed } from '../quantize/budget';
 import { FORMATS, formatNamed, type LevelFormat } from '../quantize/formats';
 import { METHODS } from '../quantize/range';
@@ -236,8 +237,6 @@ const training = (epochs: number, ownRate: string) => ({
   distil: key(distil(), 'learns from a teacher'),
 });
 
-const CHANNEL_CRITERIA = ['l1', 'l2', 'median', 'random', 'gamma', 'apoz', 'mean', 'taylor'] as const;
-const WEIGHT_CRITERIA = ['magnitude', 'random'] as const;
 const CRITERIA = [...CHANNEL_CRITERIA, 'magnitude'] as const;
 
 const prune = z
@@ -257,9 +256,9 @@ const prune = z
       byLayer(part()),
       'ratios by name of a layer, in which * stands for anything; of several that match, the last counts',
     ),
-    scope: keyOr(choice('global', 'layer'), 'global', 'whether layers compete, or each loses its part'),
+    scope: key(choice('layer', 'global'), 'whether each layer loses its part, or all compete (default: layer)'),
     multiple: key(count(), 'channels that are left in a layer are a multiple of this (default: 8)'),
-    least: key(count(), 'channels that a layer keeps'),
+    least: key(part(), 'of the channels of a layer that are kept in any case (default: 0.1; one always is)'),
     block: key(leaf(z.union([z.literal(1), z.literal(4)]), '1 or 4', '1 | 4'), 'weights that become 0 together (default: 1)'),
     samples: keyOr(count(), 256, 'examples that criteria of activations look at'),
     ...JUDGED,
@@ -304,6 +303,8 @@ const quantize = z
   .strictObject({
     weights: key(format(), 'what weights are stored as (default: int8)'),
     layers: key(byLayer(format()), 'other formats by name of a layer, in which * stands for anything'),
+    ends: key(format(), 'of the first and the last layer, where `layers` says nothing of them'),
+    grouped: key(format(), 'of convolutions in groups, depthwise ones too, where `layers` says nothing of them'),
     method: keyOr(choice('auto', ...METHODS), 'auto', 'how ranges of activations are chosen'),
     rounding: key(
       choice(...(ROUNDINGS as unknown as [string, ...string[]])),

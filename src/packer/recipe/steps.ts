@@ -8,7 +8,8 @@ import { type ExampleForm, labelledSamples } from '../data/samples';
 import { type Engine, type Sample, wasmEngine } from '../evaluate/engine';
 import { factorize } from '../factorize/index';
 import { recipeOf } from '../pack';
-import type { LevelFormat } from '../quantize/formats';
+import { type Criterion, type Evidence, pruneChannels, pruneWeights, type WeightOptions } from '../prune/index';
+import type { LevelFormat, WeightFormat } from '../quantize/formats';
 import { type QuantizeOptions, type QuantizeReport, quantize } from '../quantize/index';
 import { type AwareOptions, quantizationAware } from '../train/aware';
 import type { DistilOptions } from '../train/distil';
@@ -163,8 +164,9 @@ const samplesOf = ({ graph }: State, { data, form }: Kitchen, count: number): Sa
 const engine = (): Engine => wasmEngine(binaries());
 
 async function quantizeStep(state: State, options: Options<'quantize'>, kitchen: Kitchen): Promise<Made> {
-  const { weights, layers, method, rounding, budget, choices, samples, tune } = options;
+  const { weights, method, rounding, budget, choices, samples, tune } = options;
   const graph = plainGraph(state);
+  const layers = layersOf(graph, options);
   const calibration = samplesOf(state, kitchen, samples);
   const spent = budgetOf(budget, kitchen.startBytes);
   const stateOf = (graph: Graph, report: QuantizeReport): State => ({
@@ -172,8 +174,8 @@ async function quantizeStep(state: State, options: Options<'quantize'>, kitchen:
     quantized: { graph, report, done: recipeOf(report, spent) },
   });
   const asked: QuantizeOptions = {
-    method,
-    ...present({ weights, layers, rounding: rounding as QuantizeOptions['rounding'] }),
+    ...{ method, layers },
+    ...present({ weights, rounding: rounding as QuantizeOptions['rounding'] }),
     ...present({ budget: spent, choices: choices as LevelFormat[] | undefined }),
     fileBytes: (graph, report) => kitchen.bytesOf(stateOf(graph, report)),
     onProgress: (done, total, what) => kitchen.onProgress(done, total, what),
@@ -202,15 +204,62 @@ async function quantizeStep(state: State, options: Options<'quantize'>, kitchen:
   return { state: { ...made, quantized: { ...rest, done: [...done, line] } }, what, report };
 }
 
+async function pruneStep(state: State, options: Options<'prune'>, kitchen: Kitchen): Promise<Made> {
+  const { what, by = what === 'channels' ? 'l2' : 'magnitude', ...rest } = options;
+  const criteria = [by].flat();
+  const { ratio, layers, scope, multiple, least, block, samples } = rest;
+  const amount = present({ ratio, layers, scope });
+  const { seed, data, form } = kitchen;
+  for (const [i, criterion] of criteria.entries()) {
+    try {
+      if (what === 'weights') {
+        const asked = { ...amount, by: criterion as WeightOptions['by'], seed, ...present({ block }) };
+        const { graph, report } = pruneWeights(state.graph, asked);
+        const words = `${report.zeros.after} of ${report.weights} weights are 0, by ${criterion}`;
+        return { state: { ...state, graph, done: [...state.done, words] }, what: words, report };
+      }
+      const asked = { ...amount, by: criterion as Criterion, seed, ...present({ multiple, least }) };
+      const evidence: Evidence = {
+        ...(SEEING.has(criterion) && { samples: samplesOf(state, kitchen, samples), engine: engine() }),
+        ...(criterion === 'taylor' && { data: data.train, normalisation: form.normalisation, examples: samples }),
+      };
+      const { graph, report } = await pruneChannels(state.graph, asked, evidence);
+      const words = `${report.channels.before - report.channels.after} of ${report.channels.before} channels gone, by ${criterion}`;
+      return { state: { ...state, graph, done: [...state.done, words] }, what: words, report };
+    } catch (error) {
+      // The next criterion may fit.
+      if (!(error instanceof WaferError) || i === criteria.length - 1) throw error;
+    }
+  }
+  throw new WaferError('ARGUMENT', 'no criterion is named');
+}
+
+/** Criteria that look at what layers give. */
+const SEEING: ReadonlySet<string> = new Set(['apoz', 'mean']);
+
 async function factorizeStep(state: State, options: Options<'factorize'>, kitchen: Kitchen): Promise<Made> {
   const { method, layers, energy, rank, ratio, by, samples } = options;
   const asked = { method, by, ...present({ layers, energy, rank, ratio }) };
   const onProgress: Kitchen['onProgress'] = (done, total, what) => kitchen.onProgress(done, total, what);
-  const evidence = samples > 0 ? { samples: samplesOf(state, kitchen, samples), engine: engine() } : undefined;
+  // Kernels know no norms of training.
+  const isPlain = state.graph.nodes.every(({ op }) => op.name !== 'batchNorm');
+  const evidence = samples > 0 && isPlain ? { samples: samplesOf(state, kitchen, samples), engine: engine() } : undefined;
   const { graph, report } = await factorize(state.graph, { ...asked, onProgress }, evidence);
   const { layers: made, parameters } = report;
   const what = `${made.length} of ${made.length + report.left.length} layers as products, ${parameters.after} of ${parameters.before} weights left`;
   return { state: { ...state, graph, done: [...state.done, `factorized ${what}`] }, what, report };
+}
+
+/** Formats by layer: of ends and of groups, and what is said of layers by name, which counts more. */
+function layersOf(graph: Graph, { layers, ends, grouped }: Options<'quantize'>): Record<string, WeightFormat> {
+  const products = graph.nodes.filter(({ op, inputs }) => (op.name === 'conv' || op.name === 'gemm') && inputs[1]?.data);
+  const inGroups = grouped ? products.filter(({ attrs }) => (attrs.group ?? 1) !== 1) : [];
+  const first = ends ? products.filter((node) => node === products[0] || node === products.at(-1)) : [];
+  return {
+    ...Object.fromEntries(inGroups.map(({ name }) => [name, grouped!])),
+    ...Object.fromEntries(first.map(({ name }) => [name, ends!])),
+    ...layers,
+  };
 }
 
 const budgetOf = (budget: Options<'quantize'>['budget'], startBytes: number) =>
@@ -237,6 +286,7 @@ export const CHANGES: { readonly [N in Change]: (state: State, options: Options<
       ...{ verb: 'retrained', ownRate: 0.01, isTeaching: true },
       more: present({ keepZeros: options.keepZeros }),
     }),
+  prune: pruneStep,
   factorize: factorizeStep,
   quantize: quantizeStep,
 };
