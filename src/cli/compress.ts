@@ -3,16 +3,14 @@ import { createHash } from 'node:crypto';
 import { basename, dirname, extname, join, relative } from 'node:path';
 import { Command } from 'commander';
 import { WaferError } from '../core/errors';
-import { evaluateShape } from '../core/shape';
-import { fitting, normalisationOf, statisticsOf } from '../packer/data/batches';
+import { normalisationOf, statisticsOf } from '../packer/data/batches';
 import { type DataPlaces, loadData, type RecipeData } from '../packer/recipe/data';
 import { readRecipe, recipeFrom } from '../packer/recipe/read';
 import { readyRecipe, readyRecipes } from '../packer/recipe/ready';
 import { type Compressed, type Given, measureText, type NamedTeacher, runRecipe, type StepRecord } from '../packer/recipe/run';
 import type { Recipe } from '../packer/recipe/schema';
-import { batched } from '../packer/train/batched';
+import { batched, fitted } from '../packer/train/batched';
 import { normalised } from '../packer/train/normalised';
-import { batchBindings } from '../packer/train/program';
 import { checkOutput, named, positiveInt, readBytes, writeBytes } from './files';
 import { type ImageFlags, imageOptions } from './images';
 import { bytesText, Progress, print, printJson, printTable, trainingText } from './terminal';
@@ -160,20 +158,14 @@ function givenModel(read: Trainable, data: RecipeData, source: Given['source']):
   const isTable = data.train.data instanceof Float32Array;
   const graph = batched(isTable && read.isNew ? normalised(read.graph, statisticsOf(data.train)) : read.graph);
   const normalisation = (isTable ? undefined : read.normalisation) ?? normalisationOf(data.train);
-  const { labels, images, postprocessing } = read;
   const [x] = graph.inputs;
   if (!x || graph.inputs.length > 1 || x.type.dtype !== 'f32')
     throw new WaferError(
       'UNSUPPORTED',
       `recipes take models with one input of floats, this one has ${graph.inputs.length} inputs`,
     );
-  const shape = evaluateShape(x.type.shape, batchBindings(x, 1)).slice(1);
-  return {
-    ...{ graph, isNew: Boolean(read.isNew), source, form: { normalisation, ...fitting(x.name, shape, data.train) } },
-    ...(labels && { labels }),
-    ...(images && { images }),
-    ...(postprocessing && { postprocessing }),
-  };
+  const { graph: sized, channelsFirst } = fitted(graph, data.train);
+  return { graph: sized, isNew: Boolean(read.isNew), source, form: { normalisation, channelsFirst }, uses: read.uses ?? {} };
 }
 
 /** Reads a teacher once. */

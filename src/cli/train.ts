@@ -49,6 +49,11 @@ interface Flags extends ImageFlags {
   distil?: number;
   temperature?: number;
   teacherViews?: 'fixed' | 'same';
+  distilLoss?: 'kl' | 'mse';
+  hint: Record<string, string>;
+  hintWeight?: number;
+  attention: Record<string, string>;
+  attentionWeight?: number;
   l1Gamma?: number;
   l1Outputs?: number;
   keepZeros?: boolean;
@@ -107,6 +112,16 @@ export const trainCommand = (): Command =>
         'the teacher is asked once for each example, or sees each batch as it is varied (default: fixed, with --quantize same)',
       ).choices(['fixed', 'same']),
     )
+    .addOption(
+      new Option(
+        '--distil-loss <loss>',
+        'compares classes over the last axis, or outputs that are none by the squares of differences',
+      ).choices(['kl', 'mse']),
+    )
+    .option('--hint <from=to>', "a node of the teacher whose numbers one of the model's is to have", nodes, {})
+    .option('--hint-weight <w>', 'of hints beside the rest of the loss (default: 1)', nonNegative)
+    .option('--attention <from=to>', "a node of the teacher that says where one of the model's is to be large", nodes, {})
+    .option('--attention-weight <w>', 'of attention beside the rest of the loss (default: 1)', nonNegative)
     .option(
       '--l1-gamma <cost>',
       'of the magnitudes of the scales of batch norms, to make channels needless: 1e-4 or so',
@@ -128,10 +143,14 @@ Examples:
   wafer train resnet.onnx --input x=N,3,32,32 --data images/ --lr 0.01 --flip --crop 4 \\
     --checkpoint resnet.npz --resume -o resnet.wafer
   wafer train small.ts --data fashion-mnist --teacher net.wafer --distil 0.7 --temperature 4 -o small.wafer
+  wafer train pruned.wafer --data lines.npz --teacher full.wafer --distil 1 --lr 0.001 -o small.wafer
   wafer train net.wafer --data fashion-mnist --epochs 3 --lr 0.01 --quantize ternary --layer conv1=int8 -o net.ternary.wafer
 
 Pictures become inputs as a .wafer says, for an ONNX model as --image-mean and --image-scale say, and else with mean 0 and
 deviation 1 over all data.
+
+Where a teacher says all there is to learn (--distil 1), examples need no classes: an .npy [N,…], an .npz of one array, or a
+folder of these or of images. A teacher's and a model's nodes are those that wafer inspect --graph names.
 
 Formats are those of wafer pack, and xnor: binary weights times the signs of what comes in. Where --quantize is left out
 and --layer is not, all other layers are int8.
@@ -153,11 +172,11 @@ async function trainFile(path: string, flags: Flags): Promise<void> {
   const progress = new Progress();
   progress.stage('read model and data');
   const read = await readTrainable(path, bytes, flags);
-  const set = await loadDataset(flags.data, 'train');
+  const set = await loadDataset(flags.data, 'train', { labelled: false });
   const isTable = set.data instanceof Float32Array;
   const graph = isTable && read.isNew ? normalised(read.graph, statisticsOf(set)) : read.graph;
   const normalisation = isTable ? undefined : read.normalisation;
-  const test = await testPart(flags.data, flags.test);
+  const test = await testPart(flags.data, flags.test, { labelled: false });
   const controller = new AbortController();
   const interrupt = () => controller.abort();
   process.once('SIGINT', interrupt);
@@ -180,10 +199,14 @@ async function trainFile(path: string, flags: Flags): Promise<void> {
     }),
     ...(flags.checkpoint && { checkpoint: { path: flags.checkpoint, resume: Boolean(flags.resume) } }),
     onProgress: (made) => progress.update(made.step, made.steps, trainingText(made, epochs)),
-    onEpoch({ epoch, loss, top1 }) {
+    onEpoch({ epoch, loss, top1, agreement }) {
       if (flags.json) return;
       progress.end();
-      print(`epoch ${epoch}: loss ${loss.toFixed(4)}${top1 === undefined ? '' : `, top-1 ${(100 * top1).toFixed(2)} %`}`);
+      const figures = [
+        ...(top1 === undefined ? [] : [`top-1 ${(100 * top1).toFixed(2)} %`]),
+        ...(agreement === undefined ? [] : [`${(100 * agreement).toFixed(2)} % as the teacher says`]),
+      ];
+      print([`epoch ${epoch}: loss ${loss.toFixed(4)}`, ...figures].join(', '));
     },
   };
   const made: Made = await (isQuantised(flags)
@@ -211,7 +234,7 @@ async function trainFile(path: string, flags: Flags): Promise<void> {
     ...(report ? recipeOf(report) : []),
   ];
   progress.stage('test');
-  const file = await trainedFile(made, data, { name: basename(path), bytes }, recipe).finally(() => progress.end());
+  const file = await trainedFile(made, data, { name: basename(path), bytes }, recipe, read.uses).finally(() => progress.end());
   await writeBytes(flags.output, file.bytes);
   const { top1 } = file;
   if (flags.json) {
@@ -249,10 +272,23 @@ const present = <T extends object>(values: T) =>
     [K in keyof T]: NonNullable<T[K]>;
   };
 
+/** Collects FROM=TO by what TO is. */
+function nodes(text: string, before: Record<string, string>): Record<string, string> {
+  const [from, to, ...rest] = text.split('=');
+  if (!from || !to || rest.length)
+    throw new WaferError('ARGUMENT', `"${text}" is not FROM=TO`, { hint: 'a node of the teacher, then one of the model' });
+  return { ...before, [to]: from };
+}
+
 /** What the flags say of distillation, if anything; the teacher where one is named. */
 async function distilOptions({ isNew }: Trainable, flags: Flags): Promise<Partial<DistilOptions> | undefined> {
-  const { teacher: path, distil: share, temperature, teacherViews: views } = flags;
-  const said = present({ share, temperature, views });
+  const { teacher: path, distil: share, temperature, teacherViews: views, distilLoss: loss } = flags;
+  const pairs = (all: Record<string, string>, weight?: number) => {
+    const listed = Object.entries(all).map(([to, from]) => ({ from, to, ...present({ weight }) }));
+    return listed.length ? listed : undefined;
+  };
+  const [hints, attention] = [pairs(flags.hint, flags.hintWeight), pairs(flags.attention, flags.attentionWeight)];
+  const said = present({ share, temperature, views, loss, hints, attention });
   if (path === undefined) {
     if (Object.keys(said).length === 0) return undefined;
     if (isNew && !isQuantised(flags))

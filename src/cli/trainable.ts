@@ -3,23 +3,24 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Plugin } from 'esbuild';
 import { WaferError } from '../core/errors';
-import type { WaferModel } from '../format/model';
 import { readWafer } from '../format/reader';
 import type { Graph } from '../graph/ir';
 import type { Normalisation } from '../packer/data/batches';
 import { importOnnx } from '../packer/import/onnx/import';
 import { optionalPackage } from '../packer/optional';
 import { declutter } from '../packer/passes/index';
-import { normalisationOfImages } from '../packer/train/file';
+import { normalisationOfImages, type Uses } from '../packer/train/file';
 import { buildModel, type ModelFunction } from '../packer/train/layers';
 import { type ImageFlags, imageProcessing } from './images';
 
-/** A model that can be trained, and what its file says of its inputs and outputs. */
-export interface Trainable extends Pick<WaferModel, 'labels' | 'images' | 'postprocessing'> {
+/** A model that can be trained. */
+export interface Trainable {
   graph: Graph;
   /** Whether its weights are drawn, not learnt. */
   isNew?: boolean;
   normalisation?: Normalisation | undefined;
+  /** What its file says of how it is used. */
+  uses?: Uses;
 }
 
 export interface TrainableFlags extends ImageFlags {
@@ -36,15 +37,8 @@ export async function readTrainable(
   { seed, input, ...flags }: TrainableFlags,
 ): Promise<Trainable> {
   if (path.endsWith('.wafer')) {
-    const { graph, images, labels, postprocessing } = readWafer(bytes);
-    const normalisation = images?.[0] && normalisationOfImages(images[0]);
-    return {
-      graph,
-      normalisation,
-      ...(images && { images }),
-      ...(labels && { labels }),
-      ...(postprocessing && { postprocessing }),
-    };
+    const { graph, ...uses } = readWafer(bytes);
+    return { graph, uses, normalisation: uses.images?.[0] && normalisationOfImages(uses.images[0]) };
   }
   if (path.endsWith('.onnx')) {
     const inputs = Object.entries(input).map(([name, text]) => {

@@ -26,6 +26,9 @@ export interface DataPlaces {
   calibrate?: string | undefined;
 }
 
+/** Classes need not be known. */
+const ANY = { labelled: false };
+
 /** Of the examples, when nobody says what to test on. */
 const HELD_OUT = 0.1;
 
@@ -36,19 +39,19 @@ export async function loadData({ train: where, val, test, calibrate }: DataPlace
       hint: 'add --data with a folder of images, or "data" to the recipe',
     });
   const notes: string[] = [];
-  let train = await loadDataset(where, 'train');
-  let tested = await testPart(where, test);
+  let train = await loadDataset(where, 'train', ANY);
+  let tested = await testPart(where, test, ANY);
   if (!tested && val === undefined) {
     const count = Math.max(1, Math.round(HELD_OUT * sizeOf(train)));
     [tested, train] = drawExamples(train, count);
     notes.push(`${count} of ${count + sizeOf(train)} examples were held out to test on`);
   }
-  const judged = val === undefined ? tested! : await loadDataset(val, 'test');
+  const judged = val === undefined ? tested! : await loadDataset(val, 'test', ANY);
   const sets = {
     train,
     val: judged,
     test: tested ?? judged,
-    calibrate: calibrate === undefined ? train : await loadDataset(calibrate, 'train'),
+    calibrate: calibrate === undefined ? train : await loadDataset(calibrate, 'train', ANY),
   };
   return { ...sets, hash: keyOf(...Object.values(sets).map(hashOf)), notes };
 }

@@ -9,7 +9,6 @@ import { version } from '../../../package.json';
 import type { Bindings } from '../../core/dim';
 import { invariant, WaferError } from '../../core/errors';
 import { checkGolden, F32_TOLERANCE } from '../../format/golden';
-import type { WaferModel } from '../../format/model';
 import { verify } from '../../format/verify';
 import type { Graph } from '../../graph/ir';
 import { runGolden } from '../../runtime/golden';
@@ -17,7 +16,7 @@ import { binaries } from '../../runtime/wasm/binaries';
 import type { ExampleForm } from '../data/samples';
 import { wasmEngine } from '../evaluate/engine';
 import { type Task, taskOf } from '../evaluate/evaluate';
-import { type Source, writtenFile } from '../train/file';
+import { type Source, type Uses, usesOf, writtenFile } from '../train/file';
 import { batchBindings } from '../train/program';
 import type { TrainProgress } from '../train/train';
 import { type Condition, holds, MEASURES, type Measure, type Standing } from './condition';
@@ -29,13 +28,15 @@ import { CHANGES, type Change, entryOf, type Kitchen, type Made, type TeacherMod
 import { keyOf, Store, writeWhole } from './store';
 
 /** A model as it was given. */
-export interface Given extends Pick<WaferModel, 'labels' | 'images' | 'postprocessing'> {
+export interface Given {
   /** Of floats, with a free batch. */
   readonly graph: Graph;
   /** Whether its weights are drawn, not learnt. */
   readonly isNew: boolean;
   readonly form: ExampleForm;
   readonly source: Source;
+  /** What its file says of how it is used. */
+  readonly uses: Uses;
 }
 
 /** A teacher's model, and what tells it apart. */
@@ -361,13 +362,12 @@ class Run {
 
   private fileOf(state: State, graph: Graph, accuracy: number): Promise<Uint8Array> {
     const { model, data } = this.options;
-    const { labels, images, postprocessing = this.task === 'classify' ? { kind: 'classify' as const } : undefined } = model;
-    return writtenFile({ graph, ...model.form }, data.train, model.source, {
+    // What the model came with counts more than what these examples say: its classes, and how pictures become its input.
+    const uses: Uses = { ...usesOf({ graph, ...model.form }, data.train), ...model.uses };
+    return writtenFile(graph, model.source, {
+      ...uses,
       recipe: linesOf(state),
       metrics: { [this.judge.isLabelled ? 'top1' : 'agreement']: accuracy / 100 },
-      ...(labels && { labels }),
-      ...(images && { images }),
-      ...(postprocessing && { postprocessing }),
     });
   }
 
@@ -484,7 +484,7 @@ export function measureText(measure: Measure, value: number): string {
   return MEASURES[measure].share || measure === 'norms' ? `${Math.round(value)}` : `${value}`;
 }
 
-function taskOfModel({ graph, postprocessing }: Given): Task {
+function taskOfModel({ graph, uses: { postprocessing } }: Given): Task {
   const said = postprocessing && taskOf(postprocessing);
   if (graph.outputs.length > 1) return 'values';
   return said ?? (graph.outputs[0]!.value.type.shape.length === 2 ? 'classify' : 'values');

@@ -8,7 +8,7 @@ import { writeWafer } from '../../format/writer';
 import type { Graph } from '../../graph/ir';
 import { binaries } from '../../runtime/wasm/binaries';
 import type { Normalisation } from '../data/batches';
-import { type Dataset, isPictures } from '../data/dataset';
+import { type Dataset, isLabelled, isPictures } from '../data/dataset';
 import { type ExampleForm, labelledSamples } from '../data/samples';
 import { wasmEngine } from '../evaluate/engine';
 import { evaluate, graphSubject } from '../evaluate/evaluate';
@@ -30,44 +30,55 @@ export interface TrainedFile {
   top1?: number | undefined;
 }
 
-/** The same training gives the same bytes. */
+/** What a model's file says of how it is used. */
+export type Uses = Pick<WaferModel, 'labels' | 'images' | 'postprocessing'>;
+
+/** The same training gives the same bytes. `before` is what the file that was trained said, where it was one. */
 export async function trainedFile(
   trained: Ready,
   { train: set, test }: { train: Dataset; test?: Dataset },
   source: Source,
   recipe: readonly string[],
+  before: Uses = {},
 ): Promise<TrainedFile> {
-  const top1 = test && (await kernelAccuracy(trained.graph, trained, test));
+  const { graph } = trained;
+  const top1 = test && isLabelled(test) ? await kernelAccuracy(graph, trained, test) : undefined;
+  const uses: Uses = { ...before, ...usesOf(trained, set) };
   const metrics = top1 === undefined ? {} : { top1 };
-  return { bytes: await writtenFile(trained, set, source, { recipe, metrics, postprocessing: { kind: 'classify' } }), top1 };
+  return { bytes: await writtenFile(graph, source, { postprocessing: { kind: 'none' }, ...uses, recipe, metrics }), top1 };
+}
+
+/** What examples say of how a model is used that has learnt them. */
+export function usesOf(trained: Ready, set: Dataset): Uses {
+  const images = processingOf(trained, set);
+  return {
+    ...(set.names && { labels: set.names }),
+    ...(images && { images: [images] }),
+    ...(isLabelled(set) && { postprocessing: { kind: 'classify' } }),
+  };
 }
 
 /** What a file says besides its graph. */
-export interface Said extends Pick<WaferModel, 'labels' | 'images' | 'postprocessing'> {
+export interface Said extends Uses {
   recipe: readonly string[];
   metrics: Readonly<Record<string, number>>;
 }
 
-/** A graph as a file, with a golden run; names of classes and how pictures become inputs are the data's, where nothing else is said. */
-export async function writtenFile(trained: Ready, set: Dataset, source: Source, said: Said): Promise<Uint8Array> {
-  const { recipe, metrics, labels = set.names, images: given, postprocessing } = said;
-  const processing = processingOf(trained, set);
-  const images = given ?? (processing && [processing]);
+/** A graph as a file, with a golden run. The same arguments give the same bytes. */
+export async function writtenFile(
+  graph: Graph,
+  { name, bytes }: Source,
+  { recipe, metrics, ...uses }: Said,
+): Promise<Uint8Array> {
   const draft: WaferModel = {
-    graph: trained.graph,
+    graph,
     provenance: {
       packer: `wafer ${version}`,
-      source: {
-        name: source.name,
-        bytes: source.bytes.length,
-        sha256: createHash('sha256').update(source.bytes).digest('hex'),
-      },
+      source: { name, bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') },
       recipe: [...recipe],
       metrics,
     },
-    ...(labels && { labels }),
-    ...(images && { images }),
-    ...(postprocessing && { postprocessing }),
+    ...uses,
     goldens: [],
   };
   const golden = await goldenRun(readWafer(writeWafer(draft)).graph, wasmEngine(binaries()), undefined);
