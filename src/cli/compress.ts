@@ -2,8 +2,11 @@
 import { createHash } from 'node:crypto';
 import { basename, dirname, extname, join, relative } from 'node:path';
 import { Command } from 'commander';
+import { isStatic } from '../core/dim';
 import { WaferError } from '../core/errors';
+import { type Graph, nodeText } from '../graph/ir';
 import { normalisationOf, statisticsOf } from '../packer/data/batches';
+import type { PictureShape } from '../packer/data/load';
 import { type DataPlaces, loadData, type RecipeData } from '../packer/recipe/data';
 import { readRecipe, recipeFrom } from '../packer/recipe/read';
 import { readyRecipe, readyRecipes } from '../packer/recipe/ready';
@@ -90,7 +93,7 @@ async function compress(path: string | undefined, flags: Flags): Promise<void> {
   try {
     progress.stage('read model and data');
     const read = await readTrainable(model!, bytes, { ...flags, seed: recipe.seed });
-    const data = await loadData(placesOf(recipe));
+    const data = await loadData(placesOf(recipe), { labels: read.uses?.labels, pictures: picturesOf(read.graph) });
     const given = givenModel(read, data, { name: basename(model!), bytes });
     process.once('SIGINT', interrupt);
     const made = await runRecipe({
@@ -153,8 +156,23 @@ function withFlags(recipe: Recipe, { data, test, calibrate, teacher, seed }: Fla
 
 const placesOf = ({ data }: Recipe): DataPlaces => data ?? {};
 
+/** What images are scaled to, where a model takes pictures of one size. */
+function picturesOf({ inputs: [x] }: Graph): PictureShape | undefined {
+  const [, ...sizes] = x?.type.shape ?? [];
+  if (sizes.length !== 3 || !sizes.every(isStatic)) return undefined;
+  const [a, b, c] = sizes as [number, number, number];
+  const isPlanes = (d: number) => d === 1 || d === 3;
+  return isPlanes(c) ? [a, b, c] : isPlanes(a) ? [b, c, a] : undefined;
+}
+
 /** Numbers that are no bytes are normalised in a new model itself; a model that says how pictures become its input is believed. */
 function givenModel(read: Trainable, data: RecipeData, source: Given['source']): Given {
+  const levels = read.graph.nodes.find(({ outputs }) => outputs.some(({ type }) => type.dtype === 'i8'));
+  if (levels)
+    throw new WaferError('UNSUPPORTED', 'the model computes in integers already', {
+      hint: 'compress the model of floats that it was made of',
+      node: nodeText(levels),
+    });
   const isTable = data.train.data instanceof Float32Array;
   const graph = batched(isTable && read.isNew ? normalised(read.graph, statisticsOf(data.train)) : read.graph);
   const normalisation = (isTable ? undefined : read.normalisation) ?? normalisationOf(data.train);

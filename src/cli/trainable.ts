@@ -37,7 +37,8 @@ export async function readTrainable(
   { seed, input, ...flags }: TrainableFlags,
 ): Promise<Trainable> {
   if (path.endsWith('.wafer')) {
-    const { graph, ...uses } = readWafer(bytes);
+    const { graph, labels, images, postprocessing } = readWafer(bytes);
+    const uses: Uses = { ...(labels && { labels }), ...(images && { images }), ...(postprocessing && { postprocessing }) };
     return { graph, uses, normalisation: uses.images?.[0] && normalisationOfImages(uses.images[0]) };
   }
   if (path.endsWith('.onnx')) {

@@ -221,7 +221,9 @@ class Run {
     const before = this.current;
     const { made, isFound } = await this.madeOf(name, options);
     const point = await this.pointOf(made.state);
-    const isTimed = SHAPING.has(name) && point.hash !== before.hash;
+    if (point.hash === before.hash)
+      return report({ outcome: 'skipped', what: made.what, isFound, why: `it would change nothing: ${made.what}` });
+    const isTimed = SHAPING.has(name);
     const times = isTimed ? await this.timesOf(this.reference, before, point) : undefined;
     const after = withTime(point, times ? times[2]! : before.figures.ms!);
     const { gate, force } = options;
@@ -264,7 +266,7 @@ class Run {
       }
     }
     const kitchen: Kitchen = {
-      ...{ data, form: model.form, seed: recipe.seed, labelled: this.judge.isLabelled, signal },
+      ...{ data, form: model.form, seed: recipe.seed, labelled: this.judge.isLabelled && data.train.labels.length > 0, signal },
       teacher: async () => {
         if (file === undefined && !this.reference.state.trained)
           throw new WaferError('ARGUMENT', 'a new model has nothing to teach', { hint: 'train it first, or name a teacher' });
@@ -301,6 +303,9 @@ class Run {
       for (const [i, step] of steps.entries()) {
         await this.make(step as AnyStep, `${place}.${i + 1}, round ${rounds + 1}`);
         if (this.isStopped) return end('stopped', 'a gate in it ended the run');
+        const { step: name, outcome } = this.records.at(-1)!;
+        if (name === 'prune' && outcome === 'skipped' && this.current.hash === before.hash)
+          return end('kept', 'no more can be pruned');
       }
       rounds++;
       const failed = gate ? this.failures(gate, this.current) : [];

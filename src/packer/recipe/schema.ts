@@ -215,10 +215,22 @@ const distil = () =>
       choice('fixed', 'same'),
       'asks the teacher once for each example, or has it see each batch as it is varied (default: fixed, unless that takes much memory)',
     ),
+    hints: key(
+      z.array(z.strictObject({ ...pair(), loss: key(choice('mse', 'cosine'), 'how they are compared (default: mse)') })).min(1),
+      'what nodes compute that is to be like what the teacher’s do',
+    ),
+    attention: key(z.array(z.strictObject(pair())).min(1), 'where nodes attend to that is to be where the teacher’s do'),
   });
+
+const pair = () => ({
+  from: must(text('the name of a node'), 'a node of the teacher'),
+  to: must(text('the name of a node'), 'a node of the model'),
+  weight: key(positive(), 'in the loss (default: 1)'),
+});
 
 const training = (epochs: number, ownRate: string) => ({
   epochs: keyOr(count(), epochs, 'how often every example is seen'),
+  leastSteps: key(count(), 'epochs are added where examples are so few that fewer steps would be made'),
   batch: key(count(), 'examples of a step (default: 64, or as many as there are)'),
   workers: key(count(), 'threads (default: the processors, as far as they divide a batch); other bytes come of another number'),
   optimizer: keyOr(choice('sgd', 'adam', 'adamw'), 'sgd', 'what makes steps of gradients'),

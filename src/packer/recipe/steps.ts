@@ -69,26 +69,39 @@ export function entryOf(step: AnyStep): [StepName, Options<StepName>] {
   return [name as StepName, options as Options<StepName>];
 }
 
-function trainOptions(options: Training, kitchen: Kitchen, ownRate?: number): TrainOptions & { epochs: number } {
-  const { data, form, seed, checkpoint, signal } = kitchen;
-  const { epochs, workers, optimizer, lr, momentum, weightDecay, schedule, warmup, freeze, ema } = options;
+/** Examples of a step, and epochs. */
+function amountOf(
+  { epochs, leastSteps = 0, batch }: Training,
+  { data }: Kitchen,
+): { batch: number; epochs: number; perEpoch: number } {
+  const size = sizeOf(data.train);
+  const examples = batch ?? Math.min(LARGEST_BATCH, size);
+  const perEpoch = Math.max(1, Math.floor(size / examples));
+  return { batch: examples, epochs: Math.max(epochs, Math.ceil(leastSteps / perEpoch)), perEpoch };
+}
+
+const epochsText = (epochs: number): string => `${epochs} ${epochs === 1 ? 'epoch' : 'epochs'}`;
+
+function trainOptions(options: Training, kitchen: Kitchen, ownRate?: number): TrainOptions {
+  const { form, seed, checkpoint, signal } = kitchen;
+  const { workers, optimizer, lr, momentum, weightDecay, schedule, warmup, freeze, ema } = options;
   const { flip, crop, erase, mixup, labelSmoothing } = options;
+  const { batch, epochs, perEpoch } = amountOf(options, kitchen);
   const rate = lr ?? (optimizer === 'sgd' ? ownRate : undefined);
   return {
-    ...{ epochs, seed, batch: options.batch ?? Math.min(LARGEST_BATCH, sizeOf(data.train)) },
+    ...{ epochs, seed, batch },
     ...present({ workers, signal, ema, isFrozen: freeze === undefined ? undefined : frozenBy(freeze) }),
     optimizer: { name: optimizer, weightDecay, ...present({ momentum }) },
     schedule: { name: schedule, ...present({ learningRate: rate, warmup }) },
     augmentation: { ...AUGMENTATION, flip, ...present({ crop, erase, mixup, labelSmoothing }) },
     normalisation: form.normalisation,
-    checkpoint: {
-      path: checkpoint,
-      resume: true,
-      every: Math.max(1, Math.ceil(sizeOf(data.train) / (options.batch ?? LARGEST_BATCH) / 4)),
-    },
+    checkpoint: { path: checkpoint, resume: true, every: Math.ceil(perEpoch / CHECKPOINTS) },
     onProgress: (progress) => kitchen.onTraining(progress, epochs),
   };
 }
+
+/** In an epoch. */
+const CHECKPOINTS = 4;
 
 function frozenBy(pattern: string): (name: string) => boolean {
   try {
@@ -113,12 +126,13 @@ async function distilOptions(
   kitchen: Kitchen,
 ): Promise<DistilOptions | undefined> {
   if (!asked && kitchen.labelled) return undefined;
-  const { teacher: file, share, temperature, views } = asked ?? {};
+  const { teacher: file, share, temperature, views, hints, attention } = asked ?? {};
   const scores = graph.outputs[0]!.value.type.shape.length;
   const { graph: teacher, normalisation } = await kitchen.teacher(file);
   return {
     ...{ teacher, normalisation },
     ...present({ share: kitchen.labelled ? share : 1, temperature, views }),
+    ...present({ hints: hints?.map(present), attention: attention?.map(present) }),
     loss: scores === 2 ? 'kl' : 'mse',
   };
 }
@@ -149,7 +163,7 @@ async function trainStep(
     ),
   );
   const how = distil ? `, ${Math.round(100 * (distil.share ?? 0.5))} % from a teacher` : '';
-  const what = `${verb} ${options.epochs} ${options.epochs === 1 ? 'epoch' : 'epochs'} by ${options.optimizer}${how}`;
+  const what = `${verb} ${epochsText(amountOf(options, kitchen).epochs)} by ${options.optimizer}${how}`;
   return {
     state: { graph: trained.trainable, trained: true, done: [...state.done, `${what}, seed ${seed}`] },
     what,
@@ -189,7 +203,8 @@ async function quantizeStep(state: State, options: Options<'quantize'>, kitchen:
       return { state: plain, what: `${wordsOf(report)}${why}`, report };
     }
   }
-  const { epochs, distil } = tune!;
+  const { distil } = tune!;
+  const epochs = epochsText(amountOf(tune!, kitchen).epochs);
   const aware: AwareOptions = {
     ...trainOptions(tune!, kitchen),
     distil: present({ share: kitchen.labelled ? distil?.share : 1, temperature: distil?.temperature }),
@@ -198,9 +213,9 @@ async function quantizeStep(state: State, options: Options<'quantize'>, kitchen:
   const training = quantizationAware({ train: set, ...(kitchen.labelled && { test: val }) }, aware, whole);
   const { graph: integers, report } = await quantize(graph, calibration, engine(), { ...asked, tune: training });
   const made = stateOf(integers, report);
-  const what = `${wordsOf(report)}, trained ${epochs} ${epochs === 1 ? 'epoch' : 'epochs'} through the rounding`;
+  const what = `${wordsOf(report)}, trained ${epochs} through the rounding`;
   const { done, ...rest } = made.quantized!;
-  const line = `trained ${epochs} epochs through the rounding, seed ${kitchen.seed}`;
+  const line = `trained ${epochs} through the rounding, seed ${kitchen.seed}`;
   return { state: { ...made, quantized: { ...rest, done: [...done, line] } }, what, report };
 }
 
@@ -225,7 +240,8 @@ async function pruneStep(state: State, options: Options<'prune'>, kitchen: Kitch
       };
       const { graph, report } = await pruneChannels(state.graph, asked, evidence);
       const words = `${report.channels.before - report.channels.after} of ${report.channels.before} channels gone, by ${criterion}`;
-      return { state: { ...state, graph, done: [...state.done, words] }, what: words, report };
+      const isSame = report.channels.before === report.channels.after;
+      return { state: isSame ? state : { ...state, graph, done: [...state.done, words] }, what: words, report };
     } catch (error) {
       // The next criterion may fit.
       if (!(error instanceof WaferError) || i === criteria.length - 1) throw error;
@@ -247,7 +263,7 @@ async function factorizeStep(state: State, options: Options<'factorize'>, kitche
   const { graph, report } = await factorize(state.graph, { ...asked, onProgress }, evidence);
   const { layers: made, parameters } = report;
   const what = `${made.length} of ${made.length + report.left.length} layers as products, ${parameters.after} of ${parameters.before} weights left`;
-  return { state: { ...state, graph, done: [...state.done, `factorized ${what}`] }, what, report };
+  return { state: made.length ? { ...state, graph, done: [...state.done, `factorized ${what}`] } : state, what, report };
 }
 
 /** Formats by layer: of ends and of groups, and what is said of layers by name, which counts more. */
