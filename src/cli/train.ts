@@ -2,7 +2,7 @@
 import { basename } from 'node:path';
 import { Command, Option } from 'commander';
 import { WaferError } from '../core/errors';
-import { statisticsOf } from '../packer/data/batches';
+import type { Dataset } from '../packer/data/dataset';
 import { loadDataset, testPart } from '../packer/data/load';
 import { recipeOf } from '../packer/pack';
 import { formatNamed, type WeightFormat } from '../packer/quantize/formats';
@@ -11,7 +11,6 @@ import { trainQuantized } from '../packer/train/aware';
 import type { DistilOptions } from '../packer/train/distil';
 import type { ExecutorName } from '../packer/train/executor';
 import { type Ready, trainedFile } from '../packer/train/file';
-import { normalised } from '../packer/train/normalised';
 import type { OptimizerName, ScheduleName } from '../packer/train/optimizers';
 import { type Trained, type TrainOptions, train } from '../packer/train/train';
 import { anyNumber, checkOutput, layerFormat, named, nonNegative, positiveInt, readBytes, writeBytes } from './files';
@@ -171,17 +170,16 @@ async function trainFile(path: string, flags: Flags): Promise<void> {
   const isFrozen = flags.freeze === undefined ? undefined : frozenBy(flags.freeze);
   const progress = new Progress();
   progress.stage('read model and data');
-  const read = await readTrainable(path, bytes, flags);
   const set = await loadDataset(flags.data, 'train', { labelled: false });
-  const isTable = set.data instanceof Float32Array;
-  const graph = isTable && read.isNew ? normalised(read.graph, statisticsOf(set)) : read.graph;
-  const normalisation = isTable ? undefined : read.normalisation;
+  const read = await readTrainable(path, bytes, flags, set);
+  const { graph } = read;
+  const normalisation = set.data instanceof Float32Array ? undefined : read.normalisation;
   const test = await testPart(flags.data, flags.test, { labelled: false });
   const controller = new AbortController();
   const interrupt = () => controller.abort();
   process.once('SIGINT', interrupt);
   const { epochs, batch, seed } = flags;
-  const distil = await distilOptions(read, flags);
+  const distil = await distilOptions(read, flags, set);
   const data = { train: set, ...(test && { test }) };
   const options: TrainOptions = {
     ...{ epochs, batch, seed, signal: controller.signal },
@@ -281,7 +279,7 @@ function nodes(text: string, before: Record<string, string>): Record<string, str
 }
 
 /** What the flags say of distillation, if anything; the teacher where one is named. */
-async function distilOptions({ isNew }: Trainable, flags: Flags): Promise<Partial<DistilOptions> | undefined> {
+async function distilOptions({ isNew }: Trainable, flags: Flags, set: Dataset): Promise<Partial<DistilOptions> | undefined> {
   const { teacher: path, distil: share, temperature, teacherViews: views, distilLoss: loss } = flags;
   const pairs = (all: Record<string, string>, weight?: number) => {
     const listed = Object.entries(all).map(([to, from]) => ({ from, to, ...present({ weight }) }));
@@ -297,7 +295,7 @@ async function distilOptions({ isNew }: Trainable, flags: Flags): Promise<Partia
   }
   if (!/\.(wafer|onnx)$/.test(path))
     throw new WaferError('ARGUMENT', `the teacher "${path}" is no model`, { hint: 'it ends in .wafer or .onnx' });
-  const { graph, normalisation } = await readTrainable(path, await readBytes(path), flags);
+  const { graph, normalisation } = await readTrainable(path, await readBytes(path), flags, set);
   return { teacher: graph, normalisation, ...said };
 }
 

@@ -6,6 +6,7 @@ import { WaferError } from '../core/errors';
 import { readWafer } from '../format/reader';
 import type { Graph } from '../graph/ir';
 import type { Normalisation } from '../packer/data/batches';
+import type { Dataset } from '../packer/data/dataset';
 import { importOnnx } from '../packer/import/onnx/import';
 import { optionalPackage } from '../packer/optional';
 import { declutter } from '../packer/passes/index';
@@ -30,11 +31,12 @@ export interface TrainableFlags extends ImageFlags {
   input: Readonly<Record<string, string>>;
 }
 
-/** A .wafer file, an ONNX model or a script. Throws ARGUMENT, BAD_FILE, BAD_MODEL, UNSUPPORTED. */
+/** A .wafer file, an ONNX model or a script, which builds a model for `set`. Throws ARGUMENT, BAD_FILE, BAD_MODEL, UNSUPPORTED. */
 export async function readTrainable(
   path: string,
   bytes: Uint8Array,
   { seed, input, ...flags }: TrainableFlags,
+  set?: Dataset,
 ): Promise<Trainable> {
   if (path.endsWith('.wafer')) {
     const { graph, labels, images, postprocessing } = readWafer(bytes);
@@ -57,7 +59,7 @@ export async function readTrainable(
   const model = await runScript(path);
   if (typeof model !== 'function')
     throw new WaferError('BAD_MODEL', `"${path}" has no function as its default export`, { hint: 'wafer help train shows one' });
-  return { graph: buildModel(model as ModelFunction, seed), isNew: true };
+  return { graph: buildModel(model as ModelFunction, seed, set), isNew: true };
 }
 
 /** What a script exports as its default. Throws BAD_MODEL where it does not run, NOT_FOUND. */

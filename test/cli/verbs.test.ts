@@ -394,6 +394,8 @@ describe('cli: training', () => {
     const { code, out } = await run('--distil', '1', '--lr', '0.0001', '--hint', `${node}=${node}`);
     expect([code, JSON.parse(out).history[3]]).toEqual([0, expect.objectContaining({ agreement: 1 })]);
     expect((await wafer('verify', at('student.wafer'))).code).toBe(0);
+    // How outputs are read was known of the file that was trained.
+    expect((await wafer('inspect', at('student.wafer'))).out).toMatch(/outputs are read as: classify/);
     const refused: [string[], RegExp][] = [
       [[], /nobody says what the examples are/],
       [['--distil', '1', '--hint', `${node}x=${node}`], new RegExp(`teacher has no node.*did you mean "${node}"`, 's')],

@@ -114,7 +114,10 @@ function defaultWorkers(batch: number): number {
   return workers;
 }
 
-/** Throws ARGUMENT, SHAPE, UNSUPPORTED, NOT_FOUND, BAD_FILE, and VALUE where the loss is no number any more. */
+/**
+ * Floats of `data` go in as they are; `buildModel` makes nets that normalise them. Throws ARGUMENT, SHAPE, UNSUPPORTED, NOT_FOUND,
+ * BAD_FILE, and VALUE where the loss is no number any more.
+ */
 export async function train(given: Graph, data: { train: Dataset; test?: Dataset }, options: TrainOptions): Promise<Trained> {
   const {
     epochs,
