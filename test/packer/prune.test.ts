@@ -13,15 +13,29 @@ import { importOnnx } from '../../src/packer/import/onnx/import';
 import { declutter } from '../../src/packer/passes/index';
 import { dependenciesOf } from '../../src/packer/prune/dependencies';
 import { fillEmpty, groupsOf } from '../../src/packer/prune/groups';
+import {
+  type ChannelOptions,
+  channelSensitivity,
+  maskChannels,
+  pruneChannels,
+  pruneWeights,
+  type WeightOptions,
+} from '../../src/packer/prune/index';
 import { withChannelsMasked, withoutChannels } from '../../src/packer/prune/removal';
 import { outputsOf } from '../../src/packer/quantize/fidelity';
+import { quantize } from '../../src/packer/quantize/index';
 import { buildModel, type ModelFunction } from '../../src/packer/train/layers';
 import { folded } from '../../src/packer/train/program';
+import { train } from '../../src/packer/train/train';
 import { binaries } from '../../src/runtime/wasm/binaries';
-import { files, SKIPS, samplesOf } from '../models/models';
+import { files, missing, SKIPS, samplesOf } from '../models/models';
 import { seedOf } from '../support/random';
+import { data, net } from './corners';
 
 const engine = wasmEngine(binaries());
+
+/** Models whose every layer ends in a layer norm, which reads all channels. */
+const NORMED = new Set(['hey_jarvis_v0.1.onnx', 'hey_mycroft_v0.1.onnx', 'hey_rhasspy_v0.1.onnx']);
 
 /** Constants that were drawn as 0 or 1 get other numbers, so that biases and norms are seen. */
 function stirred(model: ModelFunction, seed: number): Graph {
@@ -207,7 +221,265 @@ describe('pruned is as masked', () => {
       test(`${name}, at random`, { timeout: 120_000 }, async () => {
         const graph = declutter(importOnnx(readFileSync(file)).graph);
         const samples = (await samplesOf(name, graph)).slice(0, 1);
-        await expectEqual(graph, seedOf(name), samples, 0.3);
+        for (const chance of [0.2, 0.6]) {
+          const [removed, could] = await expectEqual(graph, seedOf(name), samples, chance);
+          expect(could > 0).toBe(!NORMED.has(name));
+          if (could > 0) expect(removed).toBeGreaterThan(could / 10);
+        }
       });
   }
+  for (const name of missing) test.skip(`${name}: is not here; WAFER_MODELS names its folder`, () => {});
+});
+
+/** Two layers, of which the first has 32 channels. */
+const two: ModelFunction = ({ input, conv, batchNorm, relu, globalPool, linear }) =>
+  linear(globalPool(relu(batchNorm(conv(input([8, 8, 1]), 32)))), 4);
+
+const dataOf = (graph: Graph, name: string): Float32Array =>
+  graph.nodes.flatMap(({ inputs }) => inputs).find((x) => x?.name === name)!.data as Float32Array;
+
+/** The rows of `conv1` that are left, by their places in `graph`. */
+function rowsLeft(graph: Graph, pruned: Graph): number[] {
+  const [all, left] = [dataOf(graph, 'conv1.weight'), dataOf(pruned, 'conv1.weight')];
+  const rows = (data: Float32Array) => Array.from({ length: data.length / 9 }, (_, i) => `${data.subarray(9 * i, 9 * i + 9)}`);
+  return rows(left).map((row) => rows(all).indexOf(row));
+}
+
+const from = (first: number, count: number) => Array.from({ length: count }, (_, i) => first + i);
+
+describe('what channels are worth', () => {
+  const weak = (of: (graph: Graph, channel: number) => void, model = two): Graph => {
+    const graph = buildModel(model, 1);
+    for (let channel = 0; channel < 8; channel++) of(graph, channel);
+    return graph;
+  };
+  const small = (graph: Graph, channel: number) => {
+    for (let i = 0; i < 9; i++) dataOf(graph, 'conv1.weight')[9 * channel + i]! *= 1e-2;
+  };
+  const samples = Array.from({ length: 2 }, (_, seed) => drawn(buildModel(two, 1), seed));
+
+  test.each(['l1', 'l2'] as const)('%s: small weights', async (by) => {
+    const graph = weak(small);
+    const { graph: pruned, report } = await pruneChannels(graph, { by, ratio: 0.25 });
+    expect(rowsLeft(graph, pruned)).toEqual(from(8, 24));
+    expect(report).toEqual({
+      by,
+      channels: { before: 36, after: 28 },
+      parameters: { before: 32 * 9 + 5 * 32 + 4 * 32 + 4, after: 24 * 9 + 5 * 24 + 4 * 24 + 4 },
+      groups: [
+        { layers: ['conv1'], channels: 32, kept: 24 },
+        { layers: ['linear1'], channels: 4, kept: 4, pinned: 'it is part of the output "logits"' },
+      ],
+    });
+  });
+
+  test('median: what is like all others', async () => {
+    const graph = weak((graph, channel) => {
+      const data = dataOf(graph, 'conv1.weight');
+      const mean = from(0, 9).map((k) => from(0, 32).reduce((sum, i) => sum + data[9 * i + k]!, 0) / 32);
+      data.set(mean, 9 * channel);
+    });
+    const made = await pruneChannels(graph, { by: 'median', ratio: 0.25 });
+    expect(dataOf(made.graph, 'conv1.weight')).toEqual(dataOf(graph, 'conv1.weight').slice(72));
+  });
+
+  test('gamma: small factors, by one threshold for all layers', async () => {
+    const graph = weak((graph, channel) => (dataOf(graph, 'norm1.gamma')[channel] = -1e-3));
+    const { graph: pruned } = await pruneChannels(graph, { by: 'gamma', ratio: 0.25 });
+    expect(rowsLeft(graph, pruned)).toEqual(from(8, 24));
+    await expect(pruneChannels(folded(graph), { by: 'gamma', ratio: 0.25 })).rejects.toThrow(/no batch norms[\s\S]*take l2/);
+  });
+
+  test.each(['apoz', 'mean'] as const)('%s: what is seldom anything', async (by) => {
+    const graph = weak((graph, channel) => (dataOf(graph, 'norm1.beta')[channel] = -100));
+    const { graph: pruned } = await pruneChannels(graph, { by, ratio: 0.25 }, { samples, engine });
+    expect(rowsLeft(graph, pruned)).toEqual(from(8, 24));
+    await expect(pruneChannels(graph, { by, ratio: 0.25 })).rejects.toThrow(/without samples/);
+  });
+
+  test('taylor: what the loss does not depend on', async () => {
+    const graph = weak((graph, channel) => {
+      for (let k = 0; k < 4; k++) dataOf(graph, 'linear1.weight')[32 * k + channel]! *= 1e-3;
+    });
+    const { graph: pruned } = await pruneChannels(graph, { by: 'taylor', ratio: 0.25 }, { data: data.train, examples: 64 });
+    expect(rowsLeft(graph, pruned)).toEqual(from(8, 24));
+    await expect(pruneChannels(graph, { by: 'taylor', ratio: 0.25 })).rejects.toThrow(/without labelled examples/);
+  });
+
+  test('random: a seed decides', async () => {
+    const graph = buildModel(two, 1);
+    const left = async (seed: number) => rowsLeft(graph, (await pruneChannels(graph, { by: 'random', ratio: 0.5, seed })).graph);
+    expect(await left(1)).toHaveLength(16);
+    expect(await left(1)).toEqual(await left(1));
+    expect(await left(2)).not.toEqual(await left(1));
+  });
+
+  test('the same choice masked gives the same answers in the same shapes', async () => {
+    const graph = stirred(two, 3);
+    const options = { by: 'l2', ratio: 0.5 } as const;
+    const [pruned, masked] = [await pruneChannels(graph, options), await maskChannels(graph, options)];
+    expect(masked.report.groups).toEqual(pruned.report.groups);
+    expect(masked.report.parameters.after).toBe(pruned.report.parameters.before);
+    const [a, b] = await Promise.all([pruned, masked].map(({ graph }) => outputsOf(folded(graph), samples, engine)));
+    a!.forEach((outputs, i) => outputs.logits!.forEach((v, k) => expect(v).toBeCloseTo(b![i]!.logits![k]!, 5)));
+  });
+
+  test('a pruned graph of training keeps names and norms, and is trained on', async () => {
+    const graph = buildModel(net, 1);
+    const { graph: pruned } = await pruneChannels(graph, { by: 'l2', ratio: 0.5, multiple: 1 });
+    const names = (graph: Graph) => graph.nodes.flatMap(({ name, inputs }) => [name, ...inputs.map((x) => x?.name)]);
+    expect(names(pruned)).toEqual(names(graph));
+    const { history } = await train(pruned, data, { epochs: 2, batch: 32, workers: 1 });
+    expect(history.at(-1)!.top1).toBeGreaterThan(0.9);
+  });
+});
+
+describe('how many channels go', () => {
+  const wide: ModelFunction = ({ input, conv, relu, globalPool, linear }) =>
+    linear(globalPool(relu(conv(relu(conv(relu(conv(input([8, 8, 1]), 32)), 20)), 4))), 3);
+  const kept = async (options: Partial<ChannelOptions>) => {
+    const { report } = await pruneChannels(buildModel(wide, 1), { by: 'l2', ...options });
+    return report.groups.slice(0, 3).map((group) => group.kept);
+  };
+
+  test('multiples of 8, or all, where there are so many', async () => {
+    expect(await kept({ ratio: 0.3 })).toEqual([24, 16, 3]);
+    expect(await kept({ ratio: 0.1 })).toEqual([32, 20, 4]);
+    expect(await kept({ ratio: 0.8 })).toEqual([8, 8, 1]);
+    expect(await kept({ ratio: 0.3, multiple: 1 })).toEqual([22, 14, 3]);
+    expect(await kept({ ratio: 0 })).toEqual([32, 20, 4]);
+  });
+
+  test('a part is always kept', async () => {
+    expect(await kept({ ratio: 0.95, multiple: 1 })).toEqual([4, 2, 1]);
+    expect(await kept({ ratio: 0.95, multiple: 1, least: 0 })).toEqual([2, 1, 1]);
+    expect(await kept({ ratio: 0.9, multiple: 8, least: 0.3 })).toEqual([16, 8, 2]);
+  });
+
+  test('by layer, with patterns', async () => {
+    expect(await kept({ layers: { conv1: 0.5 } })).toEqual([16, 20, 4]);
+    expect(await kept({ ratio: 0.5, layers: { 'conv*': 0.25, conv3: 0 } })).toEqual([24, 16, 4]);
+    await expect(kept({ layers: { conv9: 0.5 } })).rejects.toThrow(/no layer is called "conv9"[\s\S]*conv1/);
+  });
+
+  test('of all together', async () => {
+    const graph = buildModel(wide, 1);
+    const weights = dataOf(graph, 'conv2.weight');
+    // Of the second layer half is worth next to nothing.
+    for (let i = 0; i < weights.length / 2; i++) weights[i]! *= 1e-3;
+    const { report } = await pruneChannels(graph, { by: 'l2', ratio: 10 / 56, scope: 'global', multiple: 1 });
+    expect(report.groups.slice(0, 3).map((group) => group.kept)).toEqual([32, 10, 4]);
+    expect(report.channels).toEqual({ before: 59, after: 49 });
+  });
+
+  test.each<[Partial<ChannelOptions>, RegExp]>([
+    [{ by: 'l3' as 'l2' }, /by is "l3"[\s\S]*did you mean/],
+    [{ ratio: 1 }, /ratio is 1/],
+    [{ layers: { conv1: -1 } }, /the ratio of "conv1" is -1/],
+    [{ scope: 'net' as 'global' }, /scope is "net"/],
+    [{ multiple: 0 }, /multiple is 0/],
+    [{ least: Number.NaN }, /least is NaN/],
+  ])('%j is refused', async (options, message) => {
+    await expect(kept(options)).rejects.toThrow(message);
+  });
+
+  test('models without channels that could go are refused', async () => {
+    const options = { by: 'l2', ratio: 0.5 } as const;
+    const only = buildModel(({ input, linear }) => linear(input([4]), 2), 1);
+    await expect(pruneChannels(only, options)).rejects.toThrow(
+      /no channels[\s\S]*linear1 keeps its channels because it is part of/,
+    );
+    const none = buildModel(({ input, relu }) => relu(input([4])), 1);
+    await expect(pruneChannels(none, options)).rejects.toThrow(/no convolutions/);
+    const { graph } = await quantize(declutter(folded(buildModel(two, 1))), [drawn(buildModel(two, 1), 1)], engine);
+    await expect(pruneChannels(graph, options)).rejects.toThrow(/computes in integers[\s\S]*first/);
+  });
+});
+
+test('sensitivity: nothing where what goes is nothing, and more for more', async () => {
+  const graph = stirred(two, 1);
+  for (const name of ['conv1.weight', 'norm1.gamma', 'norm1.beta'])
+    dataOf(graph, name).fill(0, 0, dataOf(graph, name).length / 4);
+  const samples = [drawn(graph, 1), drawn(graph, 2)];
+  const [group, ...others] = await channelSensitivity(graph, [0.25, 0.5, 0.75], samples, engine);
+  expect(others).toEqual([]);
+  expect(group).toMatchObject({ layers: ['conv1'], channels: 32 });
+  const [none, some, most] = group!.choices;
+  expect([none!.kept, some!.kept, most!.kept]).toEqual([24, 16, 8]);
+  expect(none!.error).toBeLessThan(1e-10);
+  expect(some!.error).toBeGreaterThan(1e-4);
+  expect(most!.error).toBeGreaterThan(some!.error);
+  await expect(channelSensitivity(graph, [0.5], [], engine)).rejects.toThrow(/measured on samples/);
+});
+
+describe('weights', () => {
+  const graph = buildModel(
+    ({ input, conv, depthwise, relu, globalPool, linear }) =>
+      linear(globalPool(relu(depthwise(relu(conv(relu(conv(input([8, 8, 1]), 6)), 8))))), 4),
+    1,
+  );
+  const zeros = (graph: Graph, name: string) => dataOf(graph, name).filter((w) => w === 0).length;
+
+  test('the smallest of each layer', () => {
+    const { graph: pruned, report } = pruneWeights(graph, { by: 'magnitude', ratio: 0.5 });
+    for (const name of ['conv1', 'conv2', 'depthwise1', 'linear1']) {
+      const [before, after] = [dataOf(graph, `${name}.weight`), dataOf(pruned, `${name}.weight`)];
+      const most = Math.max(...before.filter((_, i) => after[i] === 0).map(Math.abs));
+      const least = Math.min(...after.filter((w) => w !== 0).map(Math.abs));
+      expect(zeros(pruned, `${name}.weight`)).toBe(before.length / 2);
+      expect(most).toBeLessThanOrEqual(least);
+    }
+    const weights = 54 + 432 + 72 + 32;
+    expect(report).toMatchObject({ weights, zeros: { before: 0, after: weights / 2 } });
+    expect(report.layers.map(({ layer }) => layer)).toEqual(['conv1', 'conv2', 'depthwise1', 'linear1']);
+    // What is 0 already counts, and stays.
+    const again = pruneWeights(pruned, { by: 'random', ratio: 0.75 });
+    dataOf(pruned, 'conv2.weight').forEach((w, i) => w === 0 && expect(dataOf(again.graph, 'conv2.weight')[i]).toBe(0));
+    expect(zeros(again.graph, 'conv2.weight')).toBe(324);
+  });
+
+  test('of all together, and some layers otherwise', () => {
+    const { graph: pruned, report } = pruneWeights(graph, {
+      ...{ by: 'magnitude', ratio: 0.5, scope: 'global' },
+      layers: { conv1: 0, 'linear*': 0.25 },
+    });
+    expect(report.layers.map(({ zeros }) => zeros)).toEqual([0, expect.any(Number), expect.any(Number), 8]);
+    expect(report.zeros.after).toBe((432 + 72) / 2 + 8);
+    // Weights of 54 inputs are smaller than those of 9.
+    expect(zeros(pruned, 'depthwise1.weight')).toBeLessThan(20);
+    expect(() => pruneWeights(graph, { by: 'magnitude', layers: { conv9: 0.5 } })).toThrow(/no layer is called "conv9"/);
+  });
+
+  test.each(['magnitude', 'random'] as const)('4 consecutive inputs at a time, by %s', (by) => {
+    const { graph: pruned, report } = pruneWeights(graph, { by, ratio: 0.5, block: 4, seed: 2 });
+    expect(report.layers.map(({ layer }) => layer)).toEqual(['conv1', 'conv2', 'linear1']);
+    // A kernel reads a row of a window of 3 x 6 inputs at a time: units of 4, 4, 4, 4 and 2.
+    const data = dataOf(pruned, 'conv2.weight');
+    for (let row = 0; row < data.length; row += 18)
+      for (let at = row; at < row + 18; at += 4) {
+        const unit = [...data.subarray(at, Math.min(at + 4, row + 18))];
+        expect(unit.every((w) => w === 0) || unit.every((w) => w !== 0)).toBe(true);
+      }
+    expect(Math.abs(zeros(pruned, 'conv2.weight') - 216)).toBeLessThan(4);
+  });
+
+  test('what was pruned so is 0 in integers, where kernels skip it', async () => {
+    const model: ModelFunction = ({ input, conv, relu }) => conv(relu(conv(input([12, 12, 4]), 64)), 32);
+    const graph = pruneWeights(buildModel(model, 1), { by: 'magnitude', ratio: 0.8, block: 4 }).graph;
+    const { graph: integers } = await quantize(declutter(graph), [drawn(graph, 1)], engine);
+    const levels = integers.nodes.find(({ name }) => name === 'conv2')!.inputs[1]!;
+    expect(levels.type).toMatchObject({ dtype: 'i8', shape: [32, 3, 3, 64] });
+    const weights = dataOf(graph, 'conv2.weight');
+    expect(weights.every((w, i) => w !== 0 || levels.data![i] === 0)).toBe(true);
+    expect(zeros(graph, 'conv2.weight') / weights.length).toBeCloseTo(0.8, 2);
+  });
+
+  test.each<[WeightOptions, RegExp]>([
+    [{ by: 'size' as 'random' }, /by is "size"/],
+    [{ by: 'random', block: 2 as 1 }, /block is 2/],
+    [{ by: 'random', ratio: 2 }, /ratio is 2/],
+    [{ by: 'random', layers: { conv1: 7 } }, /the ratio of "conv1" is 7/],
+  ])('%j is refused', (options, message) => {
+    expect(() => pruneWeights(graph, options)).toThrow(message);
+  });
 });
