@@ -130,3 +130,13 @@ export function layerFormat(text: string, before: Readonly<Record<string, Weight
   if (at < 1) throw new InvalidArgumentError('Expected PATTERN=FORMAT.');
   return { ...before, [text.slice(0, at)]: formatNamed(text.slice(at + 1)) };
 }
+
+/** A part: over 0, and 1 at the most. */
+export function part(text: string): number {
+  const value = number(text);
+  if (!(value > 0 && value <= 1)) throw new InvalidArgumentError('Expected a number over 0, of 1 at the most.');
+  return value;
+}
+
+/** For repeatable options. */
+export const listed = (text: string, before: readonly string[] = []): string[] => [...before, text];

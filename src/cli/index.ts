@@ -8,6 +8,7 @@ import { WaferError } from '../core/errors';
 import { benchCommand } from './bench';
 import { diffCommand } from './diff';
 import { evalCommand } from './eval';
+import { factorizeCommand } from './factorize';
 import { inspectCommand } from './inspect';
 import { packCommand } from './pack';
 import { runCommand } from './run';
@@ -26,6 +27,7 @@ const program = new Command('wafer')
 for (const command of [
   packCommand(),
   trainCommand(),
+  factorizeCommand(),
   evalCommand(),
   inspectCommand(),
   verifyCommand(),

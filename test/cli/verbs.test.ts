@@ -34,6 +34,8 @@ const noise = (seed: number) => Float32Array.from({ length: 16 * 96 }, (_, i) =>
 describe('cli: a model through all verbs', () => {
   beforeAll(async () => {
     writeFileSync(at('x.npy'), writeNpy({ dtype: 'f32', shape, data: noise(1) }));
+    const samples = Float32Array.from([...noise(2), ...noise(3), ...noise(4)]);
+    writeFileSync(at('samples.npy'), writeNpy({ dtype: 'f32', shape: [3, 16, 96], data: samples }));
     const { code, err } = await wafer('pack', onnx, '-o', at('model.wafer'));
     expect(err).not.toMatch(/error/);
     expect(code).toBe(0);
@@ -52,8 +54,6 @@ describe('cli: a model through all verbs', () => {
   });
 
   test('pack --int8: is a third of the size, runs, and says what stayed float', async () => {
-    const samples = Float32Array.from([...noise(2), ...noise(3), ...noise(4)]);
-    writeFileSync(at('samples.npy'), writeNpy({ dtype: 'f32', shape: [3, 16, 96], data: samples }));
     const { code, err } = await wafer('pack', onnx, '-o', at('int8.wafer'), '--int8', '--calibrate', at('samples.npy'));
     expect(err).not.toMatch(/error/);
     expect(code).toBe(0);
@@ -79,6 +79,28 @@ describe('cli: a model through all verbs', () => {
     expect(rows[1].against.sqnr).toBeLessThan(rows[0].against.sqnr);
     expect(rows[1].sizes.reduce((sum: number, { bytes }: { bytes: number }) => sum + bytes, 0)).toBeLessThan(rows[1].bytes);
     expect((await wafer('eval', ...files, '--data', at('samples.npy'))).out).toMatch(/file +bytes +ms here\n/);
+  });
+
+  test('factorize: fewer weights, much the same answers, from ONNX and from a .wafer, and what was done is in the file', async () => {
+    const budget = ['--ratio', '0.6', '--calibrate', at('samples.npy'), '--json'];
+    for (const from of [onnx, at('model.wafer')]) {
+      const { code, out, err } = await wafer('factorize', from, '-o', at('low.wafer'), ...budget);
+      expect(err).not.toMatch(/error/);
+      expect(code).toBe(0);
+      const { layers, parameters, bytes } = JSON.parse(out);
+      expect(layers[0]).toMatchObject({ method: 'svd', energy: expect.any(Number) });
+      expect(parameters.after).toBeLessThanOrEqual(0.6 * parameters.before);
+      expect(bytes).toBe(readFileSync(at('low.wafer')).length);
+      expect(bytes).toBeLessThan(0.65 * readFileSync(at('model.wafer')).length);
+    }
+    expect((await wafer('verify', at('low.wafer'))).code).toBe(0);
+    const { provenance, operators } = JSON.parse((await wafer('inspect', at('low.wafer'), '--json')).out);
+    expect(provenance.recipe.at(-1)).toMatch(/^factorize svd: /);
+    expect(operators.find((o: { op: string }) => o.op === 'gemm').nodes).toBeGreaterThan(3);
+    const against = ['--data', at('samples.npy'), '--against', onnx, '--json'];
+    expect(JSON.parse((await wafer('eval', at('low.wafer'), ...against)).out).files[0].against.sqnr).toBeGreaterThan(10);
+    const few = await wafer('factorize', onnx, '-o', at('few.wafer'), '--energy', '0.8', '--layer', '13');
+    expect(few.out).toMatch(/^left alone, .*: 13\n0 layers factorised: parameters 128 to 128 \(100\.0 %\)/);
   });
 
   test('inspect: operators, work, provenance', async () => {
@@ -215,6 +237,16 @@ describe('cli: bad input is one line, a hint and code 2', () => {
       /ARGUMENT: no layer is called "fc"/,
       ['pack', onnx, '-o', 'x.wafer', '--int8', '--layer', 'fc=int4', '--calibrate', at('samples.npy')],
     ],
+    ['nothing to factorise', /required option '-o/, ['factorize', onnx]],
+    ['an energy over 1', /Expected a number over 0/, ['factorize', onnx, '-o', 'x.wafer', '--energy', '95']],
+    [
+      'an energy and a rank',
+      /ARGUMENT: energy and rank both/,
+      ['factorize', onnx, '-o', 'x.wafer', '--energy', '1', '--rank', '8'],
+    ],
+    ['a rank for any method', /ARGUMENT: .*depends on the method/, ['factorize', onnx, '-o', 'x.wafer', '--rank', '8']],
+    ['a ratio out of reach', /ARGUMENT: no more than/, ['factorize', onnx, '-o', 'x.wafer', '--ratio', '0.001']],
+    ['a layer that cannot be found', /no layer is called "fc"/, ['factorize', onnx, '-o', 'x.wafer', '--layer', 'fc']],
     ['nothing to evaluate on', /required option '--data/, ['eval', 'good.wafer']],
     ['an unknown task', /Allowed choices are classify/, ['eval', 'good.wafer', '--data', at('samples.npy'), '--task', 'guess']],
     ['missing data', /NOT_FOUND/, ['eval', 'good.wafer', '--data', 'nowhere']],
