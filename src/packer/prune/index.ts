@@ -13,7 +13,7 @@ import { type Amount, checkRatio, checkWord, chooseUnits, type Group, groupsOf }
 import { parametersIn, withChannelsMasked, withoutChannels } from './removal';
 
 export { CRITERIA, type Criterion, type Evidence } from './criteria';
-export { type PrunedWeights, pruneWeights, WEIGHT_CRITERIA, type WeightOptions } from './weights';
+export { type PrunedWeights, pruneWeights, WEIGHT_CRITERIA, type WeightOptions, type WeightReport } from './weights';
 
 export interface ChannelOptions extends Amount {
   /** What says how much a channel is worth. */
@@ -33,6 +33,7 @@ export interface GroupReport {
 
 export interface ChannelReport {
   by: Criterion;
+  /** Of groups that can lose some. */
   channels: { before: number; after: number };
   parameters: { before: number; after: number };
   groups: readonly GroupReport[];
@@ -67,7 +68,8 @@ async function pruned(
   const removed = chooseUnits(dependencies, groups, scores, options);
   const made = remove(graph, dependencies, removed);
   const reports = groups.map((group) => reportOf(group, dependencies, removed, scores));
-  const total = (of: (group: GroupReport) => number) => reports.reduce((sum, group) => sum + of(group), 0);
+  const free = reports.filter((_, i) => groups[i]!.units.length > 0);
+  const total = (of: (group: GroupReport) => number) => free.reduce((sum, group) => sum + of(group), 0);
   return {
     graph: made,
     report: {
