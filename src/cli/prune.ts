@@ -38,6 +38,7 @@ interface Flags extends SourceFlags {
   scope: 'global' | 'layer';
   multiple?: number;
   least?: number;
+  compensate?: boolean;
   weights?: boolean;
   block?: '1' | '4';
   seed: number;
@@ -66,6 +67,10 @@ export const pruneCommand = (): Command =>
       )
       .option('--multiple <n>', 'channels that are kept of a layer are a multiple of this (default: 8)', positiveInt)
       .option('--least <part>', "of each layer's channels, that is always kept (default: 0.1)", smallPart)
+      .option(
+        '--compensate',
+        'weights that read what is left make up for what goes, as far as inputs of --calibrate show them alike',
+      )
       .option('--weights', 'weights instead of channels: they become 0')
       .addOption(
         new Option('--block <n>', 'consecutive inputs whose weights go together; kernels of int8 skip 4').choices(['1', '4']),
@@ -90,7 +95,8 @@ Channels go with all that depends on them; what cannot lose any is left alone, a
 
 Examples:
   wafer prune net.onnx -o net.small.wafer --ratio 0.3 --by l2
-  wafer prune net.wafer -o net.small.wafer --ratio 0.5 --scope global --by mean --calibrate pictures/ --layer conv1=0
+  wafer prune net.wafer -o net.small.wafer --ratio 0.5 --scope global --by mean --compensate \\
+    --calibrate pictures/ --layer conv1=0
   wafer prune net.wafer -o net.sparse.wafer --weights --block 4 --ratio 0.7`,
     )
     .action(pruneFile);
@@ -129,7 +135,7 @@ async function pruneFile(path: string, flags: Flags): Promise<void> {
 const SAMPLED: readonly (string | undefined)[] = ['apoz', 'mean', 'taylor'] satisfies Criterion[];
 
 /** Throws ARGUMENT for flags that do not go together. */
-function checkFlags({ ratio, layer, by, multiple, least, weights, block, calibrate }: Flags): void {
+function checkFlags({ ratio, layer, by, multiple, least, compensate, weights, block, calibrate }: Flags): void {
   const refuse = (message: string, hint: string) => {
     throw new WaferError('ARGUMENT', message, { hint });
   };
@@ -138,20 +144,21 @@ function checkFlags({ ratio, layer, by, multiple, least, weights, block, calibra
   const criteria: readonly string[] = weights ? WEIGHT_CRITERIA : CRITERIA;
   if (by && !criteria.includes(by))
     refuse(`--by ${by} says nothing of ${weights ? 'weights' : 'channels'}`, `choose one of ${criteria.join(', ')}`);
-  if (weights && (multiple ?? least) !== undefined)
-    refuse(`${multiple ? '--multiple' : '--least'} is for channels`, 'leave it out, or --weights');
+  for (const [flag, value] of Object.entries({ '--multiple': multiple, '--least': least, '--compensate': compensate }))
+    if (weights && value !== undefined) refuse(`${flag} is for channels`, 'leave it out, or --weights');
   if (block && !weights) refuse('--block is for weights', 'add --weights');
-  const isSampled = SAMPLED.includes(by);
-  if (calibrate && !isSampled) refuse('--calibrate is for what is seen of inputs', `add --by ${SAMPLED.join(', or ')}`);
-  if (isSampled && !calibrate) refuse(`--by ${by} looks at inputs`, 'add --calibrate with some');
+  const sampled = SAMPLED.includes(by) ? `--by ${by}` : compensate && '--compensate';
+  if (calibrate && !sampled)
+    refuse('--calibrate is for what is seen of inputs', `add --by ${SAMPLED.join(', ')}, or --compensate`);
+  if (sampled && !calibrate) refuse(`${sampled} looks at inputs`, 'add --calibrate with some');
 }
 
 const given = <T extends object>(options: T): T =>
   Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
 
-const channelOptions = ({ by = 'l2', ratio, layer, scope, multiple, least, seed }: Flags): ChannelOptions => ({
+const channelOptions = ({ by = 'l2', ratio, layer, scope, multiple, least, compensate, seed }: Flags): ChannelOptions => ({
   ...{ by: by as Criterion, layers: layer, scope, seed },
-  ...given({ ratio, multiple, least }),
+  ...given({ ratio, multiple, least, compensate }),
 });
 
 const weightOptions = ({ by = 'magnitude', ratio, layer, scope, block, seed }: Flags): WeightOptions => ({
@@ -160,23 +167,28 @@ const weightOptions = ({ by = 'magnitude', ratio, layer, scope, block, seed }: F
 });
 
 async function evidenceFor(flags: Flags, { graph, images }: WaferModel, progress: Progress): Promise<Evidence | undefined> {
-  const { calibrate, samples: limit, by, imageSize } = flags;
+  const { calibrate, samples: limit, by, compensate, imageSize } = flags;
   if (calibrate === undefined) return undefined;
   const image = imageProcessing(flags, graph.inputs) ?? images?.[0];
+  const evidence: Evidence = {};
   if (by === 'taylor') {
     const data = await loadDataset(calibrate, 'train');
-    return { data, examples: limit, ...(image && { normalisation: normalisationOfImages(image) }) };
+    Object.assign(evidence, { data, examples: limit, ...(image && { normalisation: normalisationOfImages(image) }) });
   }
-  const onProgress = (done: number, total: number, what: string) => progress.update(done, total, what);
-  const samples = await readSamples(calibrate, graph.inputs, { images: image, imageSize, limit, onProgress });
-  return { samples, engine: wasmEngine(binaries()) };
+  if (by !== 'taylor' || compensate) {
+    const onProgress = (done: number, total: number, what: string) => progress.update(done, total, what);
+    const samples = await readSamples(calibrate, graph.inputs, { images: image, imageSize, limit, onProgress });
+    Object.assign(evidence, { samples, engine: wasmEngine(binaries()) });
+  }
+  return evidence;
 }
 
 const macsOf = (graph: Graph, bindings: Bindings): number => [...countMacs(graph, bindings).values()].reduce((a, b) => a + b, 0);
 
-function recipeOf({ scope }: Flags, report: ChannelReport | WeightReport): string {
+function recipeOf({ scope, compensate }: Flags, report: ChannelReport | WeightReport): string {
   const of = scope === 'global' ? ' of all layers together' : '';
-  if ('channels' in report) return `prune channels ${report.channels.before} to ${report.channels.after} by ${report.by}${of}`;
+  if ('channels' in report)
+    return `prune channels ${report.channels.before} to ${report.channels.after} by ${report.by}${of}${compensate ? ', compensated' : ''}`;
   const { by, block, zeros, weights } = report;
   return `prune ${zeros.after} of ${weights} weights by ${by}${block > 1 ? ` in blocks of ${block}` : ''}${of}`;
 }

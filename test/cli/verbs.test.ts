@@ -104,7 +104,7 @@ describe('cli: a model through all verbs', () => {
   });
 
   test('prune: fewer channels, from ONNX and from a .wafer, and what was done is in the file', async () => {
-    const mean = ['--ratio', '0.4', '--by', 'mean', '--calibrate', at('samples.npy'), '--scope', 'global', '--json'];
+    const mean = ['--ratio', '0.4', '--by', 'mean', '--calibrate', at('samples.npy'), '--scope', 'global', '--compensate', '--json'];
     for (const from of [onnx, at('model.wafer')]) {
       const { code, out, err } = await wafer('prune', from, '-o', at('narrow.wafer'), ...mean);
       expect(err).not.toMatch(/error/);
@@ -120,7 +120,7 @@ describe('cli: a model through all verbs', () => {
     }
     expect((await wafer('verify', at('narrow.wafer'))).code).toBe(0);
     const { provenance } = JSON.parse((await wafer('inspect', at('narrow.wafer'), '--json')).out);
-    expect(provenance.recipe.at(-1)).toMatch(/^prune channels 256 to \d+ by mean of all layers together$/);
+    expect(provenance.recipe.at(-1)).toMatch(/^prune channels 256 to \d+ by mean of all layers together, compensated$/);
     const text = await wafer('prune', onnx, '-o', at('narrow.wafer'), '--layer', '*=0.5', '--layer', '13=0');
     expect(text.out).toMatch(/left alone, it is part of the output "13": 13\nchannels 256 to 128 \(50\.0 %\), parameters/);
   });

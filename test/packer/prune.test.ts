@@ -7,7 +7,7 @@ import { basename } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { random } from '../../src/core/random';
 import { elements, evaluateShape } from '../../src/core/shape';
-import type { Graph } from '../../src/graph/ir';
+import type { Graph, Value } from '../../src/graph/ir';
 import { type Sample, wasmEngine } from '../../src/packer/evaluate/engine';
 import { importOnnx } from '../../src/packer/import/onnx/import';
 import { declutter } from '../../src/packer/passes/index';
@@ -22,7 +22,7 @@ import {
   type WeightOptions,
 } from '../../src/packer/prune/index';
 import { withChannelsMasked, withoutChannels } from '../../src/packer/prune/removal';
-import { outputsOf } from '../../src/packer/quantize/fidelity';
+import { fidelity, outputsOf } from '../../src/packer/quantize/fidelity';
 import { quantize } from '../../src/packer/quantize/index';
 import { buildModel, type ModelFunction } from '../../src/packer/train/layers';
 import { folded } from '../../src/packer/train/program';
@@ -33,6 +33,8 @@ import { seedOf } from '../support/random';
 import { data, net } from './corners';
 
 const engine = wasmEngine(binaries());
+
+const DRAWN = 150;
 
 /** Models whose every layer ends in a layer norm, which reads all channels. */
 const NORMED = new Set(['hey_jarvis_v0.1.onnx', 'hey_mycroft_v0.1.onnx', 'hey_rhasspy_v0.1.onnx']);
@@ -201,7 +203,69 @@ const NETS: Readonly<Record<string, [number, ModelFunction]>> = {
   ],
 };
 
+/** A net of nodes that were drawn: whatever joins channels in whatever order. */
+const drawnNet =
+  (seed: number): ModelFunction =>
+  (layers) => {
+    const next = random(seed);
+    const pick = <T>(list: readonly T[]): T => list[Math.floor(next() * list.length)]!;
+    const { input, conv, depthwise, batchNorm, activation, add, mul, concat, op, globalPool, flatten, linear, maxPool } = layers;
+    const channels = (x: Value) => x.type.shape[3] as number;
+    const sizes = (x: Value) => x.type.shape.slice(0, 3);
+    const x = input([4, 4, 2]);
+    const values = [conv(x, 6), conv(x, 4)];
+    const steps: ((x: Value) => Value)[] = [
+      (x) => conv(x, pick([3, 4, 6]), { kernel: pick([1, 3]), bias: next() < 0.5 }),
+      (x) => depthwise(x),
+      (x) => conv(x, 2 * channels(x), { groups: channels(x) }),
+      (x) => (channels(x) % 2 ? conv(x, 4) : conv(x, 6, { groups: 2 })),
+      (x) => batchNorm(x),
+      (x) => activation(x, pick(['relu', 'sigmoid', 'hardSwish', 'tanh', 'hardSigmoid'])),
+      (x) => add(x, conv(pick(values), channels(x), { kernel: 1 })),
+      (x) => add(x, pick(values.filter((y) => channels(y) === channels(x)))),
+      (x) =>
+        mul(
+          x,
+          activation(
+            conv(op('reduce', [x], { fn: 'mean', axes: [1, 2], keepdims: true }), channels(x), { kernel: 1 }),
+            'sigmoid',
+          ),
+        ),
+      (x) => mul(x, conv(x, 1)),
+      (x) => concat([x, pick(values)]),
+      (x) => op('pad', [x], { before: [0, 0, 0, pick([0, 1])], after: [0, 0, 0, pick([0, 2])], value: pick([0, 1]) }),
+      (x) => op('slice', [x], { starts: [0, 0, 0, channels(x) - 1], steps: [1, 1, 1, -1], size: [...sizes(x), channels(x)] }),
+      (x) => op('slice', [x], { starts: [0, 0, 0, 1], steps: [1, 1, 1, 2], size: [...sizes(x), Math.floor(channels(x) / 2)] }),
+      (x) => op('transpose', [op('transpose', [x], { perm: [0, 3, 1, 2] })], { perm: [0, 2, 3, 1] }),
+      (x) => {
+        if (channels(x) % 2) return maxPool(x, { kernel: 3, stride: 1, pad: 1 });
+        const apart = op('reshape', [x], { shape: [...sizes(x), 2, channels(x) / 2] });
+        return op('reshape', [op('transpose', [apart], { perm: [0, 1, 2, 4, 3] })], { shape: x.type.shape });
+      },
+      (x) => op('resize', [maxPool(x)], { size: [4, 4], mode: pick(['nearest', 'linear']) }),
+      (x) => op('softmax', [x]),
+    ];
+    for (let i = 0; i < 14; i++) {
+      const y = pick(steps)(pick(values.slice(-3)));
+      if (channels(y) > 0 && channels(y) < 40) values.push(y);
+    }
+    const end = concat(values.slice(-3));
+    return linear(next() < 0.5 ? globalPool(end) : flatten(end), 3);
+  };
+
 describe('pruned is as masked', () => {
+  test('drawn nets', { timeout: 60_000 }, async () => {
+    let [removed, could] = [0, 0];
+    for (let seed = 1; seed <= DRAWN; seed++) {
+      const graph = stirred(drawnNet(seed), seed);
+      const counts = await expectEqual(graph, seed, [drawn(graph, seed)], (seed % 9) / 9);
+      removed += counts[0];
+      could += counts[1];
+    }
+    expect(removed / could).toBeGreaterThan(0.3);
+    expect(could / DRAWN).toBeGreaterThan(5);
+  });
+
   test.each(Object.entries(NETS))('%s', async (_, [units, model]) => {
     let removed = 0;
     for (let seed = 1; seed <= 8; seed++) {
@@ -322,6 +386,43 @@ describe('what channels are worth', () => {
     expect(masked.report.parameters.after).toBe(pruned.report.parameters.before);
     const [a, b] = await Promise.all([pruned, masked].map(({ graph }) => outputsOf(folded(graph), samples, engine)));
     a!.forEach((outputs, i) => outputs.logits!.forEach((v, k) => expect(v).toBeCloseTo(b![i]!.logits![k]!, 5)));
+  });
+
+  test('what is left makes up for what goes, wholly where it is a mixture of it', async () => {
+    // Channels 0 to 7 of either convolution are weak, and mean values of two others apart from a constant.
+    const model: ModelFunction = ({ input, conv, batchNorm, globalPool, linear }) => {
+      const x = batchNorm(conv(input([8, 8, 1]), 32));
+      return linear(globalPool(batchNorm(conv(x, 32, { bias: false, kernel: 1 }))), 4);
+    };
+    const graph = stirred(model, 5);
+    for (const [name, size] of [
+      ['conv1', 9],
+      ['conv2', 32],
+    ] as const)
+      for (let channel = 0; channel < 8; channel++) {
+        const weights = dataOf(graph, `${name}.weight`);
+        for (let k = 0; k < size; k++) {
+          const [a, b] = [8 + channel, 16 + channel].map((row) => weights[row * size + k]!);
+          weights[channel * size + k] = 0.05 * (a! + b!);
+        }
+      }
+    const many = Array.from({ length: 8 }, (_, i) => drawn(graph, i));
+    const options = { by: 'l2', ratio: 0.25, compensate: true } as const;
+    const { graph: pruned } = await pruneChannels(graph, options, { samples: many, engine });
+    const { graph: masked } = await maskChannels(graph, options, { samples: many, engine });
+    const { graph: plain } = await pruneChannels(graph, { ...options, compensate: false });
+    expect(rowsLeft(graph, pruned)).toEqual(from(8, 24));
+    expect(pruned.nodes.find(({ name }) => name === 'conv2')!.inputs.map((x) => x?.name)).toEqual([
+      'norm1',
+      'conv2.weight',
+      'conv2.bias',
+    ]);
+    const expected = await outputsOf(folded(graph), [drawn(graph, 99)], engine);
+    const error = async (graph: Graph) => (await fidelity(folded(graph), [drawn(graph, 99)], expected, engine)).error;
+    expect(await error(plain)).toBeGreaterThan(1e-3);
+    expect(await error(pruned)).toBeLessThan(1e-5);
+    expect(await error(masked)).toBeCloseTo(await error(pruned), 7);
+    await expect(pruneChannels(graph, options)).rejects.toThrow(/make up for what goes without samples/);
   });
 
   test('a pruned graph of training keeps names and norms, and is trained on', async () => {

@@ -7,6 +7,7 @@ import { type Graph, nodeText } from '../../graph/ir';
 import type { Engine, Sample } from '../evaluate/engine';
 import { type Fidelity, fidelity, outputsOf, withoutSoftmax } from '../quantize/fidelity';
 import { folded } from '../train/program';
+import { compensated } from './compensate';
 import { CRITERIA, type Criterion, type Evidence, scoresOf } from './criteria';
 import { type Dependencies, dependenciesOf } from './dependencies';
 import { type Amount, checkRatio, checkWord, chooseUnits, type Group, groupsOf } from './groups';
@@ -20,6 +21,8 @@ export interface ChannelOptions extends Amount {
   by: Criterion;
   /** Of `random`, and of nothing else. Default 1. */
   seed?: number | undefined;
+  /** Whether weights that read channels that stay make up for those that go, as far as samples show them alike. Default false. */
+  compensate?: boolean | undefined;
 }
 
 /** Channels that the same layers make; those that go together count once. */
@@ -66,7 +69,8 @@ async function pruned(
   const { dependencies, groups } = prunable(graph);
   const scores = await scoresOf(graph, dependencies, options.by, options.seed ?? 1, evidence);
   const removed = chooseUnits(dependencies, groups, scores, options);
-  const made = remove(graph, dependencies, removed);
+  const given = options.compensate ? await compensated(graph, dependencies, removed, evidence) : graph;
+  const made = remove(given, options.compensate ? dependenciesOf(given) : dependencies, removed);
   const reports = groups.map((group) => reportOf(group, dependencies, removed, scores));
   const free = reports.filter((_, i) => groups[i]!.units.length > 0);
   const total = (of: (group: GroupReport) => number) => free.reduce((sum, group) => sum + of(group), 0);
