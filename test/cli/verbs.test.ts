@@ -104,7 +104,18 @@ describe('cli: a model through all verbs', () => {
   });
 
   test('prune: fewer channels, from ONNX and from a .wafer, and what was done is in the file', async () => {
-    const mean = ['--ratio', '0.4', '--by', 'mean', '--calibrate', at('samples.npy'), '--scope', 'global', '--compensate', '--json'];
+    const mean = [
+      '--ratio',
+      '0.4',
+      '--by',
+      'mean',
+      '--calibrate',
+      at('samples.npy'),
+      '--scope',
+      'global',
+      '--compensate',
+      '--json',
+    ];
     for (const from of [onnx, at('model.wafer')]) {
       const { code, out, err } = await wafer('prune', from, '-o', at('narrow.wafer'), ...mean);
       expect(err).not.toMatch(/error/);
