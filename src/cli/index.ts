@@ -9,8 +9,10 @@ import { benchCommand } from './bench';
 import { compressCommand } from './compress';
 import { diffCommand } from './diff';
 import { evalCommand } from './eval';
+import { factorizeCommand } from './factorize';
 import { inspectCommand } from './inspect';
 import { packCommand } from './pack';
+import { pruneCommand } from './prune';
 import { runCommand } from './run';
 import { printError, printJson } from './terminal';
 import { trainCommand } from './train';
@@ -27,6 +29,8 @@ const program = new Command('wafer')
 for (const command of [
   packCommand(),
   trainCommand(),
+  pruneCommand(),
+  factorizeCommand(),
   compressCommand(),
   evalCommand(),
   inspectCommand(),

@@ -107,6 +107,24 @@ export async function pack(onnx: Uint8Array, options: PackOptions): Promise<Pack
   };
 }
 
+/**
+ * The model with another graph of the same inputs and outputs: what was done joins its provenance, figures that were measured of the
+ * graph before are dropped, and its golden run is made again.
+ */
+export async function withGraph(model: WaferModel, graph: Graph, done: readonly string[]): Promise<WaferModel> {
+  const { provenance, goldens, origins, ...rest } = model;
+  const names = new Set([...graph.inputs, ...graph.nodes.flatMap(({ outputs }) => outputs)].map(({ name }) => name));
+  const draft: WaferModel = {
+    ...rest,
+    graph,
+    provenance: { ...provenance, packer: `wafer ${version}`, recipe: [...provenance.recipe, ...done], metrics: {} },
+    goldens: [],
+    ...(origins && { origins: new Map([...origins].filter(([name]) => names.has(name))) }),
+  };
+  const golden = await goldenRun(readWafer(writeWafer(draft)).graph, wasmEngine(binaries()), goldens[0]?.bindings);
+  return { ...draft, goldens: golden ? [golden] : [] };
+}
+
 /** The formats that layers got, and why what is float is. */
 export function recipeOf({ method, samples, layers, floatNodes }: QuantizeReport, budget?: Budget): string[] {
   const counts = new Map<string, number>();

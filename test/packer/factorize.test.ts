@@ -331,6 +331,15 @@ describe('factorize', () => {
     expect(narrow.report.layers[0]!.ranks[1]).toBe(8);
   });
 
+  test('samples go through batch norms of training', async () => {
+    const graph = model(32, 3, 0.1);
+    const samples = [{ x: { data: Float32Array.from(drawer(1).numbers(2048)), shape: [1, 8, 8, 32] } }];
+    const options = { method: 'svd', rank: 4 } as const;
+    const { graph: made, report } = await factorize(graph, options, { samples, engine: wasmEngine(binaries()) });
+    expect(report.layers.map(({ layer }) => layer)).toEqual(['conv1', 'linear1']);
+    expect(made.nodes.filter(({ op }) => op.name === 'batchNorm')).toHaveLength(1);
+  });
+
   test.each<[string, FactorizeOptions, RegExp]>([
     ['two ways to choose ranks', { energy: 0.9, ratio: 0.5 }, /energy and ratio both choose ranks/],
     ['an energy over 1', { energy: 1.5 }, /an energy of 1.5/],

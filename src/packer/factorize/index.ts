@@ -12,7 +12,7 @@ import { bindingsOf, type Engine, type Sample } from '../evaluate/engine';
 import { layersMatching } from '../layerNames';
 import { byBudget, byEnergy, type Candidate, candidateAt, type Measure, type Way } from './choose';
 import { type Cost, type Layer, layerOf, weightsInput } from './layer';
-import { decomposed, METHODS, type MethodName, PLAIN } from './methods';
+import { decomposed, METHOD_NAMES, METHODS, type MethodName, PLAIN } from './methods';
 import { inputCoordinates } from './moments';
 import { type Factors, replaceLayers } from './replace';
 
@@ -94,14 +94,20 @@ export async function factorize(
     reasons.set(node, layer);
     return [];
   });
-  const inputs = new Set(layers.map(({ node }) => node.inputs[0]!));
-  const coordinates = evidence && (await inputCoordinates(graph, inputs, evidence.samples, evidence.engine));
+  const coordinates =
+    evidence &&
+    (await inputCoordinates(
+      graph,
+      layers.map(({ node }) => node),
+      evidence.samples,
+      evidence.engine,
+    ));
   const waysOf = (layer: Layer): Way[] => {
     const { node, stage } = layer;
     const wanted = METHODS.filter(({ name }) => method === 'auto' || method === name);
     const fit = wanted.filter((m) => m.refusal(stage) === undefined);
     if (fit.length === 0) reasons.set(node, wanted[0]!.refusal(stage)!);
-    const seen = coordinates?.get(node.inputs[0]!) ?? PLAIN;
+    const seen = coordinates?.get(node) ?? PLAIN;
     return fit.map((m) => ({ layer, method: m, decomposed: decomposed(layer, m, seen) }));
   };
 
@@ -149,6 +155,15 @@ export async function factorize(
     graph: replaceLayers(graph, made),
     report: { parameters: sum('parameters'), macs: sum('macs'), layers: factorized, left },
   };
+}
+
+/** A line for each method, for a file's provenance. */
+export function recipeOf({ layers }: FactorizeReport): string[] {
+  const methods = METHOD_NAMES.filter((name) => layers.some(({ method }) => method === name));
+  return methods.map((name) => {
+    const some = layers.filter(({ method }) => method === name);
+    return `factorize ${name}: ${some.map(({ layer, ranks }) => `${layer} ${ranks.join(' x ')}`).join(', ')}`;
+  });
 }
 
 const SHARED = "its weights are another layer's too";

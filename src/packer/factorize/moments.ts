@@ -1,24 +1,28 @@
 /** What samples say of the inputs of layers: which sums of them are large, and so which errors in their weights count. */
 import type { TypedArray } from '../../core/dtype';
 import { located } from '../../core/errors';
-import { type Graph, nodeText, type Value } from '../../graph/ir';
+import { type Graph, type Node, nodeText, type Value } from '../../graph/ir';
 import type { Engine, Sample } from '../evaluate/engine';
 import { Covariance } from '../quantize/covariance';
 import { rowAt } from '../quantize/rows';
+import { folded } from '../train/program';
 import { cholesky, transposed } from './linear';
 import type { Coordinates } from './methods';
 
 /** Rows of each value that are looked at, over all samples. */
 const ROWS = 2048;
 
-/** Runs the samples; gives for each of `values`, of [..., C], coordinates of its C numbers. */
+/** Runs the samples, batch norms by their running statistics; gives for each layer coordinates of its input's channels. */
 export async function inputCoordinates(
   graph: Graph,
-  values: ReadonlySet<Value>,
+  layers: readonly Node[],
   samples: readonly Sample[],
   engine: Engine,
-): Promise<Map<Value, Coordinates>> {
-  const seen = new Map([...values].map((x) => [x, new Covariance(1, x.type.shape.at(-1) as number)]));
+): Promise<Map<Node, Coordinates>> {
+  const plain = folded(graph);
+  const named = new Map(plain.nodes.map((node) => [node.name, node]));
+  const read = new Map(layers.map((layer) => [layer, named.get(layer.name)!.inputs[0]!]));
+  const seen = new Map([...read.values()].map((x) => [x, new Covariance(1, x.type.shape.at(-1) as number)]));
   const share = Math.ceil(ROWS / samples.length);
   const see = (value: Value, data: TypedArray) => {
     const covariance = seen.get(value);
@@ -31,10 +35,10 @@ export async function inputCoordinates(
       covariance.push();
     }
   };
-  const session = await engine.session(graph);
+  const session = await engine.session(plain);
   try {
     for (const sample of samples) {
-      for (const x of graph.inputs) see(x, sample[x.name]!.data);
+      for (const x of plain.inputs) see(x, sample[x.name]!.data);
       session.run(sample, {
         observe: (node, given) => located({ node: nodeText(node) }, () => node.outputs.forEach((y, i) => see(y, given[i]!.data))),
       });
@@ -42,7 +46,8 @@ export async function inputCoordinates(
   } finally {
     session.dispose();
   }
-  return new Map([...seen].map(([value, covariance]) => [value, whitening(covariance)]));
+  const coordinates = new Map([...seen].map(([value, covariance]) => [value, whitening(covariance)]));
+  return new Map(layers.map((layer) => [layer, coordinates.get(read.get(layer)!)!]));
 }
 
 /**

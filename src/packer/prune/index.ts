@@ -7,19 +7,22 @@ import { type Graph, nodeText } from '../../graph/ir';
 import type { Engine, Sample } from '../evaluate/engine';
 import { type Fidelity, fidelity, outputsOf, withoutSoftmax } from '../quantize/fidelity';
 import { folded } from '../train/program';
+import { compensated } from './compensate';
 import { CRITERIA, type Criterion, type Evidence, scoresOf } from './criteria';
 import { type Dependencies, dependenciesOf } from './dependencies';
 import { type Amount, checkRatio, checkWord, chooseUnits, type Group, groupsOf } from './groups';
 import { parametersIn, withChannelsMasked, withoutChannels } from './removal';
 
 export { CRITERIA, type Criterion, type Evidence } from './criteria';
-export { type PrunedWeights, pruneWeights, WEIGHT_CRITERIA, type WeightOptions } from './weights';
+export { type PrunedWeights, pruneWeights, WEIGHT_CRITERIA, type WeightOptions, type WeightReport } from './weights';
 
 export interface ChannelOptions extends Amount {
   /** What says how much a channel is worth. */
   by: Criterion;
   /** Of `random`, and of nothing else. Default 1. */
   seed?: number | undefined;
+  /** Whether weights that read channels that stay make up for those that go, as far as samples show them alike. Default false. */
+  compensate?: boolean | undefined;
 }
 
 /** Channels that the same layers make; those that go together count once. */
@@ -33,6 +36,7 @@ export interface GroupReport {
 
 export interface ChannelReport {
   by: Criterion;
+  /** Of groups that can lose some. */
   channels: { before: number; after: number };
   parameters: { before: number; after: number };
   groups: readonly GroupReport[];
@@ -65,9 +69,11 @@ async function pruned(
   const { dependencies, groups } = prunable(graph);
   const scores = await scoresOf(graph, dependencies, options.by, options.seed ?? 1, evidence);
   const removed = chooseUnits(dependencies, groups, scores, options);
-  const made = remove(graph, dependencies, removed);
+  const given = options.compensate ? await compensated(graph, dependencies, removed, evidence) : graph;
+  const made = remove(given, options.compensate ? dependenciesOf(given) : dependencies, removed);
   const reports = groups.map((group) => reportOf(group, dependencies, removed, scores));
-  const total = (of: (group: GroupReport) => number) => reports.reduce((sum, group) => sum + of(group), 0);
+  const free = reports.filter((_, i) => groups[i]!.units.length > 0);
+  const total = (of: (group: GroupReport) => number) => free.reduce((sum, group) => sum + of(group), 0);
   return {
     graph: made,
     report: {

@@ -74,7 +74,7 @@ function zeroed(x: Value, cuts: readonly Cut[], removed: Removed): TypedArray {
 }
 
 /** Copies a graph node by node: `add` gives the outputs that stand for a node's. */
-function rebuilt(graph: Graph, add: (copy: Copy, node: Node) => readonly Value[]): Graph {
+export function rebuilt(graph: Graph, add: (copy: Copy, node: Node) => readonly Value[]): Graph {
   const copy = new Copy();
   for (const x of graph.inputs) copy.now.set(x, copy.build.input(x.name, x.type));
   for (const node of graph.nodes) {
