@@ -60,14 +60,14 @@ async function makeFolder(path: string, last = false): Promise<void> {
 }
 
 /** Says before the work what would fail after it. Throws ARGUMENT. */
-export async function checkOutput(output: string, source: string): Promise<void> {
+export async function checkOutput(output: string, source: string, flag = '--output'): Promise<void> {
   const [there, from] = await Promise.all([output, source].map((path) => stat(path).catch(() => undefined)));
   if (output === '' || there?.isDirectory())
-    throw new WaferError('ARGUMENT', `--output "${output}" is ${output ? 'a folder' : 'empty'}`, {
-      hint: 'name the file to write, as in --output model.wafer',
+    throw new WaferError('ARGUMENT', `${flag} "${output}" is ${output ? 'a folder' : 'empty'}`, {
+      hint: 'name the file to write',
     });
   if (there && there.ino === from?.ino && there.dev === from.dev)
-    throw new WaferError('ARGUMENT', `--output "${output}" is the model itself`, { hint: 'write to another file' });
+    throw new WaferError('ARGUMENT', `${flag} "${output}" is the model itself`, { hint: 'write to another file' });
 }
 
 /** Throws NOT_FOUND, BAD_FILE. */

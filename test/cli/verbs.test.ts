@@ -78,7 +78,13 @@ describe('cli: a model through all verbs', () => {
     expect(rows[0]).toMatchObject({ examples: 3, bytes: readFileSync(files[0]!).length, against: { agreement: 100, beyond: 0 } });
     expect(rows[1].against.sqnr).toBeLessThan(rows[0].against.sqnr);
     expect(rows[1].sizes.reduce((sum: number, { bytes }: { bytes: number }) => sum + bytes, 0)).toBeLessThan(rows[1].bytes);
-    expect((await wafer('eval', ...files, '--data', at('samples.npy'))).out).toMatch(/file +bytes +ms here\n/);
+    const told = await wafer('eval', ...files, '--data', at('samples.npy'), '--report', at('report.html'));
+    expect(told.out).toMatch(/file +bytes +ms here\n/);
+    const report = readFileSync(at('report.html'), 'utf8');
+    expect(report).toContain('<title>model.wafer, mixed.wafer</title>');
+    expect([...report.matchAll(/<h2>([^<]*)/g)].map(([, title]) => title)).toEqual([
+      ...['Files', 'What takes the bytes', 'Distributions', 'How it was made'],
+    ]);
   });
 
   test('factorize: fewer weights, much the same answers, from ONNX and from a .wafer, and what was done is in the file', async () => {
@@ -314,6 +320,11 @@ describe('cli: bad input is one line, a hint and code 2', () => {
     ],
     ['nothing to evaluate on', /required option '--data/, ['eval', 'good.wafer']],
     ['an unknown task', /Allowed choices are classify/, ['eval', 'good.wafer', '--data', at('samples.npy'), '--task', 'guess']],
+    [
+      'a report in place of a file',
+      /ARGUMENT: --report .*the model itself/,
+      ['eval', at('good.wafer'), '--data', 'x', '--report', at('good.wafer')],
+    ],
     ['missing data', /NOT_FOUND/, ['eval', 'good.wafer', '--data', 'nowhere']],
     ['data of another shape', /SHAPE: wide\.npy/, ['eval', 'good.wafer', '--data', 'wide.npy']],
     ['missing samples', /NOT_FOUND/, ['pack', onnx, '-o', 'x.wafer', '--int8', '--calibrate', 'nowhere']],

@@ -1,6 +1,5 @@
 /** The figures of a report: what each is called, how it is written and compared, in the order of the columns. */
-import type { Html } from './html';
-import { html } from './html';
+import { type Html, html } from './html';
 import type { ReportFigures } from './types';
 import * as units from './units';
 
@@ -9,11 +8,13 @@ export interface Metric {
   readonly name: string;
   readonly text: (value: number) => string;
   readonly better: 'more' | 'less';
+  /** On an axis. */
+  readonly unit?: string;
   /** Differences are in the metric's own unit, not in percent. */
   readonly points?: boolean;
 }
 
-const share = { text: units.percent, better: 'more', points: true } as const;
+const share = { text: units.percent, better: 'more', points: true, unit: '%' } as const;
 const time = { text: units.milliseconds, better: 'less' } as const;
 
 export const METRICS: readonly Metric[] = [
@@ -29,7 +30,7 @@ export const METRICS: readonly Metric[] = [
   { key: 'sameCharacters', name: 'Same characters', ...share },
   { key: 'sameTexts', name: 'Same texts', ...share },
   { key: 'iou', name: 'IoU', text: (v) => units.fixed(v, 4), better: 'more', points: true },
-  { key: 'sqnr', name: 'SQNR', text: (v) => `${units.fixed(v, 1)}\u202fdB`, better: 'more', points: true },
+  { key: 'sqnr', name: 'SQNR', text: (v) => `${units.fixed(v, 1)}\u202fdB`, better: 'more', points: true, unit: 'dB' },
   { key: 'ms', name: 'Time', ...time },
   { key: 'browserMs', name: 'In the browser', ...time },
   { key: 'memory', name: 'Memory', text: units.bytes, better: 'less' },

@@ -13,8 +13,8 @@ export interface Report {
   readonly sensitivity?: readonly LayerSensitivity[];
   /** What takes the bytes of files. */
   readonly storage?: readonly FileStorage[];
-  readonly weights?: readonly Distribution[];
-  readonly activations?: readonly Distribution[];
+  /** What weights and what layers compute are spread over. */
+  readonly histograms?: readonly FileHistograms[];
   readonly training?: readonly TrainingCurve[];
   /** Names and texts at the end: the command, the data, versions. */
   readonly facts?: readonly (readonly [name: string, text: string])[];
@@ -42,7 +42,7 @@ export interface ReportFigures {
   /** Of a run, in milliseconds: in Node, and in a browser. */
   readonly ms?: number;
   readonly browserMs?: number;
-  /** Bytes at the most. */
+  /** Bytes that a run has planned: activations and weights. */
   readonly memory?: number;
   /** Multiply-accumulates of a run. */
   readonly macs?: number;
@@ -89,6 +89,12 @@ export interface LayerStorage {
   readonly layer: string;
   readonly elements: number;
   readonly parts: readonly { readonly encoding: string; readonly bytes: number }[];
+}
+
+export interface FileHistograms {
+  readonly file: string;
+  readonly weights: readonly Distribution[];
+  readonly activations: readonly Distribution[];
 }
 
 /** A histogram: counts in bins of equal width from `low` to `high`. */

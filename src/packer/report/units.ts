@@ -37,6 +37,15 @@ export const bytes = (value: number): string => scaled(value, ['B', 'kB', 'MB', 
 /** `812`, `3.61 k`, `1.62 M`. */
 export const short = (value: number): string => scaled(value, ['', 'k', 'M', 'G', 'T']);
 
+/** Of ticks, which are round: `20 kB`, `1.5 MB`. */
+export function bytesTick(value: number): string {
+  const step = Math.max(0, Math.min(3, Math.floor(Math.log10(value) / 3 + 1e-9)));
+  return `${Number((value / 1000 ** step).toPrecision(3))}${THIN}${['B', 'kB', 'MB', 'GB'][step]}`;
+}
+
+/** With one decimal. */
+export const percent1 = (value: number): string => `${fixed(value, 1)}${THIN}%`;
+
 export const percent = (value: number): string => `${fixed(value, 2)}${THIN}%`;
 
 export const milliseconds = (value: number): string =>
