@@ -8,6 +8,7 @@ import { type Graph, nodeText } from '../graph/ir';
 import { normalisationOf, statisticsOf } from '../packer/data/batches';
 import type { PictureShape } from '../packer/data/load';
 import { type DataPlaces, loadData, type RecipeData } from '../packer/recipe/data';
+import { compressedPage } from '../packer/recipe/page';
 import { readRecipe, recipeFrom } from '../packer/recipe/read';
 import { readyRecipe, readyRecipes } from '../packer/recipe/ready';
 import { type Compressed, type Given, measureText, type NamedTeacher, runRecipe, type StepRecord } from '../packer/recipe/run';
@@ -109,6 +110,16 @@ async function compress(path: string | undefined, flags: Flags): Promise<void> {
     });
     progress.end();
     await writeBytes(flags.output!, made.bytes);
+    const page = flags.report === false ? undefined : (flags.report ?? flags.output!.replace(/(\.wafer)?$/, '.html'));
+    if (page !== undefined) {
+      progress.stage('report');
+      const command = `wafer compress ${basename(model!)} --recipe ${basename(flags.recipe!)} --seed ${recipe.seed}`;
+      await writeBytes(
+        page,
+        new TextEncoder().encode(await compressedPage(made, given, data, { output: basename(flags.output!), command })),
+      );
+      progress.end();
+    }
     printCompressed(made, flags.output!, work, data, flags);
   } catch (error) {
     progress.end();
@@ -219,7 +230,7 @@ function lineOf({ place, step, outcome, why, what, after, isFound }: StepRecord)
 function printCompressed(made: Compressed, output: string, work: string, data: RecipeData, flags: Flags): void {
   const { start, best, test, counts, pareto, unmet, bytes } = made;
   if (flags.json) {
-    const { bytes: _, ...rest } = made;
+    const { bytes: _, startBytes: __, ...rest } = made;
     printJson({ output, bytes: bytes.length, ...rest, notes: data.notes });
   } else {
     for (const note of data.notes) print(`note: ${note}`);

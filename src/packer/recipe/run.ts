@@ -94,6 +94,8 @@ export interface ParetoPoint {
 
 export interface Compressed {
   readonly bytes: Uint8Array;
+  /** The model at the start, as a file. */
+  readonly startBytes: Uint8Array;
   /** How accuracy is counted. */
   readonly counts: string;
   /** What drops are counted from: the model as it was given, or after the last `train`. */
@@ -177,6 +179,7 @@ class Run {
     const best = this.best ?? this.current;
     return {
       bytes: best.file,
+      startBytes: this.reference.file,
       counts: this.judge.counts,
       start: this.reference.figures,
       best: best.figures,

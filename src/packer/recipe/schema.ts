@@ -272,14 +272,16 @@ const prune = z
     multiple: key(count(), 'channels that are left in a layer are a multiple of this (default: 8)'),
     least: key(part(), 'of the channels of a layer that are kept in any case (default: 0.1; one always is)'),
     block: key(leaf(z.union([z.literal(1), z.literal(4)]), '1 or 4', '1 | 4'), 'weights that become 0 together (default: 1)'),
-    samples: keyOr(count(), 256, 'examples that criteria of activations look at'),
+    compensate: keyOr(flag(), false, 'has weights that stay make up for channels that go, as far as examples show them alike'),
+    samples: keyOr(count(), 256, 'examples that are looked at, by criteria of what layers give too'),
     ...JUDGED,
   })
-  .superRefine(({ what, by, ratio, layers, block, multiple, least }, context) => {
+  .superRefine(({ what, by, ratio, layers, block, multiple, least, compensate }, context) => {
     const refuse = (message: string, path: string[] = []) => context.addIssue({ code: 'custom', message, path });
     if (ratio === undefined && !layers) refuse('it does not say how much: "ratio" or "layers" is missing');
     if (what === 'channels' && block !== undefined) refuse('"block" is for weights, not for channels', ['block']);
     if (what === 'weights' && multiple !== undefined) refuse('"multiple" is for channels, not for weights', ['multiple']);
+    if (what === 'weights' && compensate) refuse('"compensate" is for channels, not for weights', ['compensate']);
     if (what === 'weights' && least !== undefined) refuse('"least" is for channels, not for weights', ['least']);
     const known: readonly string[] = what === 'channels' ? CHANNEL_CRITERIA : WEIGHT_CRITERIA;
     const odd = [by ?? []].flat().find((criterion) => !known.includes(criterion));

@@ -222,7 +222,7 @@ async function quantizeStep(state: State, options: Options<'quantize'>, kitchen:
 async function pruneStep(state: State, options: Options<'prune'>, kitchen: Kitchen): Promise<Made> {
   const { what, by = what === 'channels' ? 'l2' : 'magnitude', ...rest } = options;
   const criteria = [by].flat();
-  const { ratio, layers, scope, multiple, least, block, samples } = rest;
+  const { ratio, layers, scope, multiple, least, block, compensate, samples } = rest;
   const amount = present({ ratio, layers, scope });
   const { seed, data, form } = kitchen;
   for (const [i, criterion] of criteria.entries()) {
@@ -233,9 +233,9 @@ async function pruneStep(state: State, options: Options<'prune'>, kitchen: Kitch
         const words = `${report.zeros.after} of ${report.weights} weights are 0, by ${criterion}`;
         return { state: { ...state, graph, done: [...state.done, words] }, what: words, report };
       }
-      const asked = { ...amount, by: criterion as Criterion, seed, ...present({ multiple, least }) };
+      const asked = { ...amount, by: criterion as Criterion, seed, compensate, ...present({ multiple, least }) };
       const evidence: Evidence = {
-        ...(SEEING.has(criterion) && { samples: samplesOf(state, kitchen, samples), engine: engine() }),
+        ...((SEEING.has(criterion) || compensate) && { samples: samplesOf(state, kitchen, samples), engine: engine() }),
         ...(criterion === 'taylor' && { data: data.train, normalisation: form.normalisation, examples: samples }),
       };
       const { graph, report } = await pruneChannels(state.graph, asked, evidence);

@@ -115,8 +115,8 @@ const curve: Section = ({ files = [], steps = [] }) => {
 const stepsList: Section = ({ steps = [] }) =>
   steps.length === 0 ? undefined : section('Steps', undefined, html`<ol class="steps">${steps.map(stepItem)}</ol>`);
 
-const stepItem = ({ name, what, before, after, kept, why, seconds }: StepReport): Html =>
-  html`<li class="${kept ? 'kept' : 'dropped'}"><h3>${name} <span class="badge">${kept ? 'kept' : 'rolled back'}</span><span class="time">${units.seconds(seconds)}</span></h3>
+const stepItem = ({ name, what, before, after, kept, outcome = kept ? 'kept' : 'rolled back', why, seconds }: StepReport): Html =>
+  html`<li class="${kept ? 'kept' : 'dropped'}"><h3>${name} <span class="badge">${outcome}</span><span class="time">${units.seconds(seconds)}</span></h3>
 <p>${what}</p>${why && html`<p class="why">${why}</p>`}${changes(before, after)}</li>`;
 
 /** Only of what is known after the step. */

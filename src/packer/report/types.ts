@@ -61,6 +61,8 @@ export interface StepReport {
   readonly after: ReportFigures;
   /** False for a step that was rolled back. */
   readonly kept: boolean;
+  /** What became of it, where that is said otherwise. */
+  readonly outcome?: string;
   /** Why it was kept or rolled back. */
   readonly why?: string;
   readonly seconds: number;
