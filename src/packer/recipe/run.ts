@@ -477,7 +477,12 @@ class Run {
 const withTime = (point: Point, ms: number): Point => ({ ...point, figures: { ...point.figures, ms } });
 
 /** What a step made worse that nobody asked for. `times`: of the start, before and after. */
-function lossesOf(gate: Gate | undefined, before: StepFigures, after: StepFigures, [, was, is]: readonly number[]): string[] {
+export function lossesOf(
+  gate: Gate | undefined,
+  before: StepFigures,
+  after: StepFigures,
+  [, was, is]: readonly number[],
+): string[] {
   const lost: string[] = [];
   if (!gate?.bytes && after.bytes > Math.max(LARGER.part * before.bytes, before.bytes + LARGER.bytes))
     lost.push(`the file is larger: ${measureText('bytes', after.bytes)}, before ${measureText('bytes', before.bytes)}`);

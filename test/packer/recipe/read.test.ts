@@ -16,7 +16,7 @@ describe('recipe: is read', () => {
     );
     expect(recipe.seed).toBe(1);
     expect(recipe.steps[0]!.prune).toMatchObject({
-      ...{ what: 'channels', by: ['gamma', 'l2'], ratio: 0.3, scope: 'global', optional: false, force: false },
+      ...{ what: 'channels', by: ['gamma', 'l2'], ratio: 0.3, optional: false, force: false },
       gate: { drop: 0.5, bytes: { absolute: 40000 }, onFail: 'rollback' },
     });
     expect(recipe.steps[1]!.quantize).toMatchObject({ weights: 'int4', layers: { 'conv*': 'codebook3' }, samples: 256 });
