@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
 import { buildAssembly } from './assembly';
+import { buildRecipes } from './recipes';
 import { buildShaders } from './shaders';
 
 const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
@@ -166,6 +167,7 @@ async function buildAll(): Promise<void> {
   rmSync('dist', { recursive: true, force: true });
   mkdirSync('dist');
   buildShaders();
+  buildRecipes();
   await buildAssembly();
   await Promise.all([buildBundles(), buildCli(), buildTypes()]);
 }

@@ -6,6 +6,7 @@ import { execFile, execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, normalize, relative } from 'node:path';
 import { buildAssembly } from './assembly';
+import { buildRecipes } from './recipes';
 import { buildShaders } from './shaders';
 
 /** Who may import whom; `index` is src/index.ts. A room may always import from itself. */
@@ -114,6 +115,7 @@ const newest = (folder: string): number =>
   Math.max(...readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((name) => writtenAt(join(folder, name))));
 if (newest('assembly') > writtenAt('src/ops/kernels.gen.ts')) await buildAssembly();
 if (newest('shaders') > writtenAt('src/ops/shaders.gen.ts')) buildShaders();
+if (newest('recipes') > writtenAt('src/packer/recipe/ready.gen.ts')) buildRecipes();
 const tools = Promise.all([
   tool('tsc', ['-p', '.', '--pretty', 'false'], /^(?<file>[^\s(]+)\((?<line>\d+),\d+\): error (?<what>.*)/gm),
   tool(

@@ -1,8 +1,12 @@
 /** `wafer eval`: what files are worth, side by side, on the runtime's own kernels. */
 import { basename } from 'node:path';
 import { Command, Option } from 'commander';
+import { version } from '../../package.json';
 import { WaferError } from '../core/errors';
 import type { WaferModel } from '../format/model';
+import { readWafer } from '../format/reader';
+import { spread } from '../packer/calibration';
+import { wasmEngine } from '../packer/evaluate/engine';
 import {
   evaluate,
   type Figures,
@@ -15,9 +19,10 @@ import {
 } from '../packer/evaluate/evaluate';
 import { type Example, readExamples } from '../packer/evaluate/examples';
 import { type EncodedSize, encodedSizes } from '../packer/evaluate/sizes';
+import { type FileHistograms, figuresOf, histogramsOf, reportHtml, storageOf } from '../packer/report/index';
 import { binaries } from '../runtime/wasm/binaries';
 import { benchInBrowser } from './browser';
-import { nonNegative, positiveInt, readBytes, readModel } from './files';
+import { checkOutput, nonNegative, positiveInt, readBytes, readModel, writeBytes } from './files';
 import { type ImageFlags, imageOptions, imageProcessing } from './images';
 import { bytesText, Progress, print, printJson, printTable } from './terminal';
 
@@ -30,6 +35,7 @@ interface Flags extends ImageFlags {
   limit?: number;
   browser?: boolean;
   device: 'auto' | 'wasm' | 'webgpu';
+  report?: string;
   json?: boolean;
 }
 
@@ -57,7 +63,8 @@ export const evalCommand = (): Command =>
       .option('--without <n>', 'leave out what wafer pack --samples <n> calibrates on, of the same data', positiveInt)
       .option('--limit <n>', 'how many samples, at the most', positiveInt)
       .option('--browser', 'time each file in headless Chromium too (needs puppeteer-core)')
-      .addOption(new Option('--device <name>', 'what computes there').choices(['auto', 'wasm', 'webgpu']).default('auto')),
+      .addOption(new Option('--device <name>', 'what computes there').choices(['auto', 'wasm', 'webgpu']).default('auto'))
+      .option('--report <file.html>', 'write it all as one page, with what takes the bytes and how numbers are spread'),
   )
     .addHelpText(
       'after',
@@ -69,12 +76,14 @@ fashion-mnist, mnist, .csv, a folder of IDX files and CIFAR's .bin or a folder o
 Examples:
   wafer eval net.fp32.wafer net.int8.wafer --data pictures/ --against net.onnx
   wafer eval net.wafer --data fashion-mnist
+  wafer eval net.fp32.wafer net.int8.wafer --data pictures/ --report report.html
   wafer eval reader.wafer --data lines/ --against reader.fp32.wafer --browser --json`,
     )
     .action(evalFiles);
 
 async function evalFiles(paths: readonly string[], flags: Flags): Promise<void> {
-  const { against, browser, limit, threshold, without } = flags;
+  const { against, browser, limit, report, threshold, without } = flags;
+  if (report !== undefined) for (const path of paths) await checkOutput(report, path, '--report');
   const files = await Promise.all(paths.map(readModel));
   const { model } = files[0]!;
   const { inputs } = model.graph;
@@ -104,12 +113,43 @@ async function evalFiles(paths: readonly string[], flags: Flags): Promise<void> 
       const times = browser ? { browser: await timeInBrowser(bytes, examples[0]!, flags) } : {};
       rows.push({ ...figures[i]!, bytes: bytes.length, sizes: encodedSizes(bytes), ...times });
     }
+    if (report !== undefined) {
+      progress.stage('report');
+      const measured = rows.map((row, i) => ({ row, file: files[i]!.bytes }));
+      await writeBytes(report, new TextEncoder().encode(await reportOf(measured, examples, basename(flags.data))));
+    }
     progress.end();
     if (flags.json) printJson({ data: basename(flags.data), task, files: rows });
     else printRows(rows);
   } finally {
     progress.end();
   }
+}
+
+/** Examples whose runs are looked into. */
+const LOOKED_INTO = 16;
+
+async function reportOf(
+  files: readonly { row: Row; file: Uint8Array }[],
+  examples: readonly Example[],
+  data: string,
+): Promise<string> {
+  const samples = spread([...examples], LOOKED_INTO).map(({ sample }) => sample);
+  const names = files.map(({ row }) => basename(row.name));
+  const histograms: FileHistograms[] = [];
+  for (const [i, { file }] of files.entries())
+    histograms.push(await histogramsOf(names[i]!, readWafer(file).graph, samples, wasmEngine(binaries())));
+  const { against } = files[0]!.row;
+  return reportHtml({
+    title: names.length > 3 ? `${names.length} files on ${data}` : names.join(', '),
+    summary: `${examples.length} samples of ${data}, run by the kernels that pages run${against ? `, and compared with ${basename(against.name)}` : ''}.`,
+    files: files.map(({ row, file }, i) =>
+      figuresOf(file, { ...row, name: names[i]! }, examples[0]!.sample, row.browser?.median_ms),
+    ),
+    storage: files.map(({ file }, i) => storageOf(names[i]!, file)),
+    histograms,
+    facts: [['Made by', `wafer ${version}`]],
+  });
 }
 
 function taskOfModel({ graph, postprocessing }: WaferModel): Task {

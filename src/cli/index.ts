@@ -6,10 +6,13 @@ import { Command, CommanderError } from 'commander';
 import { version } from '../../package.json';
 import { WaferError } from '../core/errors';
 import { benchCommand } from './bench';
+import { compressCommand } from './compress';
 import { diffCommand } from './diff';
 import { evalCommand } from './eval';
+import { factorizeCommand } from './factorize';
 import { inspectCommand } from './inspect';
 import { packCommand } from './pack';
+import { pruneCommand } from './prune';
 import { runCommand } from './run';
 import { printError, printJson } from './terminal';
 import { trainCommand } from './train';
@@ -26,6 +29,9 @@ const program = new Command('wafer')
 for (const command of [
   packCommand(),
   trainCommand(),
+  pruneCommand(),
+  factorizeCommand(),
+  compressCommand(),
   evalCommand(),
   inspectCommand(),
   verifyCommand(),

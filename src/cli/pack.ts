@@ -215,7 +215,7 @@ async function readLabels(path: string): Promise<string[]> {
 }
 
 /** `1,3,H,W` (or with x between numbers) is a shape, `value:0.5,1` a value. Throws ARGUMENT. */
-function inputOption(name: string, text: string): NonNullable<ImportOptions['inputs']>[string] {
+export function inputOption(name: string, text: string): NonNullable<ImportOptions['inputs']>[string] {
   if (text.startsWith('value:')) {
     try {
       return { value: numberList(text.slice('value:'.length)) };
@@ -231,7 +231,7 @@ function inputOption(name: string, text: string): NonNullable<ImportOptions['inp
 }
 
 /** Weights that a large model keeps in files beside it, and nowhere else. Throws NOT_FOUND, BAD_MODEL. */
-function externalData(model: string, file: string): Uint8Array {
+export function externalData(model: string, file: string): Uint8Array {
   if (file.includes('..') || file.startsWith('/'))
     throw new WaferError('BAD_MODEL', `the model wants to read "${file}", which is not beside it`);
   try {

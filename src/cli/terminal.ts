@@ -1,6 +1,7 @@
 /** What the verbs print: tables and JSON on stdout, progress and errors on stderr. */
 import pc from 'picocolors';
 import { WaferError } from '../core/errors';
+import type { TrainProgress } from '../packer/train/train';
 
 // A reader that has seen enough, as in `| head`, is no failure.
 for (const stream of [process.stdout, process.stderr])
@@ -37,6 +38,17 @@ export function printTable(rows: readonly (readonly (string | number)[])[]): voi
 
 export const bytesText = (bytes: number): string =>
   bytes < 10_000 ? `${bytes} B` : bytes < 10_000_000 ? `${(bytes / 1000).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
+
+export const timeText = (seconds: number): string =>
+  seconds < 90
+    ? `${Math.ceil(seconds)} s`
+    : seconds < 5400
+      ? `${Math.ceil(seconds / 60)} min`
+      : `${(seconds / 3600).toFixed(1)} h`;
+
+/** Where a training stands. */
+export const trainingText = ({ epoch, loss, imagesPerSecond, eta }: TrainProgress, epochs: number): string =>
+  `epoch ${epoch} of ${epochs}, loss ${loss.toFixed(3)}, ${imagesPerSecond.toFixed(0)} examples/s, ${timeText(eta)} left`;
 
 const BAR = 24;
 

@@ -1,29 +1,22 @@
 /** `wafer train`: a model in TypeScript or ONNX and labelled examples to a trained .wafer. */
-import { basename, resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { basename } from 'node:path';
 import { Command, Option } from 'commander';
 import { WaferError } from '../core/errors';
-import { readWafer } from '../format/reader';
-import type { Graph } from '../graph/ir';
-import type { Normalisation } from '../packer/data/batches';
 import type { Dataset } from '../packer/data/dataset';
-import { loadDataset } from '../packer/data/load';
-import { importOnnx } from '../packer/import/onnx/import';
-import { optionalPackage } from '../packer/optional';
+import { loadDataset, testPart } from '../packer/data/load';
 import { recipeOf } from '../packer/pack';
-import { declutter } from '../packer/passes/index';
 import { formatNamed, type WeightFormat } from '../packer/quantize/formats';
 import type { QuantizeReport } from '../packer/quantize/index';
 import { trainQuantized } from '../packer/train/aware';
 import type { DistilOptions } from '../packer/train/distil';
 import type { ExecutorName } from '../packer/train/executor';
-import { normalisationOfImages, type Ready, trainedFile, type Uses } from '../packer/train/file';
-import { buildModel, type ModelFunction } from '../packer/train/layers';
+import { type Ready, trainedFile } from '../packer/train/file';
 import type { OptimizerName, ScheduleName } from '../packer/train/optimizers';
 import { type Trained, type TrainOptions, train } from '../packer/train/train';
 import { anyNumber, checkOutput, layerFormat, named, nonNegative, positiveInt, readBytes, writeBytes } from './files';
-import { type ImageFlags, imageOptions, imageProcessing } from './images';
-import { bytesText, Progress, print, printJson } from './terminal';
+import { type ImageFlags, imageOptions } from './images';
+import { bytesText, Progress, print, printJson, trainingText } from './terminal';
+import { readTrainable, type Trainable } from './trainable';
 
 interface Flags extends ImageFlags {
   data: string;
@@ -178,10 +171,10 @@ async function trainFile(path: string, flags: Flags): Promise<void> {
   const progress = new Progress();
   progress.stage('read model and data');
   const set = await loadDataset(flags.data, 'train', { labelled: false });
-  const read = await readGraph(path, bytes, flags, set);
+  const read = await readTrainable(path, bytes, flags, set);
   const { graph } = read;
   const normalisation = set.data instanceof Float32Array ? undefined : read.normalisation;
-  const test = await testSet(flags);
+  const test = await testPart(flags.data, flags.test, { labelled: false });
   const controller = new AbortController();
   const interrupt = () => controller.abort();
   process.once('SIGINT', interrupt);
@@ -203,10 +196,7 @@ async function trainFile(path: string, flags: Flags): Promise<void> {
       labelSmoothing: flags.labelSmoothing,
     }),
     ...(flags.checkpoint && { checkpoint: { path: flags.checkpoint, resume: Boolean(flags.resume) } }),
-    onProgress({ step, steps, epoch, loss, imagesPerSecond, eta }) {
-      const rate = `loss ${loss.toFixed(3)}, ${imagesPerSecond.toFixed(0)} examples/s, ${timeText(eta)} left`;
-      progress.update(step, steps, `epoch ${epoch} of ${epochs}, ${rate}`);
-    },
+    onProgress: (made) => progress.update(made.step, made.steps, trainingText(made, epochs)),
     onEpoch({ epoch, loss, top1, agreement }) {
       if (flags.json) return;
       progress.end();
@@ -289,7 +279,7 @@ function nodes(text: string, before: Record<string, string>): Record<string, str
 }
 
 /** What the flags say of distillation, if anything; the teacher where one is named. */
-async function distilOptions({ isNew }: Read, flags: Flags, set: Dataset): Promise<Partial<DistilOptions> | undefined> {
+async function distilOptions({ isNew }: Trainable, flags: Flags, set: Dataset): Promise<Partial<DistilOptions> | undefined> {
   const { teacher: path, distil: share, temperature, teacherViews: views, distilLoss: loss } = flags;
   const pairs = (all: Record<string, string>, weight?: number) => {
     const listed = Object.entries(all).map(([to, from]) => ({ from, to, ...present({ weight }) }));
@@ -305,7 +295,7 @@ async function distilOptions({ isNew }: Read, flags: Flags, set: Dataset): Promi
   }
   if (!/\.(wafer|onnx)$/.test(path))
     throw new WaferError('ARGUMENT', `the teacher "${path}" is no model`, { hint: 'it ends in .wafer or .onnx' });
-  const { graph, normalisation } = await readGraph(path, await readBytes(path), flags, set);
+  const { graph, normalisation } = await readTrainable(path, await readBytes(path), flags, set);
   return { teacher: graph, normalisation, ...said };
 }
 
@@ -323,70 +313,4 @@ function frozenBy(pattern: string): (name: string) => boolean {
     throw new WaferError('ARGUMENT', `--freeze "${pattern}" is no regular expression`, { hint: 'as in --freeze "^conv1"' });
   }
   return (name) => expression.test(name);
-}
-
-const timeText = (seconds: number): string =>
-  seconds < 90
-    ? `${Math.ceil(seconds)} s`
-    : seconds < 5400
-      ? `${Math.ceil(seconds / 60)} min`
-      : `${(seconds / 3600).toFixed(1)} h`;
-
-/** The test part of the data, where there is one by itself. */
-async function testSet({ data, test }: Flags) {
-  if (test !== undefined) return loadDataset(test, 'test', { labelled: false });
-  if (/[:[]/.test(data)) return undefined;
-  try {
-    return await loadDataset(data, 'test', { strict: true, labelled: false });
-  } catch (error) {
-    if (error instanceof WaferError && error.code === 'NOT_FOUND') return undefined;
-    throw error;
-  }
-}
-
-interface Read {
-  graph: Graph;
-  isNew?: boolean;
-  normalisation?: Normalisation | undefined;
-  uses?: Uses;
-}
-
-async function readGraph(path: string, bytes: Uint8Array, { seed, input, ...flags }: Flags, set: Dataset): Promise<Read> {
-  if (path.endsWith('.wafer')) {
-    const { graph, ...uses } = readWafer(bytes);
-    return { graph, uses, normalisation: uses.images?.[0] && normalisationOfImages(uses.images[0]) };
-  }
-  if (path.endsWith('.onnx')) {
-    const inputs = Object.entries(input).map(([name, text]) => {
-      const shape = text.split(',').map((part) => (/^\d+$/.test(part) ? Number(part) : part));
-      return [name, { shape }] as const;
-    });
-    const graph = declutter(importOnnx(bytes, { inputs: Object.fromEntries(inputs) }).graph);
-    const images = imageProcessing(flags, graph.inputs);
-    return { graph, normalisation: images && normalisationOfImages(images) };
-  }
-  if (!/\.[cm]?[jt]s$/.test(path))
-    throw new WaferError('ARGUMENT', `"${path}" is neither a model nor a script`, {
-      hint: 'it ends in .wafer, .onnx, .ts or .mjs',
-    });
-  let module: { default?: unknown };
-  try {
-    module = (await import(await scriptAddress(path))) as { default?: unknown };
-  } catch (error) {
-    if (error instanceof WaferError) throw error;
-    throw new WaferError('BAD_MODEL', `"${path}" does not run: ${(error as Error).message}`, { hint: 'mend the script' });
-  }
-  if (typeof module.default !== 'function')
-    throw new WaferError('BAD_MODEL', `"${path}" has no function as its default export`, { hint: 'wafer help train shows one' });
-  return { graph: buildModel(module.default as ModelFunction, seed, set), isNew: true };
-}
-
-/** TypeScript is turned into a module first. */
-async function scriptAddress(path: string): Promise<string> {
-  if (!/\.[cm]?ts$/.test(path)) return pathToFileURL(resolve(path)).href;
-  const esbuild = await optionalPackage<typeof import('esbuild')>('esbuild', `read ${path}`);
-  const { outputFiles } = await esbuild.build({
-    ...{ entryPoints: [path], bundle: true, platform: 'node', format: 'esm', write: false, logLevel: 'silent' },
-  });
-  return `data:text/javascript;base64,${Buffer.from(outputFiles[0]!.contents).toString('base64')}`;
 }

@@ -13,6 +13,7 @@ import { writeWafer } from '../format/writer';
 import type { Graph, Value } from '../graph/ir';
 import { runGolden } from '../runtime/golden';
 import { binaries } from '../runtime/wasm/binaries';
+import { candidateBindings } from './evaluate/bindings';
 import { bindingsOf, type Engine, type Sample, wasmEngine } from './evaluate/engine';
 import { traceOrigins } from './import/names';
 import { type ImportOptions, importOnnx } from './import/onnx/import';
@@ -106,6 +107,24 @@ export async function pack(onnx: Uint8Array, options: PackOptions): Promise<Pack
   };
 }
 
+/**
+ * The model with another graph of the same inputs and outputs: what was done joins its provenance, figures that were measured of the
+ * graph before are dropped, and its golden run is made again.
+ */
+export async function withGraph(model: WaferModel, graph: Graph, done: readonly string[]): Promise<WaferModel> {
+  const { provenance, goldens, origins, ...rest } = model;
+  const names = new Set([...graph.inputs, ...graph.nodes.flatMap(({ outputs }) => outputs)].map(({ name }) => name));
+  const draft: WaferModel = {
+    ...rest,
+    graph,
+    provenance: { ...provenance, packer: `wafer ${version}`, recipe: [...provenance.recipe, ...done], metrics: {} },
+    goldens: [],
+    ...(origins && { origins: new Map([...origins].filter(([name]) => names.has(name))) }),
+  };
+  const golden = await goldenRun(readWafer(writeWafer(draft)).graph, wasmEngine(binaries()), goldens[0]?.bindings);
+  return { ...draft, goldens: golden ? [golden] : [] };
+}
+
 /** The formats that layers got, and why what is float is. */
 export function recipeOf({ method, samples, layers, floatNodes }: QuantizeReport, budget?: Budget): string[] {
   const counts = new Map<string, number>();
@@ -120,9 +139,6 @@ export function recipeOf({ method, samples, layers, floatNodes }: QuantizeReport
 }
 
 const GOLDEN_SEED = 1;
-
-/** Sizes tried for free dimensions that are no batch: small pictures first, then stretches of sound. */
-const FREE_SIZES = [32, 64, 96, 224, 320, 1280, 16000];
 
 /** Runs the graph on drawn inputs, at the given bindings or the first sizes that it takes. */
 export async function goldenRun(graph: Graph, engine: Engine, given: Bindings | undefined): Promise<Golden | undefined> {
@@ -140,18 +156,4 @@ export async function goldenRun(graph: Graph, engine: Engine, given: Bindings | 
   } finally {
     session.dispose();
   }
-}
-
-/** Batches of 1; all other free dimensions alike. */
-function candidateBindings(graph: Graph): Bindings[] {
-  const batches = new Set<string>();
-  const free = new Set<string>();
-  for (const { type } of graph.inputs)
-    type.shape.forEach((d, axis) => {
-      if (typeof d === 'number') return;
-      for (const { atoms } of d.terms)
-        for (const atom of atoms) if ('symbol' in atom) (axis === 0 && type.shape.length > 1 ? batches : free).add(atom.symbol);
-    });
-  const sizes = [...free].every((s) => batches.has(s)) ? [1] : FREE_SIZES;
-  return sizes.map((size) => new Map([...[...free].map((s) => [s, size] as const), ...[...batches].map((s) => [s, 1] as const)]));
 }

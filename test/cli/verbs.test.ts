@@ -34,6 +34,8 @@ const noise = (seed: number) => Float32Array.from({ length: 16 * 96 }, (_, i) =>
 describe('cli: a model through all verbs', () => {
   beforeAll(async () => {
     writeFileSync(at('x.npy'), writeNpy({ dtype: 'f32', shape, data: noise(1) }));
+    const samples = Float32Array.from([...noise(2), ...noise(3), ...noise(4)]);
+    writeFileSync(at('samples.npy'), writeNpy({ dtype: 'f32', shape: [3, 16, 96], data: samples }));
     const { code, err } = await wafer('pack', onnx, '-o', at('model.wafer'));
     expect(err).not.toMatch(/error/);
     expect(code).toBe(0);
@@ -52,8 +54,6 @@ describe('cli: a model through all verbs', () => {
   });
 
   test('pack --int8: is a third of the size, runs, and says what stayed float', async () => {
-    const samples = Float32Array.from([...noise(2), ...noise(3), ...noise(4)]);
-    writeFileSync(at('samples.npy'), writeNpy({ dtype: 'f32', shape: [3, 16, 96], data: samples }));
     const { code, err } = await wafer('pack', onnx, '-o', at('int8.wafer'), '--int8', '--calibrate', at('samples.npy'));
     expect(err).not.toMatch(/error/);
     expect(code).toBe(0);
@@ -78,7 +78,77 @@ describe('cli: a model through all verbs', () => {
     expect(rows[0]).toMatchObject({ examples: 3, bytes: readFileSync(files[0]!).length, against: { agreement: 100, beyond: 0 } });
     expect(rows[1].against.sqnr).toBeLessThan(rows[0].against.sqnr);
     expect(rows[1].sizes.reduce((sum: number, { bytes }: { bytes: number }) => sum + bytes, 0)).toBeLessThan(rows[1].bytes);
-    expect((await wafer('eval', ...files, '--data', at('samples.npy'))).out).toMatch(/file +bytes +ms here\n/);
+    const told = await wafer('eval', ...files, '--data', at('samples.npy'), '--report', at('report.html'));
+    expect(told.out).toMatch(/file +bytes +ms here\n/);
+    const report = readFileSync(at('report.html'), 'utf8');
+    expect(report).toContain('<title>model.wafer, mixed.wafer</title>');
+    expect([...report.matchAll(/<h2>([^<]*)/g)].map(([, title]) => title)).toEqual([
+      ...['Files', 'What takes the bytes', 'Distributions', 'How it was made'],
+    ]);
+  });
+
+  test('factorize: fewer weights, much the same answers, from ONNX and from a .wafer, and what was done is in the file', async () => {
+    const budget = ['--ratio', '0.6', '--calibrate', at('samples.npy'), '--json'];
+    for (const from of [onnx, at('model.wafer')]) {
+      const { code, out, err } = await wafer('factorize', from, '-o', at('low.wafer'), ...budget);
+      expect(err).not.toMatch(/error/);
+      expect(code).toBe(0);
+      const { layers, parameters, bytes } = JSON.parse(out);
+      expect(layers[0]).toMatchObject({ method: 'svd', energy: expect.any(Number) });
+      expect(parameters.after).toBeLessThanOrEqual(0.6 * parameters.before);
+      expect(bytes).toBe(readFileSync(at('low.wafer')).length);
+      expect(bytes).toBeLessThan(0.65 * readFileSync(at('model.wafer')).length);
+    }
+    expect((await wafer('verify', at('low.wafer'))).code).toBe(0);
+    const { provenance, operators } = JSON.parse((await wafer('inspect', at('low.wafer'), '--json')).out);
+    expect(provenance.recipe.at(-1)).toMatch(/^factorize svd: /);
+    expect(operators.find((o: { op: string }) => o.op === 'gemm').nodes).toBeGreaterThan(3);
+    const against = ['--data', at('samples.npy'), '--against', onnx, '--json'];
+    expect(JSON.parse((await wafer('eval', at('low.wafer'), ...against)).out).files[0].against.sqnr).toBeGreaterThan(10);
+    const few = await wafer('factorize', onnx, '-o', at('few.wafer'), '--energy', '0.8', '--layer', '13');
+    expect(few.out).toMatch(/^left alone, .*: 13\n0 layers factorised: parameters 128 to 128 \(100\.0 %\)/);
+  });
+
+  test('prune: fewer channels, from ONNX and from a .wafer, and what was done is in the file', async () => {
+    const mean = [
+      '--ratio',
+      '0.4',
+      '--by',
+      'mean',
+      '--calibrate',
+      at('samples.npy'),
+      '--scope',
+      'global',
+      '--compensate',
+      '--json',
+    ];
+    for (const from of [onnx, at('model.wafer')]) {
+      const { code, out, err } = await wafer('prune', from, '-o', at('narrow.wafer'), ...mean);
+      expect(err).not.toMatch(/error/);
+      expect(code).toBe(0);
+      const { channels, parameters, macs, groups, bytes } = JSON.parse(out);
+      expect(channels.before).toBe(256);
+      expect(Math.abs(channels.after - 0.6 * 256)).toBeLessThan(8);
+      expect(groups).toHaveLength(3);
+      expect(parameters.after / parameters.before).toBeLessThan(0.75);
+      expect(macs.after / macs.before).toBeLessThan(0.75);
+      expect(bytes).toBe(readFileSync(at('narrow.wafer')).length);
+      expect(bytes).toBeLessThan(0.75 * readFileSync(at('model.wafer')).length);
+    }
+    expect((await wafer('verify', at('narrow.wafer'))).code).toBe(0);
+    const { provenance } = JSON.parse((await wafer('inspect', at('narrow.wafer'), '--json')).out);
+    expect(provenance.recipe.at(-1)).toMatch(/^prune channels 256 to \d+ by mean of all layers together, compensated$/);
+    const text = await wafer('prune', onnx, '-o', at('narrow.wafer'), '--layer', '*=0.5', '--layer', '13=0');
+    expect(text.out).toMatch(/left alone, it is part of the output "13": 13\nchannels 256 to 128 \(50\.0 %\), parameters/);
+  });
+
+  test('prune --weights: zeros, which the file is smaller for', async () => {
+    const sparse = ['--weights', '--block', '4', '--ratio', '0.75'];
+    const { code, out } = await wafer('prune', at('model.wafer'), '-o', at('sparse.wafer'), ...sparse);
+    expect(code).toBe(0);
+    expect(out).toMatch(/weights are 0 \(7[45]\.\d %\), before \d+\n/);
+    expect(readFileSync(at('sparse.wafer')).length).toBeLessThan(0.4 * readFileSync(at('model.wafer')).length);
+    expect((await wafer('verify', at('sparse.wafer'))).code).toBe(0);
   });
 
   test('inspect: operators, work, provenance', async () => {
@@ -215,8 +285,46 @@ describe('cli: bad input is one line, a hint and code 2', () => {
       /ARGUMENT: no layer is called "fc"/,
       ['pack', onnx, '-o', 'x.wafer', '--int8', '--layer', 'fc=int4', '--calibrate', at('samples.npy')],
     ],
+    ['nothing to factorise', /required option '-o/, ['factorize', onnx]],
+    ['an energy over 1', /Expected a number over 0/, ['factorize', onnx, '-o', 'x.wafer', '--energy', '95']],
+    [
+      'an energy and a rank',
+      /ARGUMENT: energy and rank both/,
+      ['factorize', onnx, '-o', 'x.wafer', '--energy', '1', '--rank', '8'],
+    ],
+    ['a rank for any method', /ARGUMENT: .*depends on the method/, ['factorize', onnx, '-o', 'x.wafer', '--rank', '8']],
+    ['a ratio out of reach', /ARGUMENT: no more than/, ['factorize', onnx, '-o', 'x.wafer', '--ratio', '0.001']],
+    ['a layer that cannot be found', /no layer is called "fc"/, ['factorize', onnx, '-o', 'x.wafer', '--layer', 'fc']],
+    ['nothing to prune', /ARGUMENT: nothing says how much/, ['prune', onnx, '-o', 'x.wafer']],
+    ['all channels pruned', /Expected a number of at least 0/, ['prune', onnx, '-o', 'x.wafer', '--ratio', '1']],
+    ['a layer to prune that cannot be found', /no layer is called "fc"/, ['prune', onnx, '-o', 'x.wafer', '--layer', 'fc=0.5']],
+    [
+      'activations without inputs',
+      /ARGUMENT: --by apoz looks at/,
+      ['prune', onnx, '-o', 'x.wafer', '--ratio', '0.5', '--by', 'apoz'],
+    ],
+    [
+      'factors that were folded',
+      /ARGUMENT: there are no batch norms/,
+      ['prune', onnx, '-o', 'x.wafer', '--ratio', '.5', '--by', 'gamma'],
+    ],
+    [
+      'a criterion for channels, of weights',
+      /ARGUMENT: --by l2 says nothing of weights/,
+      ['prune', onnx, '-o', 'x.wafer', '--ratio', '0.5', '--by', 'l2', '--weights'],
+    ],
+    [
+      'blocks of channels',
+      /ARGUMENT: --block is for weights/,
+      ['prune', onnx, '-o', 'x.wafer', '--ratio', '0.5', '--block', '4'],
+    ],
     ['nothing to evaluate on', /required option '--data/, ['eval', 'good.wafer']],
     ['an unknown task', /Allowed choices are classify/, ['eval', 'good.wafer', '--data', at('samples.npy'), '--task', 'guess']],
+    [
+      'a report in place of a file',
+      /ARGUMENT: --report .*the model itself/,
+      ['eval', at('good.wafer'), '--data', 'x', '--report', at('good.wafer')],
+    ],
     ['missing data', /NOT_FOUND/, ['eval', 'good.wafer', '--data', 'nowhere']],
     ['data of another shape', /SHAPE: wide\.npy/, ['eval', 'good.wafer', '--data', 'wide.npy']],
     ['missing samples', /NOT_FOUND/, ['pack', onnx, '-o', 'x.wafer', '--int8', '--calibrate', 'nowhere']],
@@ -407,6 +515,16 @@ describe('cli: training', () => {
     ];
     for (const [flags, message] of refused)
       expect(await run(...flags)).toMatchObject({ code: 2, err: expect.stringMatching(message) });
+  });
+
+  test('what channels are worth to the loss', async () => {
+    expect((await wafer('train', at('net.mjs'), ...options(), '-o', at('floats.wafer'))).code).toBe(0);
+    const half = ['--ratio', '0.5', '--by', 'taylor', '--multiple', '1', '--calibrate', at('points.csv'), '--json'];
+    const { code, out } = await wafer('prune', at('floats.wafer'), '-o', at('narrow.wafer'), ...half);
+    expect(code).toBe(0);
+    expect(JSON.parse(out).channels).toEqual({ before: 8, after: 4 });
+    const evaluated = await wafer('eval', at('narrow.wafer'), '--data', at('points.csv'), '--json');
+    expect(JSON.parse(evaluated.out).files).toMatchObject([{ top1: 100 }]);
   });
 
   test('bad models and data are refused in one line', async () => {

@@ -5,6 +5,9 @@
 import { type Dirent, readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, extname, join } from 'node:path';
 import { WaferError } from '../../core/errors';
+import { elements } from '../../core/shape';
+import type { ImageProcessing } from '../../format/model';
+import { imageTensor, type Pixels } from '../../runtime/image';
 import { decodeImage, IMAGE_NAMES } from '../image';
 import { readNpy } from '../npy';
 import { optionalPackage } from '../optional';
@@ -41,6 +44,13 @@ function parse(where: string): { path: string; split?: Split; range?: [from: str
   return { path: path!, ...(split && { split: split as Split }), ...(from !== undefined && { range: [from, to!] }) };
 }
 
+export interface LoadOptions {
+  strict?: boolean | undefined;
+  labelled?: boolean | undefined;
+  /** What the images of a folder are brought to. Default: what they are, all of one size. */
+  pictures?: PictureShape | undefined;
+}
+
 /**
  * `where` is NAME or PATH, with `:train` or `:test` and `[from:to]` behind it as wanted; `split` goes where it says none. With `strict`
  * data that has no such part is not found; else all of it is taken. Without `labelled` examples may be without classes too: an .npy, an
@@ -49,11 +59,27 @@ function parse(where: string): { path: string; split?: Split; range?: [from: str
 export async function loadDataset(
   where: string,
   split: Split = 'train',
-  { strict = false, labelled = true } = {},
+  { strict = false, labelled = true, pictures }: LoadOptions = {},
 ): Promise<Dataset> {
   const { path, range, ...given } = parse(where);
-  const set = await loadWhole(path, given.split ?? split, { strict, labelled });
+  const set = await loadWhole(path, given.split ?? split, { strict, labelled, pictures });
   return range ? sliceDataset(set, Number(range[0] || 0), range[1] ? Number(range[1]) : sizeOf(set)) : set;
+}
+
+/** `test`, or the test part of `data` where there is one by itself. Throws as `loadDataset`. */
+export async function testPart(
+  data: string,
+  test: string | undefined,
+  options: Omit<LoadOptions, 'strict'> = {},
+): Promise<Dataset | undefined> {
+  if (test !== undefined) return loadDataset(test, 'test', options);
+  if (/[:[]/.test(data)) return undefined;
+  try {
+    return await loadDataset(data, 'test', { ...options, strict: true });
+  } catch (error) {
+    if (error instanceof WaferError && error.code === 'NOT_FOUND') return undefined;
+    throw error;
+  }
 }
 
 /** Whether `where` is data of which examples are records, not files of their own: named, or in IDX, CIFAR's format or CSV. */
@@ -71,11 +97,7 @@ function recordFiles(names: readonly string[]): 'idx' | 'cifar' | undefined {
   return names.some((name) => CIFAR_NAMES.test(name)) ? 'cifar' : undefined;
 }
 
-async function loadWhole(
-  path: string,
-  split: Split,
-  { strict, labelled }: { strict: boolean; labelled: boolean },
-): Promise<Dataset> {
+async function loadWhole(path: string, split: Split, { strict, labelled, pictures }: LoadOptions): Promise<Dataset> {
   if (Object.hasOwn(NAMED, path)) return NAMED[path]!(split);
   let isFolder: boolean;
   try {
@@ -89,17 +111,17 @@ async function loadWhole(
     const names = readdirSync(path);
     const kind = recordFiles(names);
     if (kind === 'idx') return fromFolderOfIdx(path, split);
-    if (kind === 'cifar') return fromFolderOfCifar(path, split, strict);
+    if (kind === 'cifar') return fromFolderOfCifar(path, split, Boolean(strict));
     const hasPart = names.includes(split);
     if (strict && !hasPart) throw new WaferError('NOT_FOUND', `"${path}" has no folder "${split}"`);
-    return fromFolderOfFiles(hasPart ? join(path, split) : path, labelled);
+    return fromFolderOfFiles(hasPart ? join(path, split) : path, { labelled, pictures });
   }
   if (strict) throw new WaferError('NOT_FOUND', `"${path}" has no parts`);
   const bytes = new Uint8Array(readFileSync(path));
   const name = basename(path);
   const extension = extname(name).toLowerCase();
   if (!labelled && extension === '.npy') return fromArray(readNpy(bytes), name);
-  if (extension === '.npz') return fromNpz(bytes, name, labelled);
+  if (extension === '.npz') return fromNpz(bytes, name, labelled ?? true);
   if (extension === '.csv') return fromCsv(new TextDecoder().decode(bytes), name);
   if (extension === '.bin') return fromCifar(bytes, name);
   throw new WaferError('ARGUMENT', `what kind of data "${name}" is cannot be told`, { hint: 'it ends in .npz, .csv or .bin' });
@@ -165,7 +187,7 @@ function fromFolderOfIdx(folder: string, split: Split, names?: readonly string[]
 const ARRAY_NAMES = /\.np[yz]$/i;
 
 /** Images in a folder a class, or unless there must be labels images or arrays. Throws NOT_FOUND, BAD_FILE, SHAPE. */
-async function fromFolderOfFiles(folder: string, labelled: boolean): Promise<Dataset> {
+async function fromFolderOfFiles(folder: string, { labelled, pictures }: LoadOptions): Promise<Dataset> {
   const entries = readdirSync(folder, { withFileTypes: true });
   const named = (isWanted: (entry: Dirent) => boolean) =>
     entries
@@ -181,17 +203,21 @@ async function fromFolderOfFiles(folder: string, labelled: boolean): Promise<Dat
     if (arrays.length) return joinDatasets(basename(folder), arrays.map(read));
     const images = named(({ name }) => IMAGE_NAMES.test(name));
     if (images.length) {
-      const { shape, data } = await readImages(images.map((file) => join(folder, file)));
+      const { shape, data } = await readImages(
+        images.map((file) => join(folder, file)),
+        pictures,
+      );
       return makeExamples(basename(folder), shape, data);
     }
   }
   return fromFolderOfClasses(
     folder,
     named((entry) => entry.isDirectory()),
+    pictures,
   );
 }
 
-async function fromFolderOfClasses(folder: string, classes: readonly string[]): Promise<Dataset> {
+async function fromFolderOfClasses(folder: string, classes: readonly string[], pictures?: PictureShape): Promise<Dataset> {
   const files = classes.flatMap((name, label) =>
     readdirSync(join(folder, name))
       .filter((file) => IMAGE_NAMES.test(file))
@@ -202,31 +228,48 @@ async function fromFolderOfClasses(folder: string, classes: readonly string[]): 
     throw new WaferError('NOT_FOUND', `"${folder}" has no images in folders`, {
       hint: 'a folder a class: data/cat/1.png, data/dog/1.png',
     });
-  const { shape, data } = await readImages(files.map(({ path }) => path));
+  const { shape, data } = await readImages(
+    files.map(({ path }) => path),
+    pictures,
+  );
   const labels = files.map(({ label }) => label);
   return makeDataset(basename(folder), shape, data, labels, classes);
 }
 
-/** Images of one size, one after the other. Throws BAD_FILE, SHAPE. */
-async function readImages(paths: readonly string[]): Promise<{ shape: [number, number, 3]; data: Uint8Array }> {
-  let size: { width: number; height: number } | undefined;
+/** Height, width and colours (1 or 3) that images are brought to. */
+export type PictureShape = readonly [height: number, width: number, planes: number];
+
+/** Images, one after the other: scaled to `shape`, or all of one size. Throws BAD_FILE, SHAPE. */
+async function readImages(paths: readonly string[], given?: PictureShape): Promise<{ shape: PictureShape; data: Uint8Array }> {
+  let shape = given;
   let data = new Uint8Array(0);
   for (const [i, path] of paths.entries()) {
     const image = await decodeImage(new Uint8Array(readFileSync(path)), path);
-    if (!size) {
-      size = image;
-      data = new Uint8Array(paths.length * image.width * image.height * 3);
-    }
-    if (image.width !== size.width || image.height !== size.height)
-      throw new WaferError(
-        'SHAPE',
-        `"${path}" is ${image.width} x ${image.height}, the first image ${size.width} x ${size.height}`,
-        {
-          hint: 'scale all images to one size',
-        },
-      );
-    const pixels = image.width * image.height;
-    for (let p = 0; p < pixels; p++) for (let c = 0; c < 3; c++) data[(i * pixels + p) * 3 + c] = image.data[4 * p + c]!;
+    shape ??= [image.height, image.width, 3];
+    if (i === 0) data = new Uint8Array(paths.length * elements(shape));
+    const [height, width, planes] = shape;
+    if (!given && (image.width !== width || image.height !== height))
+      throw new WaferError('SHAPE', `"${path}" is ${image.width} x ${image.height}, the first image ${width} x ${height}`, {
+        hint: 'scale all images to one size',
+      });
+    data.set(
+      image.width === width && image.height === height && planes === 3 ? colours(image) : scaled(image, shape),
+      i * elements(shape),
+    );
   }
-  return { shape: [size!.height, size!.width, 3], data };
+  return { shape: shape!, data };
+}
+
+/** Without alpha. */
+function colours({ data, width, height }: Pixels): Uint8Array {
+  const made = new Uint8Array(3 * width * height);
+  for (let p = 0; p < width * height; p++) for (let c = 0; c < 3; c++) made[3 * p + c] = data[4 * p + c]!;
+  return made;
+}
+
+/** As pages scale pictures to a model's input. */
+function scaled(image: Pixels, [height, width, planes]: PictureShape): Uint8Array {
+  const channels = planes === 1 ? 'gray' : 'rgb';
+  const processing: ImageProcessing = { input: '', layout: 'nhwc', channels, mean: [0, 0, 0], scale: [1, 1, 1] };
+  return Uint8Array.from(imageTensor({ image, height, width, processing }).data, Math.round);
 }

@@ -16,12 +16,19 @@ import { type QuantizedWeights, quantizeForFloats } from './weights';
 /** `size`: bytes of the file. `bits`: a weight, on average over all layers that are quantised. */
 export type Budget = { readonly size: number } | { readonly bits: number };
 
+/** `1.6MB`, `800kB`, `12000`; undefined for what is no positive number of bytes. */
+export function bytesNamed(text: string): number | undefined {
+  const [, number, unit = ''] = /^(\d+(?:\.\d+)?)\s*([kM]?B)?$/i.exec(text) ?? [];
+  const value = Number(number) * { b: 1, kb: 1e3, mb: 1e6, '': 1 }[unit.toLowerCase() as 'b' | 'kb' | 'mb' | '']!;
+  return value > 0 ? value : undefined;
+}
+
 /** `size=1.6MB`, `size=800kB`, `size=12000`, `bits=3.5`. Throws ARGUMENT. */
 export function budgetNamed(text: string): Budget {
-  const [, kind, number, unit = ''] = /^(size|bits)=(\d+(?:\.\d+)?)\s*([kM]?B)?$/i.exec(text) ?? [];
-  const value = Number(number) * { b: 1, kb: 1e3, mb: 1e6, '': 1 }[unit.toLowerCase() as 'b' | 'kb' | 'mb' | '']!;
-  if (kind?.toLowerCase() === 'size' && value > 0) return { size: value };
-  if (kind?.toLowerCase() === 'bits' && value > 0 && !unit) return { bits: value };
+  const [, kind, value] = /^(size|bits)=(.*)$/i.exec(text) ?? [];
+  const size = bytesNamed(value ?? '');
+  if (kind?.toLowerCase() === 'size' && size) return { size };
+  if (kind?.toLowerCase() === 'bits' && size && /\d$/.test(value!)) return { bits: size };
   throw new WaferError('ARGUMENT', `"${text}" is no budget`, { hint: 'as in --budget size=1.6MB, or bits=4 a weight' });
 }
 

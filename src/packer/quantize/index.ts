@@ -5,12 +5,13 @@
  */
 
 import type { TypedArray } from '../../core/dtype';
-import { located, nearest, WaferError } from '../../core/errors';
+import { located, WaferError } from '../../core/errors';
 import type { Quant } from '../../core/shape';
 import { type Graph, type Node, nodeText, type Value } from '../../graph/ir';
 import type { Step } from '../../ops/define';
 import { evaluateSteps } from '../../ops/steps';
 import type { Engine, Sample } from '../evaluate/engine';
+import { layersMatching } from '../layerNames';
 import { allocate, type Budget, CHOICES, entropyOf, measureSensitivity, type Sensitivity, storedBits } from './budget';
 import { equalize } from './equalize';
 import { type Fidelity, fidelity, outputsOf, withoutSoftmax } from './fidelity';
@@ -217,20 +218,8 @@ function formatsByLayer(
   { weights, layers = {}, budget }: QuantizeOptions,
 ): (name: string) => WeightFormat | undefined {
   const names = graph.nodes.filter((node) => isProduct(node) && node.inputs[1]?.data).map(({ name }) => name);
-  const rules = Object.entries(layers).map(([pattern, format]) => {
-    const escaped = pattern.replace(/[\\^$.*+?()[\]{}|]/g, (c) => (c === '*' ? '.*' : `\\${c}`));
-    const matches = new RegExp(`^${escaped}$`, 's');
-    if (!names.some((name) => matches.test(name))) {
-      const near = nearest(pattern, names);
-      throw new WaferError('ARGUMENT', `no layer is called "${pattern}"`, {
-        hint: near
-          ? `did you mean "${near}"?`
-          : `layers are ${names.slice(0, 5).join(', ')}${names.length > 5 ? ', …' : ''}; * stands for anything`,
-      });
-    }
-    return { matches, format };
-  });
-  return (name) => rules.findLast(({ matches }) => matches.test(name))?.format ?? (budget ? undefined : weights);
+  const formatOf = layersMatching(names, layers);
+  return (name) => formatOf(name) ?? (budget ? undefined : weights);
 }
 
 /** One way to lower the graph. */

@@ -42,31 +42,47 @@ export async function trainedFile(
   before: Uses = {},
 ): Promise<TrainedFile> {
   const { graph } = trained;
-  const processing = processingOf(trained, set);
-  const images = processing ? [processing] : before.images;
-  const labels = set.names ?? before.labels;
+  const top1 = test && isLabelled(test) ? await kernelAccuracy(graph, trained, test) : undefined;
+  const uses: Uses = { ...before, ...usesOf(trained, set) };
+  const metrics = top1 === undefined ? {} : { top1 };
+  return { bytes: await writtenFile(graph, source, { postprocessing: { kind: 'none' }, ...uses, recipe, metrics }), top1 };
+}
+
+/** What examples say of how a model is used that has learnt them. */
+export function usesOf(trained: Ready, set: Dataset): Uses {
+  const images = processingOf(trained, set);
+  return {
+    ...(set.names && { labels: set.names }),
+    ...(images && { images: [images] }),
+    ...(isLabelled(set) && { postprocessing: { kind: 'classify' } }),
+  };
+}
+
+/** What a file says besides its graph. */
+export interface Said extends Uses {
+  recipe: readonly string[];
+  metrics: Readonly<Record<string, number>>;
+}
+
+/** A graph as a file, with a golden run. The same arguments give the same bytes. */
+export async function writtenFile(
+  graph: Graph,
+  { name, bytes }: Source,
+  { recipe, metrics, ...uses }: Said,
+): Promise<Uint8Array> {
   const draft: WaferModel = {
     graph,
     provenance: {
       packer: `wafer ${version}`,
-      source: {
-        name: source.name,
-        bytes: source.bytes.length,
-        sha256: createHash('sha256').update(source.bytes).digest('hex'),
-      },
+      source: { name, bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') },
       recipe: [...recipe],
-      metrics: {},
+      metrics,
     },
-    ...(labels && { labels }),
-    ...(images && { images }),
-    postprocessing: isLabelled(set) ? { kind: 'classify' } : (before.postprocessing ?? { kind: 'none' }),
+    ...uses,
     goldens: [],
   };
-  const bytes = writeWafer(draft);
-  const golden = await goldenRun(readWafer(bytes).graph, wasmEngine(binaries()), undefined);
-  const top1 = test && isLabelled(test) && (await kernelAccuracy(graph, trained, test));
-  const provenance = { ...draft.provenance!, metrics: top1 ? { top1 } : {} };
-  return { bytes: writeWafer({ ...draft, provenance, goldens: golden ? [golden] : [] }), top1: top1 || undefined };
+  const golden = await goldenRun(readWafer(writeWafer(draft)).graph, wasmEngine(binaries()), undefined);
+  return writeWafer({ ...draft, goldens: golden ? [golden] : [] });
 }
 
 /** Part of the examples whose class the graph finds, on the runtime's own kernels. */
