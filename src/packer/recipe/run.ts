@@ -252,8 +252,8 @@ class Run {
   private async madeOf(name: Change, options: Options<Change>): Promise<{ made: Made; isFound: boolean }> {
     const { recipe, data, model, signal, onProgress, onTraining } = this.options;
     const own = Object.fromEntries(Object.entries(options).filter(([key]) => !JUDGING.has(key)));
-    const distil = 'distil' in options ? (options.distil as { teacher?: string } | undefined) : undefined;
-    const file = distil?.teacher ?? recipe.teacher;
+    const { distil, tune } = options as { distil?: { teacher?: string }; tune?: { distil?: { teacher?: string } } };
+    const file = (distil ?? tune?.distil)?.teacher ?? recipe.teacher;
     const teacher = file === undefined ? this.ownTeacher() : await this.options.loadTeacher(file);
     // What was not quantised yet is what a step begins with.
     const { quantized: _, ...floats } = this.current.state;
@@ -270,6 +270,7 @@ class Run {
     }
     const kitchen: Kitchen = {
       ...{ data, form: model.form, seed: recipe.seed, labelled: this.judge.isLabelled && data.train.labels.length > 0, signal },
+      isTaught: file !== undefined,
       teacher: async () => {
         if (file === undefined && !this.reference.state.trained)
           throw new WaferError('ARGUMENT', 'a new model has nothing to teach', { hint: 'train it first, or name a teacher' });

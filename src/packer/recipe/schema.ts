@@ -203,18 +203,23 @@ const JUDGED = {
   force: keyOr(flag(), false, 'keeps the step also where it makes the file larger or slower without being asked to'),
 };
 
+/** Who teaches, and how much. */
+const teaching = (otherwise: string) => ({
+  teacher: key(text('a file'), `a .wafer or .onnx file (default: that of the recipe, else ${otherwise})`),
+  share: key(
+    part(),
+    'of the loss that is to be like the teacher, the rest being for the labels (default: 0.5; without labels 1)',
+  ),
+  temperature: key(positive(), 'by which what both say is softened (default: 2)'),
+  views: key(
+    choice('fixed', 'same'),
+    'asks the teacher once for each example, or has it see each batch as it is varied (default: fixed, unless that takes much memory)',
+  ),
+});
+
 const distil = () =>
   z.strictObject({
-    teacher: key(text('a file'), 'a .wafer or .onnx file (default: that of the recipe)'),
-    share: key(
-      part(),
-      'of the loss that is to be like the teacher, the rest being for the labels (default: 0.5; without labels 1)',
-    ),
-    temperature: key(positive(), 'by which what both say is softened (default: 2)'),
-    views: key(
-      choice('fixed', 'same'),
-      'asks the teacher once for each example, or has it see each batch as it is varied (default: fixed, unless that takes much memory)',
-    ),
+    ...teaching('the model itself at the start'),
     hints: key(
       z.array(z.strictObject({ ...pair(), loss: key(choice('mse', 'cosine'), 'how they are compared (default: mse)') })).min(1),
       'what nodes compute that is to be like what the teacher’s do',
@@ -343,11 +348,8 @@ const quantize = z
         when: key(condition(), 'trains only where this holds of what was quantised without'),
         ...training(2, '0.01, with adam 0.001'),
         distil: key(
-          z.strictObject({
-            share: key(part(), 'of the loss that is to be like the model of floats (default: 0.5; without labels 1)'),
-            temperature: key(positive(), 'by which what both say is softened (default: 2)'),
-          }),
-          'learns from the model of floats',
+          z.strictObject(teaching('the model of floats')),
+          'learns from the model of floats, or from another teacher (default: a share of 0.5)',
         ),
       }),
       'trains through the rounding',

@@ -32,7 +32,9 @@ export interface Kitchen {
   readonly seed: number;
   /** Whether labels may be learnt. */
   readonly labelled: boolean;
-  teacher(file: string | undefined): Promise<TeacherModel>;
+  teacher(): Promise<TeacherModel>;
+  /** Whether that is another model than the one at the start. */
+  readonly isTaught: boolean;
   /** Where a training stands, to go on from. */
   readonly checkpoint: string;
   readonly signal?: AbortSignal | undefined;
@@ -126,9 +128,9 @@ async function distilOptions(
   kitchen: Kitchen,
 ): Promise<DistilOptions | undefined> {
   if (!asked && kitchen.labelled) return undefined;
-  const { teacher: file, share, temperature, views, hints, attention } = asked ?? {};
+  const { share, temperature, views, hints, attention } = asked ?? {};
   const scores = graph.outputs[0]!.value.type.shape.length;
-  const { graph: teacher, normalisation } = await kitchen.teacher(file);
+  const { graph: teacher, normalisation } = await kitchen.teacher();
   return {
     ...{ teacher, normalisation },
     ...present({ share: kitchen.labelled ? share : 1, temperature, views }),
@@ -204,10 +206,14 @@ async function quantizeStep(state: State, options: Options<'quantize'>, kitchen:
     }
   }
   const { distil } = tune!;
+  const taught = kitchen.isTaught ? await kitchen.teacher() : undefined;
   const epochs = epochsText(amountOf(tune!, kitchen).epochs);
   const aware: AwareOptions = {
     ...trainOptions(tune!, kitchen),
-    distil: present({ share: kitchen.labelled ? distil?.share : 1, temperature: distil?.temperature }),
+    distil: present({
+      ...{ teacher: taught?.graph, normalisation: taught?.normalisation },
+      ...{ share: kitchen.labelled ? distil?.share : 1, temperature: distil?.temperature, views: distil?.views },
+    }),
   };
   const { train: set, val } = kitchen.data;
   const training = quantizationAware({ train: set, ...(kitchen.labelled && { test: val }) }, aware, whole);

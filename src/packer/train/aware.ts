@@ -30,7 +30,7 @@ export const quantizationAware =
     const trained = await train(aware.graph, data, {
       ...options,
       schedule: { learningRate: options.optimizer?.name?.startsWith('adam') ? 1e-3 : SGD_RATE, ...options.schedule },
-      distil: { teacher: plan.graph, views: 'same', ...options.distil },
+      distil: { ...(options.distil?.teacher ? {} : { views: 'same' }), teacher: plan.graph, ...options.distil },
       isFrozen: (name) => !aware.trained.has(name),
       isTrained: (name) => aware.trained.has(name),
       finish: (graph) => graph,
