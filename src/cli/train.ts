@@ -5,7 +5,8 @@ import { Command, Option } from 'commander';
 import { WaferError } from '../core/errors';
 import { readWafer } from '../format/reader';
 import type { Graph } from '../graph/ir';
-import { type Normalisation, statisticsOf } from '../packer/data/batches';
+import type { Normalisation } from '../packer/data/batches';
+import type { Dataset } from '../packer/data/dataset';
 import { loadDataset } from '../packer/data/load';
 import { importOnnx } from '../packer/import/onnx/import';
 import { optionalPackage } from '../packer/optional';
@@ -16,9 +17,8 @@ import type { QuantizeReport } from '../packer/quantize/index';
 import { trainQuantized } from '../packer/train/aware';
 import type { DistilOptions } from '../packer/train/distil';
 import type { ExecutorName } from '../packer/train/executor';
-import { normalisationOfImages, type Ready, trainedFile } from '../packer/train/file';
+import { normalisationOfImages, type Ready, trainedFile, type Uses } from '../packer/train/file';
 import { buildModel, type ModelFunction } from '../packer/train/layers';
-import { normalised } from '../packer/train/normalised';
 import type { OptimizerName, ScheduleName } from '../packer/train/optimizers';
 import { type Trained, type TrainOptions, train } from '../packer/train/train';
 import { anyNumber, checkOutput, layerFormat, named, nonNegative, positiveInt, readBytes, writeBytes } from './files';
@@ -55,6 +55,11 @@ interface Flags extends ImageFlags {
   distil?: number;
   temperature?: number;
   teacherViews?: 'fixed' | 'same';
+  distilLoss?: 'kl' | 'mse';
+  hint: Record<string, string>;
+  hintWeight?: number;
+  attention: Record<string, string>;
+  attentionWeight?: number;
   l1Gamma?: number;
   l1Outputs?: number;
   keepZeros?: boolean;
@@ -113,6 +118,16 @@ export const trainCommand = (): Command =>
         'the teacher is asked once for each example, or sees each batch as it is varied (default: fixed, with --quantize same)',
       ).choices(['fixed', 'same']),
     )
+    .addOption(
+      new Option(
+        '--distil-loss <loss>',
+        'compares classes over the last axis, or outputs that are none by the squares of differences',
+      ).choices(['kl', 'mse']),
+    )
+    .option('--hint <from=to>', "a node of the teacher whose numbers one of the model's is to have", nodes, {})
+    .option('--hint-weight <w>', 'of hints beside the rest of the loss (default: 1)', nonNegative)
+    .option('--attention <from=to>', "a node of the teacher that says where one of the model's is to be large", nodes, {})
+    .option('--attention-weight <w>', 'of attention beside the rest of the loss (default: 1)', nonNegative)
     .option(
       '--l1-gamma <cost>',
       'of the magnitudes of the scales of batch norms, to make channels needless: 1e-4 or so',
@@ -134,10 +149,14 @@ Examples:
   wafer train resnet.onnx --input x=N,3,32,32 --data images/ --lr 0.01 --flip --crop 4 \\
     --checkpoint resnet.npz --resume -o resnet.wafer
   wafer train small.ts --data fashion-mnist --teacher net.wafer --distil 0.7 --temperature 4 -o small.wafer
+  wafer train pruned.wafer --data lines.npz --teacher full.wafer --distil 1 --lr 0.001 -o small.wafer
   wafer train net.wafer --data fashion-mnist --epochs 3 --lr 0.01 --quantize ternary --layer conv1=int8 -o net.ternary.wafer
 
 Pictures become inputs as a .wafer says, for an ONNX model as --image-mean and --image-scale say, and else with mean 0 and
 deviation 1 over all data.
+
+Where a teacher says all there is to learn (--distil 1), examples need no classes: an .npy [N,…], an .npz of one array, or a
+folder of these or of images. A teacher's and a model's nodes are those that wafer inspect --graph names.
 
 Formats are those of wafer pack, and xnor: binary weights times the signs of what comes in. Where --quantize is left out
 and --layer is not, all other layers are int8.
@@ -158,17 +177,16 @@ async function trainFile(path: string, flags: Flags): Promise<void> {
   const isFrozen = flags.freeze === undefined ? undefined : frozenBy(flags.freeze);
   const progress = new Progress();
   progress.stage('read model and data');
-  const read = await readGraph(path, bytes, flags);
-  const set = await loadDataset(flags.data, 'train');
-  const isTable = set.data instanceof Float32Array;
-  const graph = isTable && read.isNew ? normalised(read.graph, statisticsOf(set)) : read.graph;
-  const normalisation = isTable ? undefined : read.normalisation;
+  const set = await loadDataset(flags.data, 'train', { labelled: false });
+  const read = await readGraph(path, bytes, flags, set);
+  const { graph } = read;
+  const normalisation = set.data instanceof Float32Array ? undefined : read.normalisation;
   const test = await testSet(flags);
   const controller = new AbortController();
   const interrupt = () => controller.abort();
   process.once('SIGINT', interrupt);
   const { epochs, batch, seed } = flags;
-  const distil = await distilOptions(read, flags);
+  const distil = await distilOptions(read, flags, set);
   const data = { train: set, ...(test && { test }) };
   const options: TrainOptions = {
     ...{ epochs, batch, seed, signal: controller.signal },
@@ -189,10 +207,14 @@ async function trainFile(path: string, flags: Flags): Promise<void> {
       const rate = `loss ${loss.toFixed(3)}, ${imagesPerSecond.toFixed(0)} examples/s, ${timeText(eta)} left`;
       progress.update(step, steps, `epoch ${epoch} of ${epochs}, ${rate}`);
     },
-    onEpoch({ epoch, loss, top1 }) {
+    onEpoch({ epoch, loss, top1, agreement }) {
       if (flags.json) return;
       progress.end();
-      print(`epoch ${epoch}: loss ${loss.toFixed(4)}${top1 === undefined ? '' : `, top-1 ${(100 * top1).toFixed(2)} %`}`);
+      const figures = [
+        ...(top1 === undefined ? [] : [`top-1 ${(100 * top1).toFixed(2)} %`]),
+        ...(agreement === undefined ? [] : [`${(100 * agreement).toFixed(2)} % as the teacher says`]),
+      ];
+      print([`epoch ${epoch}: loss ${loss.toFixed(4)}`, ...figures].join(', '));
     },
   };
   const made: Made = await (isQuantised(flags)
@@ -220,7 +242,7 @@ async function trainFile(path: string, flags: Flags): Promise<void> {
     ...(report ? recipeOf(report) : []),
   ];
   progress.stage('test');
-  const file = await trainedFile(made, data, { name: basename(path), bytes }, recipe).finally(() => progress.end());
+  const file = await trainedFile(made, data, { name: basename(path), bytes }, recipe, read.uses).finally(() => progress.end());
   await writeBytes(flags.output, file.bytes);
   const { top1 } = file;
   if (flags.json) {
@@ -258,10 +280,23 @@ const present = <T extends object>(values: T) =>
     [K in keyof T]: NonNullable<T[K]>;
   };
 
+/** Collects FROM=TO by what TO is. */
+function nodes(text: string, before: Record<string, string>): Record<string, string> {
+  const [from, to, ...rest] = text.split('=');
+  if (!from || !to || rest.length)
+    throw new WaferError('ARGUMENT', `"${text}" is not FROM=TO`, { hint: 'a node of the teacher, then one of the model' });
+  return { ...before, [to]: from };
+}
+
 /** What the flags say of distillation, if anything; the teacher where one is named. */
-async function distilOptions({ isNew }: Read, flags: Flags): Promise<Partial<DistilOptions> | undefined> {
-  const { teacher: path, distil: share, temperature, teacherViews: views } = flags;
-  const said = present({ share, temperature, views });
+async function distilOptions({ isNew }: Read, flags: Flags, set: Dataset): Promise<Partial<DistilOptions> | undefined> {
+  const { teacher: path, distil: share, temperature, teacherViews: views, distilLoss: loss } = flags;
+  const pairs = (all: Record<string, string>, weight?: number) => {
+    const listed = Object.entries(all).map(([to, from]) => ({ from, to, ...present({ weight }) }));
+    return listed.length ? listed : undefined;
+  };
+  const [hints, attention] = [pairs(flags.hint, flags.hintWeight), pairs(flags.attention, flags.attentionWeight)];
+  const said = present({ share, temperature, views, loss, hints, attention });
   if (path === undefined) {
     if (Object.keys(said).length === 0) return undefined;
     if (isNew && !isQuantised(flags))
@@ -270,7 +305,7 @@ async function distilOptions({ isNew }: Read, flags: Flags): Promise<Partial<Dis
   }
   if (!/\.(wafer|onnx)$/.test(path))
     throw new WaferError('ARGUMENT', `the teacher "${path}" is no model`, { hint: 'it ends in .wafer or .onnx' });
-  const { graph, normalisation } = await readGraph(path, await readBytes(path), flags);
+  const { graph, normalisation } = await readGraph(path, await readBytes(path), flags, set);
   return { teacher: graph, normalisation, ...said };
 }
 
@@ -299,10 +334,10 @@ const timeText = (seconds: number): string =>
 
 /** The test part of the data, where there is one by itself. */
 async function testSet({ data, test }: Flags) {
-  if (test !== undefined) return loadDataset(test, 'test');
+  if (test !== undefined) return loadDataset(test, 'test', { labelled: false });
   if (/[:[]/.test(data)) return undefined;
   try {
-    return await loadDataset(data, 'test', { strict: true });
+    return await loadDataset(data, 'test', { strict: true, labelled: false });
   } catch (error) {
     if (error instanceof WaferError && error.code === 'NOT_FOUND') return undefined;
     throw error;
@@ -313,12 +348,13 @@ interface Read {
   graph: Graph;
   isNew?: boolean;
   normalisation?: Normalisation | undefined;
+  uses?: Uses;
 }
 
-async function readGraph(path: string, bytes: Uint8Array, { seed, input, ...flags }: Flags): Promise<Read> {
+async function readGraph(path: string, bytes: Uint8Array, { seed, input, ...flags }: Flags, set: Dataset): Promise<Read> {
   if (path.endsWith('.wafer')) {
-    const { graph, images } = readWafer(bytes);
-    return { graph, normalisation: images?.[0] && normalisationOfImages(images[0]) };
+    const { graph, ...uses } = readWafer(bytes);
+    return { graph, uses, normalisation: uses.images?.[0] && normalisationOfImages(uses.images[0]) };
   }
   if (path.endsWith('.onnx')) {
     const inputs = Object.entries(input).map(([name, text]) => {
@@ -342,7 +378,7 @@ async function readGraph(path: string, bytes: Uint8Array, { seed, input, ...flag
   }
   if (typeof module.default !== 'function')
     throw new WaferError('BAD_MODEL', `"${path}" has no function as its default export`, { hint: 'wafer help train shows one' });
-  return { graph: buildModel(module.default as ModelFunction, seed), isNew: true };
+  return { graph: buildModel(module.default as ModelFunction, seed, set), isNew: true };
 }
 
 /** TypeScript is turned into a module first. */

@@ -418,8 +418,38 @@ describe('cli: training', () => {
     }
     const itself = await wafer('train', at('floats.wafer'), ...options(), '--distil', '1', '-o', at('student.wafer'), '--json');
     expect(JSON.parse(itself.out).history[0].loss).toBeLessThan(1e-3);
+    const quantised = ['--quantize', 'int8', '-o', at('levels.wafer')];
+    expect((await wafer('train', at('floats.wafer'), ...options(), ...quantised)).code).toBe(0);
+    const levels = await run('--teacher', at('levels.wafer'));
+    expect([levels.code, levels.err]).toEqual([2, expect.stringMatching(/the teacher is quantised/)]);
     expect(await run('--distil', '0.5')).toMatchObject({ code: 2, err: expect.stringMatching(/nothing to teach/) });
     expect(await run('--teacher', at('points.csv'))).toMatchObject({ code: 2, err: expect.stringMatching(/is no model/) });
+  });
+
+  test('a file is taught by another from an array without classes, and by its nodes', async () => {
+    expect((await wafer('train', at('net.mjs'), ...options(), '-o', at('floats.wafer'))).code).toBe(0);
+    const numbers = Float32Array.from(table.flatMap((row) => row.split(',').slice(1).map(Number)));
+    writeFileSync(
+      at('points.npy'),
+      writeNpy({ dtype: 'f32', shape: [table.length, numbers.length / table.length], data: numbers }),
+    );
+    const run = (...flags: string[]) => {
+      const how = options().map((flag) => (flag === at('points.csv') ? at('points.npy') : flag));
+      return wafer('train', at('floats.wafer'), ...how, ...flags, '-o', at('student.wafer'), '--json');
+    };
+    const node = 'gemm.0';
+    const { code, out } = await run('--distil', '1', '--lr', '0.0001', '--hint', `${node}=${node}`);
+    expect([code, JSON.parse(out).history[3]]).toEqual([0, expect.objectContaining({ agreement: 1 })]);
+    expect((await wafer('verify', at('student.wafer'))).code).toBe(0);
+    // How outputs are read was known of the file that was trained.
+    expect((await wafer('inspect', at('student.wafer'))).out).toMatch(/outputs are read as: classify/);
+    const refused: [string[], RegExp][] = [
+      [[], /nobody says what the examples are/],
+      [['--distil', '1', '--hint', `${node}x=${node}`], new RegExp(`teacher has no node.*did you mean "${node}"`, 's')],
+      [['--distil', '1', '--attention', node], /is not FROM=TO/],
+    ];
+    for (const [flags, message] of refused)
+      expect(await run(...flags)).toMatchObject({ code: 2, err: expect.stringMatching(message) });
   });
 
   test('bad models and data are refused in one line', async () => {

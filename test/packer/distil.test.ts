@@ -3,11 +3,15 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Graph } from '../../src/graph/ir';
+import { Builder, type Graph, type Value } from '../../src/graph/ir';
 import { AUGMENTATION, Batches } from '../../src/packer/data/batches';
 import { makeDataset } from '../../src/packer/data/dataset';
+import { runOutputs } from '../../src/packer/evaluate/reference';
+import { trainQuantized } from '../../src/packer/train/aware';
+import { emitter } from '../../src/packer/train/differentiate';
 import type { DistilOptions } from '../../src/packer/train/distil';
 import { buildModel, type ModelFunction } from '../../src/packer/train/layers';
+import { losses } from '../../src/packer/train/losses';
 import { type Trained, type TrainOptions, train } from '../../src/packer/train/train';
 import { data, net, SIDE } from './corners';
 
@@ -114,6 +118,67 @@ describe('distillation', () => {
     expect(bytesOf((await student({}, other)).graph)).toBe(bytesOf(whole.graph));
   });
 
+  test.each<[string, Partial<DistilOptions>]>([
+    ['numbers, through an adapter', { hints: [{ from: 'maxPool1', to: 'maxPool1', weight: 1 }] }],
+    ['the angle between numbers', { hints: [{ from: 'maxPool1', to: 'maxPool1', weight: 1, loss: 'cosine' }] }],
+    ['where attention lies', { attention: [{ from: 'maxPool1', to: 'maxPool1' }] }],
+    ['where it lies in smaller images', { attention: [{ from: 'relu2', to: 'maxPool1' }] }],
+  ])('hints teach by themselves: %s', async (_, hints) => {
+    const isFrozen = (name: string) => name.startsWith('linear');
+    const { history, trainable, graph } = await student(
+      { ...hints, teacher: taught.trainable, share: 0 },
+      { epochs: 4, isFrozen, loss: ({ l1, logits, mul }) => mul(l1(logits), 0) },
+    );
+    expect(history[3]!.loss).toBeLessThan(0.7 * history[0]!.loss);
+    // What was trained besides falls away.
+    expect(trainable.outputs.map(({ name }) => name)).toEqual(['logits']);
+    expect(trainable.nodes.map(({ name }) => name)).toEqual(buildModel(small, 2).nodes.map(({ name }) => name));
+    expect(graph.nodes.every(({ name }) => !name.startsWith('hint'))).toBe(true);
+  });
+
+  test('an attention map of another size is resized, and equal maps cost nothing', () => {
+    const build = new Builder();
+    const made = losses(emitter(build, () => 'loss'));
+    const large = build.numbers('large', 'f32', [1, 2, 2, 2], [1, 0, 1, 0, 1, 0, 1, 0]);
+    const own = build.numbers('own', 'f32', [1, 1, 1, 3], [5, 5, 5]);
+    const row = build.numbers('row', 'f32', [1, 2, 3], [2, 0, 0, 0, 0, 0]);
+    const other = build.numbers('other', 'f32', [1, 2, 1], [0, 3]);
+    const values = [made.attention(own, large), made.attention(row, row), made.attention(row, other)] as Value[];
+    const graph = build.finish(values.map((value, i) => ({ name: `y${i}`, value })));
+    const got = [...runOutputs(graph, new Map()).values()].map(({ data: [x] }) => x);
+    expect(got).toEqual([expect.closeTo(0, 5), expect.closeTo(0, 5), expect.closeTo(1, 5)]);
+  });
+
+  test('hints that cannot be are refused, and nodes that are not there get a name', async () => {
+    const refuse = (distil: Partial<DistilOptions>, code: string, message: RegExp) =>
+      expect(student({ teacher: taught.trainable, ...distil })).rejects.toMatchObject({
+        code,
+        message: expect.stringMatching(message),
+      });
+    await refuse({ hints: [{ from: 'rulu2', to: 'relu1' }] }, 'ARGUMENT', /teacher has no node "rulu2".*"relu2"/s);
+    await refuse({ hints: [{ from: 'relu2', to: 'relu2' }] }, 'ARGUMENT', /model has no node "relu2".*"relu1"/s);
+    await refuse(
+      { hints: [{ from: 'relu2', to: 'relu1' }] },
+      'SHAPE',
+      /"relu2" of the teacher is \[2,2,8\], "relu1" of the model \[8,8,4\]/,
+    );
+    await refuse({ attention: [{ from: 'linear1', to: 'linear1' }] }, 'SHAPE', /"linear1" of the teacher is \[4\]/);
+    await refuse({ hints: [{ from: 'relu1', to: 'relu1' }], views: 'fixed' }, 'ARGUMENT', /must see the same views/);
+    await refuse({ hints: [{ from: 'relu1', to: 'relu1', weight: -1 }] }, 'ARGUMENT', /weight of -1/);
+  });
+
+  test('hints teach through rounding', async () => {
+    const float = await train(buildModel(small, 2), data, options);
+    const name = float.graph.nodes[0]!.name;
+    const lossOf = async (weight: number) => {
+      const own = { ...options, distil: { hints: [{ from: name, to: name, weight }] } };
+      const { trained, graph } = await trainQuantized(float.graph, data, own, { weights: 'ternary', samples: 32 });
+      expect(graph.outputs.map((output) => output.name)).toEqual(['logits']);
+      return trained!.history[0]!.loss;
+    };
+    expect(await lossOf(1)).toBeGreaterThan((await lossOf(0)) + 0.001);
+  });
+
   test('teachers that do not fit are refused', async () => {
     const refuse = (distil: Partial<DistilOptions>, code: string, message: RegExp) =>
       expect(student(distil)).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
@@ -121,7 +186,9 @@ describe('distillation', () => {
       buildModel(({ input, flatten, linear }) => linear(flatten(input([side, side, 1])), classes), 1);
     await refuse({ teacher: dense(SIDE, 3) }, 'SHAPE', /teacher gives \[3\] for an example, the model \[4\]/);
     await refuse({ teacher: dense(SIDE + 1, 4) }, 'SHAPE', /teacher.*takes \[9,9,1\]/s);
-    await refuse({ teacher: dense(SIDE + 1, 4), views: 'same' }, 'SHAPE', /the teacher takes \[9,9,1\], the model \[8,8,1\]/);
+    const flat = buildModel(({ input, linear }) => linear(input([SIDE * SIDE]), 4), 1);
+    await refuse({ teacher: flat, views: 'same' }, 'SHAPE', /the teacher takes \[64\], the model \[8,8,1\]/);
+    expect((await student({ teacher: flat })).complete).toBe(true);
     await refuse({ share: 1.5 }, 'ARGUMENT', /share of 1.5/);
     await refuse({ temperature: 0 }, 'ARGUMENT', /temperature of 0/);
   });

@@ -151,6 +151,19 @@ describe('training', () => {
     expect([...y!.data]).toEqual([0, 4]);
   });
 
+  test('a new net for numbers that are no bytes learns them as they are', async () => {
+    const { shape, data: bytes, labels } = data.train;
+    const far = makeDataset(
+      'far',
+      shape,
+      Float32Array.from(bytes, (v) => 5000 + 40 * v),
+      labels,
+    );
+    const { history } = await train(buildModel(net, 1, far), { train: far, test: far }, options);
+    expect(history[1]!.top1).toBeGreaterThan(0.9);
+    expect(buildModel(net, 1, data.train).nodes).toHaveLength(buildModel(net, 1).nodes.length);
+  });
+
   test('what stands behind an operator without a gradient is frozen, and named', () => {
     const build = new Builder();
     const x = build.input('x', { dtype: 'f32', shape: [symbol('N'), 4] });

@@ -1,9 +1,9 @@
 /** Files of labelled examples: IDX (as MNIST's), CIFAR's binary format, CSV and .npz. */
 import { gunzipSync } from 'node:zlib';
 import { WaferError } from '../../core/errors';
-import { elements } from '../../core/shape';
-import { readNpz } from '../npy';
-import { type Dataset, makeDataset } from './dataset';
+import { elements, type StaticShape } from '../../core/shape';
+import { type NpyArray, readNpz } from '../npy';
+import { type Dataset, makeDataset, makeExamples } from './dataset';
 
 const bad = (name: string, what: string, hint: string, offset?: number): WaferError =>
   new WaferError('BAD_FILE', `${name}: ${what}`, { hint, offset });
@@ -90,14 +90,35 @@ export function fromCsv(text: string, name: string): Dataset {
   return makeDataset(name, [width], data, labels);
 }
 
-/** Arrays `x` [N,…] and `y` [N] (or `images` and `labels`). Throws BAD_FILE, SHAPE, VALUE. */
-export function fromNpz(bytes: Uint8Array, name: string): Dataset {
+/**
+ * Arrays `x` [N,…] and `y` [N] (or `images` and `labels`); unless there must be labels also one array [N,…] of any name. Throws
+ * BAD_FILE, SHAPE, VALUE.
+ */
+export function fromNpz(bytes: Uint8Array, name: string, labelled = true): Dataset {
   const arrays = readNpz(bytes);
-  const [x, y] = [arrays.get('x') ?? arrays.get('images'), arrays.get('y') ?? arrays.get('labels')];
-  if (!x || !y) throw bad(name, `it has the arrays ${[...arrays.keys()].join(', ')}`, 'name them x and y');
-  const [count, ...shape] = x.shape;
+  const y = arrays.get('y') ?? arrays.get('labels');
+  const x = arrays.get('x') ?? arrays.get('images') ?? (!labelled && arrays.size === 1 ? [...arrays.values()][0] : undefined);
+  if (!x || (!y && labelled)) throw bad(name, `it has the arrays ${[...arrays.keys()].join(', ')}`, 'name them x and y');
+  if (!y) return fromArray(x, name);
+  const [count] = x.shape;
   if (y.shape[0] !== count || elements(y.shape) !== count)
     throw new WaferError('SHAPE', `${name}: x is [${x.shape}], y is [${y.shape}]`, { hint: 'a label for each example' });
-  const data = x.data instanceof Uint8Array || x.data instanceof Float32Array ? x.data : Float32Array.from(x.data);
-  return makeDataset(name, shape.length === 2 && x.dtype === 'u8' ? [...shape, 1] : shape, data, y.data);
+  const { shape, data } = examplesIn(x);
+  return makeDataset(name, shape, data, y.data);
+}
+
+/** An array [N,…] of examples of which no class is known. Throws SHAPE, VALUE. */
+export function fromArray(x: NpyArray, name: string): Dataset {
+  if (x.shape.length < 2)
+    throw new WaferError('SHAPE', `${name}: [${x.shape}] are no examples`, { hint: 'an axis for them, and one for each' });
+  const { shape, data } = examplesIn(x);
+  return makeExamples(name, shape, data);
+}
+
+/** Bytes and floats as they are; grey images get an axis of channels. */
+function examplesIn({ dtype, shape: [, ...shape], data }: NpyArray): { shape: StaticShape; data: Uint8Array | Float32Array } {
+  return {
+    shape: shape.length === 2 && dtype === 'u8' ? [...shape, 1] : shape,
+    data: data instanceof Uint8Array || data instanceof Float32Array ? data : Float32Array.from(data),
+  };
 }

@@ -2,13 +2,14 @@
  * Data by name or path: `fashion-mnist`, `mnist`, a folder of IDX files, of CIFAR's .bin or of images in a folder a class, an .npz, a
  * .csv, or one .bin. A part may follow, as in `fashion-mnist:train[:55000]`.
  */
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { type Dirent, readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, extname, join } from 'node:path';
 import { WaferError } from '../../core/errors';
 import { decodeImage, IMAGE_NAMES } from '../image';
+import { readNpy } from '../npy';
 import { optionalPackage } from '../optional';
-import { type Dataset, joinDatasets, makeDataset, sizeOf, sliceDataset } from './dataset';
-import { fromCifar, fromCsv, fromIdx, fromNpz, readIdx } from './formats';
+import { type Dataset, joinDatasets, makeDataset, makeExamples, sizeOf, sliceDataset } from './dataset';
+import { fromArray, fromCifar, fromCsv, fromIdx, fromNpz, readIdx } from './formats';
 
 export type Split = 'train' | 'test';
 
@@ -42,11 +43,16 @@ function parse(where: string): { path: string; split?: Split; range?: [from: str
 
 /**
  * `where` is NAME or PATH, with `:train` or `:test` and `[from:to]` behind it as wanted; `split` goes where it says none. With `strict`
- * data that has no such part is not found; else all of it is taken. Throws NOT_FOUND, BAD_FILE, SHAPE, VALUE, ARGUMENT.
+ * data that has no such part is not found; else all of it is taken. Without `labelled` examples may be without classes too: an .npy, an
+ * .npz of one array, or a folder of these or of images. Throws NOT_FOUND, BAD_FILE, SHAPE, VALUE, ARGUMENT.
  */
-export async function loadDataset(where: string, split: Split = 'train', { strict = false } = {}): Promise<Dataset> {
+export async function loadDataset(
+  where: string,
+  split: Split = 'train',
+  { strict = false, labelled = true } = {},
+): Promise<Dataset> {
   const { path, range, ...given } = parse(where);
-  const set = await loadWhole(path, given.split ?? split, strict);
+  const set = await loadWhole(path, given.split ?? split, { strict, labelled });
   return range ? sliceDataset(set, Number(range[0] || 0), range[1] ? Number(range[1]) : sizeOf(set)) : set;
 }
 
@@ -65,7 +71,11 @@ function recordFiles(names: readonly string[]): 'idx' | 'cifar' | undefined {
   return names.some((name) => CIFAR_NAMES.test(name)) ? 'cifar' : undefined;
 }
 
-async function loadWhole(path: string, split: Split, strict: boolean): Promise<Dataset> {
+async function loadWhole(
+  path: string,
+  split: Split,
+  { strict, labelled }: { strict: boolean; labelled: boolean },
+): Promise<Dataset> {
   if (Object.hasOwn(NAMED, path)) return NAMED[path]!(split);
   let isFolder: boolean;
   try {
@@ -82,13 +92,14 @@ async function loadWhole(path: string, split: Split, strict: boolean): Promise<D
     if (kind === 'cifar') return fromFolderOfCifar(path, split, strict);
     const hasPart = names.includes(split);
     if (strict && !hasPart) throw new WaferError('NOT_FOUND', `"${path}" has no folder "${split}"`);
-    return fromFolderOfImages(hasPart ? join(path, split) : path);
+    return fromFolderOfFiles(hasPart ? join(path, split) : path, labelled);
   }
   if (strict) throw new WaferError('NOT_FOUND', `"${path}" has no parts`);
   const bytes = new Uint8Array(readFileSync(path));
   const name = basename(path);
   const extension = extname(name).toLowerCase();
-  if (extension === '.npz') return fromNpz(bytes, name);
+  if (!labelled && extension === '.npy') return fromArray(readNpy(bytes), name);
+  if (extension === '.npz') return fromNpz(bytes, name, labelled);
   if (extension === '.csv') return fromCsv(new TextDecoder().decode(bytes), name);
   if (extension === '.bin') return fromCifar(bytes, name);
   throw new WaferError('ARGUMENT', `what kind of data "${name}" is cannot be told`, { hint: 'it ends in .npz, .csv or .bin' });
@@ -151,12 +162,36 @@ function fromFolderOfIdx(folder: string, split: Split, names?: readonly string[]
   return fromIdx(read('images-idx3'), read('labels-idx1'), basename(folder), names);
 }
 
-/** A folder a class, named after it; images of one size. Throws NOT_FOUND, BAD_FILE, SHAPE. */
-async function fromFolderOfImages(folder: string): Promise<Dataset> {
-  const classes = readdirSync(folder, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory())
-    .map(({ name }) => name)
-    .sort();
+const ARRAY_NAMES = /\.np[yz]$/i;
+
+/** Images in a folder a class, or unless there must be labels images or arrays. Throws NOT_FOUND, BAD_FILE, SHAPE. */
+async function fromFolderOfFiles(folder: string, labelled: boolean): Promise<Dataset> {
+  const entries = readdirSync(folder, { withFileTypes: true });
+  const named = (isWanted: (entry: Dirent) => boolean) =>
+    entries
+      .filter(isWanted)
+      .map(({ name }) => name)
+      .sort();
+  if (!labelled) {
+    const arrays = named(({ name }) => ARRAY_NAMES.test(name));
+    const read = (file: string) => {
+      const bytes = new Uint8Array(readFileSync(join(folder, file)));
+      return /y$/i.test(file) ? fromArray(readNpy(bytes), file) : fromNpz(bytes, file, false);
+    };
+    if (arrays.length) return joinDatasets(basename(folder), arrays.map(read));
+    const images = named(({ name }) => IMAGE_NAMES.test(name));
+    if (images.length) {
+      const { shape, data } = await readImages(images.map((file) => join(folder, file)));
+      return makeExamples(basename(folder), shape, data);
+    }
+  }
+  return fromFolderOfClasses(
+    folder,
+    named((entry) => entry.isDirectory()),
+  );
+}
+
+async function fromFolderOfClasses(folder: string, classes: readonly string[]): Promise<Dataset> {
   const files = classes.flatMap((name, label) =>
     readdirSync(join(folder, name))
       .filter((file) => IMAGE_NAMES.test(file))
@@ -167,13 +202,20 @@ async function fromFolderOfImages(folder: string): Promise<Dataset> {
     throw new WaferError('NOT_FOUND', `"${folder}" has no images in folders`, {
       hint: 'a folder a class: data/cat/1.png, data/dog/1.png',
     });
+  const { shape, data } = await readImages(files.map(({ path }) => path));
+  const labels = files.map(({ label }) => label);
+  return makeDataset(basename(folder), shape, data, labels, classes);
+}
+
+/** Images of one size, one after the other. Throws BAD_FILE, SHAPE. */
+async function readImages(paths: readonly string[]): Promise<{ shape: [number, number, 3]; data: Uint8Array }> {
   let size: { width: number; height: number } | undefined;
   let data = new Uint8Array(0);
-  for (const [i, { path }] of files.entries()) {
+  for (const [i, path] of paths.entries()) {
     const image = await decodeImage(new Uint8Array(readFileSync(path)), path);
     if (!size) {
       size = image;
-      data = new Uint8Array(files.length * image.width * image.height * 3);
+      data = new Uint8Array(paths.length * image.width * image.height * 3);
     }
     if (image.width !== size.width || image.height !== size.height)
       throw new WaferError(
@@ -186,6 +228,5 @@ async function fromFolderOfImages(folder: string): Promise<Dataset> {
     const pixels = image.width * image.height;
     for (let p = 0; p < pixels; p++) for (let c = 0; c < 3; c++) data[(i * pixels + p) * 3 + c] = image.data[4 * p + c]!;
   }
-  const labels = files.map(({ label }) => label);
-  return makeDataset(basename(folder), [size!.height, size!.width, 3], data, labels, classes);
+  return { shape: [size!.height, size!.width, 3], data };
 }

@@ -3,20 +3,18 @@
  * those of the float graph, where that costs more than it may.
  */
 import { WaferError } from '../../core/errors';
-import { evaluateShape } from '../../core/shape';
 import type { Graph } from '../../graph/ir';
 import { binaries } from '../../runtime/wasm/binaries';
-import { fitting, normalisationOf } from '../data/batches';
-import type { Dataset } from '../data/dataset';
+import { normalisationOf } from '../data/batches';
+import { type Dataset, isLabelled } from '../data/dataset';
 import { labelledSamples } from '../data/samples';
 import { wasmEngine } from '../evaluate/engine';
 import { type QuantizeOptions, type QuantizeReport, quantize } from '../quantize/index';
 import type { Plan, Tuned } from '../quantize/plan';
 import { awareGraph } from './awareGraph';
-import { batched } from './batched';
+import { batched, fitted } from './batched';
 import type { DistilOptions } from './distil';
 import { kernelAccuracy, type Ready } from './file';
-import { batchBindings } from './program';
 import { type Trained, type TrainOptions, train } from './train';
 
 export interface AwareOptions extends Omit<TrainOptions, 'distil' | 'isFrozen' | 'isTrained' | 'finish'> {
@@ -62,16 +60,15 @@ export async function trainQuantized(
   { samples, gate, ...quantization }: QuantizedTraining,
 ): Promise<Quantized> {
   const graph = batched(given);
-  const [x] = graph.inputs;
-  const shape = evaluateShape(x!.type.shape, batchBindings(x!, 1));
+  const { graph: sized, channelsFirst } = fitted(graph, data.train);
   const normalisation = options.normalisation ?? normalisationOf(data.train);
-  const how = { normalisation, ...fitting(x!.name, shape.slice(1), data.train) };
-  const calibration = labelledSamples(data.train, x!, how, samples).map(({ sample }) => sample);
+  const how = { normalisation, channelsFirst };
+  const calibration = labelledSamples(data.train, sized.inputs[0]!, how, samples).map(({ sample }) => sample);
   const engine = wasmEngine(binaries());
   const signs = [quantization.weights, ...Object.values(quantization.layers ?? {})].includes('xnor');
   if (gate !== undefined && !signs) {
     const { test } = data;
-    if (!test) throw new WaferError('ARGUMENT', 'a gate needs test examples');
+    if (!test || !isLabelled(test)) throw new WaferError('ARGUMENT', 'a gate needs test examples whose classes are known');
     const plain = await quantize(graph, calibration, engine, quantization);
     const [before, after] = [await kernelAccuracy(graph, how, test), await kernelAccuracy(plain.graph, how, test)];
     if (100 * (before - after) <= gate) return { ...how, ...plain };

@@ -77,7 +77,7 @@ export function awareGraph(plan: Plan): AwareGraph {
     const form = regions.integer.get(node);
     const leveled = new Set(form ? levelInputs(node) : []);
     const read = node.inputs.map((x) => x && (leveled.has(x) ? asLevels(x) : asFloat(x)));
-    name = node.name;
+    name = `${node.name}.levels`;
     let outputs: readonly Value[];
     if (form === 'product' || plan.signed.has(node)) {
       const made = awareProduct(plan, node, read, { emit, parameter, build });
@@ -150,11 +150,13 @@ function awareProduct(
   const statistics = [new Float32Array(channels), new Float32Array(channels).fill(1)].map((data, i) =>
     build.constant(`${node.name}.${i ? 'variance' : 'mean'}`, { dtype: 'f32', shape: [channels] }, data),
   );
-  let y = build.node(node.op, node.name, [from, weights.value], { ...node.attrs, act: [] });
-  y = build.node(kindNamed('batchNorm'), `${node.name}.norm`, [y, gamma, beta, ...statistics], NORM);
-  if (residual) y = build.node('binary', `${node.name}.sum`, [y, residual], { fn: 'add' });
   const act = node.attrs.act as readonly Step[];
-  if (act.length) y = build.node('unary', `${node.name}.act`, [y], { steps: act });
+  // What comes out is called as it was.
+  const [ofNorm, ofSum] = [residual || act.length ? `${node.name}.norm` : node.name, act.length ? `${node.name}.sum` : node.name];
+  let y = build.node(node.op, `${node.name}.product`, [from, weights.value], { ...node.attrs, act: [] });
+  y = build.node(kindNamed('batchNorm'), ofNorm, [y, gamma, beta, ...statistics], NORM);
+  if (residual) y = build.node('binary', ofSum, [y, residual], { fn: 'add' });
+  if (act.length) y = build.node('unary', node.name, [y], { steps: act });
   return {
     y,
     read(read) {

@@ -1,10 +1,16 @@
 /**
- * Models that were exported for one example get a free batch, so that they can be trained. Every value that depends on the input must
- * keep examples apart along its first axis; a model that mixes them is refused, not trained wrongly.
+ * Models are trained with a free batch and fixed sizes else. Those that were exported for one example get the batch: every value that
+ * depends on the input must keep examples apart along its first axis; a model that mixes them is refused, not trained wrongly. Those
+ * that take many sizes are trained at that of the data; their weights know of none.
  */
-import { sameDim, symbol } from '../../core/dim';
+import { type Bindings, type Dim, floorDivide, isStatic, multiply, sameDim, sum, symbol } from '../../core/dim';
 import { located, WaferError } from '../../core/errors';
+import { evaluateShape, type Shape, type StaticShape, shapeText } from '../../core/shape';
 import { Builder, type Graph, nodeText, type Value } from '../../graph/ir';
+import { fitting } from '../data/batches';
+import type { Dataset } from '../data/dataset';
+import type { ExampleForm } from '../data/samples';
+import { batchBindings, inputOf } from './program';
 
 const N = symbol('N');
 
@@ -49,3 +55,71 @@ export function batched(graph: Graph): Graph {
   }
   return build.finish(graph.outputs.map(({ name, value }) => ({ name, value: current(value) })));
 }
+
+export interface Fitted extends Pick<ExampleForm, 'channelsFirst'> {
+  /** With a free batch alone. */
+  readonly graph: Graph;
+}
+
+/** The graph at the sizes of a data set's examples. Throws SHAPE where they do not fit. */
+export function fitted(graph: Graph, set: Dataset): Fitted {
+  const [, ...sizes] = inputOf(graph).type.shape;
+  const [h, w, c] = set.shape;
+  const forms = set.shape.length === 3 ? [set.shape, [c!, h!, w!]] : [set.shape];
+  const given = forms.find((form) => form.length === sizes.length && sizes.every((d, i) => !isStatic(d) || d === form[i]));
+  const isFree = !sizes.every(isStatic);
+  if (isFree && !given)
+    throw new WaferError('SHAPE', `examples are ${shapeText(set.shape)}, the model's input takes ${shapeText(sizes)}`);
+  const sized = isFree ? atSizes(graph, given!) : graph;
+  const x = inputOf(sized);
+  return { graph: sized, ...fitting(x.name, exampleShape(x), set) };
+}
+
+/** Of one example. Throws SHAPE. */
+export const exampleShape = (x: Value): StaticShape => evaluateShape(x.type.shape, batchBindings(x, 1)).slice(1);
+
+/** The graph with `sizes` in place of the dimensions of its input that are free, but for the first. */
+function atSizes(graph: Graph, sizes: StaticShape): Graph {
+  const [x] = graph.inputs as [Value];
+  const named = x.type.shape.slice(1).flatMap((d, i): [string, number][] => {
+    const atom = isStatic(d) ? undefined : d.terms[0]!.atoms[0];
+    return atom && 'symbol' in atom ? [[atom.symbol, sizes[i]!]] : [];
+  });
+  const bindings = new Map(named);
+  const shapeAt = (shape: Shape): Shape => shape.map((d) => bound(d, bindings));
+  const build = new Builder();
+  const now = new Map<Value, Value>([[x, build.input(x.name, { ...x.type, shape: shapeAt(x.type.shape) })]]);
+  const current = (value: Value): Value => {
+    let mapped = now.get(value);
+    if (!mapped) now.set(value, (mapped = build.constant(value.name, value.type, value.data!)));
+    return mapped;
+  };
+  for (const { op, name, inputs, outputs, attrs } of graph.nodes) {
+    const dims = Object.keys(op.attrs).filter((key) => op.attrs[key]!.kind === 'dims');
+    const own = Object.fromEntries(dims.map((key) => [key, shapeAt(attrs[key] as Shape)]));
+    const made = build.add(
+      op,
+      name,
+      inputs.map((value) => value && current(value)),
+      { ...attrs, ...own },
+    );
+    outputs.forEach((y, i) => now.set(y, made[i]!));
+  }
+  return build.finish(graph.outputs.map(({ name, value }) => ({ name, value: current(value) })));
+}
+
+/** `d` with numbers for the symbols that have some. */
+const bound = (d: Dim, bindings: Bindings): Dim =>
+  isStatic(d)
+    ? d
+    : sum(
+        d.terms.map(({ coefficient, atoms }) =>
+          atoms
+            .map((atom) =>
+              'symbol' in atom
+                ? (bindings.get(atom.symbol) ?? symbol(atom.symbol))
+                : floorDivide(bound(atom.numerator, bindings), atom.divisor),
+            )
+            .reduce(multiply, coefficient),
+        ),
+      );

@@ -10,8 +10,13 @@ export interface EpochReport {
   epoch: number;
   /** Mean over the epoch's batches. */
   loss: number;
-  /** Part of the test examples whose class was found; absent without any, and where it was not tested. */
+  /** Part of the test examples whose class was found; absent where it was not tested. */
   top1?: number;
+  /**
+   * Where test examples have no classes, how far the teacher is agreed with: the part of the places at which the same class is the
+   * likeliest, or of outputs that are no classes the part of their variance that is got.
+   */
+  agreement?: number;
   learningRate: number;
 }
 

@@ -8,7 +8,7 @@ import { writeWafer } from '../../format/writer';
 import type { Graph } from '../../graph/ir';
 import { binaries } from '../../runtime/wasm/binaries';
 import type { Normalisation } from '../data/batches';
-import { type Dataset, isPictures } from '../data/dataset';
+import { type Dataset, isLabelled, isPictures } from '../data/dataset';
 import { type ExampleForm, labelledSamples } from '../data/samples';
 import { wasmEngine } from '../evaluate/engine';
 import { evaluate, graphSubject } from '../evaluate/evaluate';
@@ -30,15 +30,21 @@ export interface TrainedFile {
   top1?: number | undefined;
 }
 
-/** The same training gives the same bytes. */
+/** What a model's file says of how it is used. */
+export type Uses = Pick<WaferModel, 'labels' | 'images' | 'postprocessing'>;
+
+/** The same training gives the same bytes. `before` is what the file that was trained said, where it was one. */
 export async function trainedFile(
   trained: Ready,
   { train: set, test }: { train: Dataset; test?: Dataset },
   source: Source,
   recipe: readonly string[],
+  before: Uses = {},
 ): Promise<TrainedFile> {
   const { graph } = trained;
-  const images = processingOf(trained, set);
+  const processing = processingOf(trained, set);
+  const images = processing ? [processing] : before.images;
+  const labels = set.names ?? before.labels;
   const draft: WaferModel = {
     graph,
     provenance: {
@@ -51,16 +57,16 @@ export async function trainedFile(
       recipe: [...recipe],
       metrics: {},
     },
-    ...(set.names && { labels: set.names }),
-    ...(images && { images: [images] }),
-    postprocessing: { kind: 'classify' },
+    ...(labels && { labels }),
+    ...(images && { images }),
+    postprocessing: isLabelled(set) ? { kind: 'classify' } : (before.postprocessing ?? { kind: 'none' }),
     goldens: [],
   };
   const bytes = writeWafer(draft);
   const golden = await goldenRun(readWafer(bytes).graph, wasmEngine(binaries()), undefined);
-  const top1 = test && (await kernelAccuracy(graph, trained, test));
-  const provenance = { ...draft.provenance!, metrics: top1 === undefined ? {} : { top1 } };
-  return { bytes: writeWafer({ ...draft, provenance, goldens: golden ? [golden] : [] }), top1 };
+  const top1 = test && isLabelled(test) && (await kernelAccuracy(graph, trained, test));
+  const provenance = { ...draft.provenance!, metrics: top1 ? { top1 } : {} };
+  return { bytes: writeWafer({ ...draft, provenance, goldens: golden ? [golden] : [] }), top1: top1 || undefined };
 }
 
 /** Part of the examples whose class the graph finds, on the runtime's own kernels. */

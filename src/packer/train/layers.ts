@@ -9,7 +9,10 @@ import { elements, type StaticShape } from '../../core/shape';
 import { Builder, type Graph, type Value } from '../../graph/ir';
 import type { Attrs } from '../../ops/define';
 import { type StepName, step } from '../../ops/steps';
+import { statisticsOf } from '../data/batches';
+import type { Dataset } from '../data/dataset';
 import { kindNamed } from './kinds';
+import { normalised } from './normalised';
 
 export interface ConvOptions {
   /** Height and width, or both. Default 3. */
@@ -58,8 +61,11 @@ export type ModelFunction = (layers: Layers) => Value;
 
 const pair = (x: number | readonly [number, number]): readonly [number, number] => (typeof x === 'number' ? [x, x] : x);
 
-/** Builds a model; the same seed draws the same weights. Its output is called `logits`. */
-export function buildModel(model: ModelFunction, seed: number): Graph {
+/**
+ * Builds a model; the same seed draws the same weights. Its output is called `logits`. With the set that it is to be trained on, numbers
+ * that are no bytes are normalised by the model itself, so that its file takes them as they are.
+ */
+export function buildModel(model: ModelFunction, seed: number, set?: Dataset): Graph {
   const build = new Builder();
   const next = random(seed);
   const counts = new Map<string, number>();
@@ -131,5 +137,6 @@ export function buildModel(model: ModelFunction, seed: number): Graph {
     },
     op: (name, inputs, attrs) => build.node(kindNamed(name), named(name), inputs, attrs),
   });
-  return build.finish([{ name: 'logits', value: output }]);
+  const graph = build.finish([{ name: 'logits', value: output }]);
+  return set?.data instanceof Float32Array ? normalised(graph, statisticsOf(set)) : graph;
 }

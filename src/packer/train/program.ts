@@ -59,8 +59,8 @@ export interface LossSite extends Losses {
   readonly logits: Ref;
   /** Of the first output's shape: probabilities of classes. Who reads it needs labels. */
   readonly target: Ref;
-  /** What the teacher says of the batch. */
-  readonly taught: Ref;
+  /** What the teacher gives for the batch, by the name of the output. */
+  readonly teacher: (output: string) => Ref;
   /** Parameters by name. */
   readonly parameters: ReadonlyMap<string, Ref>;
   /** Scales of batch norms. */
@@ -144,23 +144,18 @@ export interface ProgramOptions {
   teacher?: Teacher | undefined;
 }
 
-/** Who says what a loss reads as `taught`. */
+/** Whose answers a loss may read. */
 export interface Teacher {
-  /** Of one input and one output. */
+  /** Of one input. */
   readonly graph: Graph;
-  /** Whether it is in the model, and sees the very batch; else what it says is fed. */
+  /** Whether it is in the model, and sees the very batch; else its only output is fed. */
   readonly isWithin: boolean;
 }
 
 /** Throws ARGUMENT where there is nothing to train, SHAPE where batches cannot be made, UNSUPPORTED. */
 export function compile(graph: Graph, options: ProgramOptions): Program {
   const { batch, loss, isFrozen, isTrained, teacher } = options;
-  const [x] = graph.inputs;
-  if (!x || graph.inputs.length > 1 || x.type.dtype !== 'f32')
-    throw new WaferError(
-      'UNSUPPORTED',
-      `training takes models with one input of floats, this one has ${graph.inputs.length} inputs`,
-    );
+  const x = inputOf(graph);
   const { graph: plain, values } = unfused(graph, batchBindings(x, batch));
   // Those that are decayed come first.
   const all = parametersOf(graph, isFrozen, isTrained);
@@ -174,13 +169,14 @@ export function compile(graph: Graph, options: ProgramOptions): Program {
     const outputs = plain.outputs.map(({ name, value }) => [name, current(value)] as const);
     const logits = logitsOf(outputs[0]![1]);
     const input = (name: string, { shape }: Value['type']) => build.input(name, { dtype: 'f32', shape });
-    const taughtBy = ({ graph, isWithin }: Teacher): Value => {
+    const answersOf = ({ graph, isWithin }: Teacher): ReadonlyMap<string, Value> => {
       const { graph: fixed } = unfused(graph, batchBindings(graph.inputs[0]!, batch));
-      const { value } = fixed.outputs[0]!;
-      if (!isWithin) return (fed.taught = input('taught', value.type));
-      return copyInto(build, fixed, new Map([[fixed.inputs[0]!, current(plain.inputs[0]!)]]), { prefix: 'teacher.' })(value);
+      const read = isWithin
+        ? copyInto(build, fixed, new Map([[fixed.inputs[0]!, current(plain.inputs[0]!)]]), { prefix: 'teacher.' })
+        : ({ type }: Value) => (fed.taught = input('taught', type));
+      return new Map(fixed.outputs.map(({ name, value }) => [name, read(value)]));
     };
-    let said: Value | undefined;
+    let answers: ReadonlyMap<string, Value> | undefined;
     return loss({
       ...losses(emit),
       ...{ outputs: new Map(outputs), logits },
@@ -190,9 +186,10 @@ export function compile(graph: Graph, options: ProgramOptions): Program {
       get target() {
         return (fed.target ??= input('target', logits.type));
       },
-      get taught() {
+      teacher(output) {
         invariant(teacher, () => 'a loss reads what no teacher says');
-        return (said ??= taughtBy(teacher));
+        answers ??= answersOf(teacher);
+        return answers.get(output)!;
       },
     }) as Value;
   });
@@ -229,6 +226,13 @@ export function compile(graph: Graph, options: ProgramOptions): Program {
     decayed: laidOut(chosen.filter(isDecayed)).count,
     frozen: made.frozen,
   };
+}
+
+/** The input of a model that can be trained. Throws UNSUPPORTED where that is not one of floats. */
+export function inputOf({ inputs }: Graph): Value {
+  const [x] = inputs;
+  if (x && inputs.length === 1 && x.type.dtype === 'f32') return x;
+  throw new WaferError('UNSUPPORTED', `training takes models with one input of floats, this one has ${inputs.length} inputs`);
 }
 
 const asFed = (x: Value | undefined): Fed | undefined => x && { name: x.name, shape: x.type.shape as StaticShape };
@@ -295,7 +299,7 @@ export const folded = (graph: Graph): Graph =>
     const epsilon = node.attrs.epsilon as number;
     const scale = gamma!.map((g, i) => g / Math.sqrt(variance![i]! + epsilon));
     const shift = beta!.map((b, i) => b - mean![i]! * scale[i]!);
-    const scaled = emit('binary', [inputs[0]!, floats([scale.length], scale)], { fn: 'mul' });
+    const scaled = emit('binary', [inputs[0]!, floats([scale.length], scale)], { fn: 'mul' }, `${node.name}.scaled`);
     const y = emit('binary', [scaled, floats([shift.length], shift)], { fn: 'add' });
     return [y, y, y];
   });

@@ -6,19 +6,18 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { WaferError } from '../../core/errors';
-import { evaluateShape, shapeText } from '../../core/shape';
+import { shapeText } from '../../core/shape';
 import type { Graph } from '../../graph/ir';
-import { AUGMENTATION, type Augmentation, Batches, fitting, type Normalisation, normalisationOf } from '../data/batches';
-import { type Dataset, sizeOf } from '../data/dataset';
+import { AUGMENTATION, type Augmentation, Batches, type Normalisation, normalisationOf } from '../data/batches';
+import { type Dataset, isLabelled, sizeOf } from '../data/dataset';
 import { declutter } from '../passes/index';
-import { batched } from './batched';
+import { batched, fitted } from './batched';
 import { type EpochReport, readCheckpoint, type Standing, writeCheckpoint } from './checkpoint';
 import { type DistilOptions, distillation } from './distil';
 import type { ExecutorName } from './executor';
 import { logitsOf } from './losses';
 import { checkOptimizer, learningRate, OPTIMIZER, type OptimizerOptions, SCHEDULE, type ScheduleOptions } from './optimizers';
 import {
-  batchBindings,
   classification,
   compile,
   folded,
@@ -29,7 +28,7 @@ import {
   withConstants,
 } from './program';
 import { makeMemory, stop, type Task } from './replica';
-import { makeScoring } from './scores';
+import { makeScoring, type Scoring } from './scores';
 import { countGammas, keepsZeros, type SparsityOptions, withSparsity } from './sparsity';
 import { makeTeam } from './team';
 
@@ -53,7 +52,9 @@ export interface TrainOptions {
   /** Has a teacher say a part of what is to be learnt. */
   distil?: DistilOptions;
   sparsity?: SparsityOptions;
-  /** Whether weights that are 0 stay 0. Default: in tensors of which more than a tenth is, and not all. */
+  /**
+   * Whether weights that are 0 stay 0; `binary` and `xnor` have no 0. Default: in tensors of which more than a tenth is 0, and not all.
+   */
   keepZeros?: boolean;
   /** What stays of the weights' moving average in a step, as 0.999: the average is tested and comes out. Default: the weights themselves. */
   ema?: number;
@@ -115,7 +116,10 @@ function defaultWorkers(batch: number): number {
   return workers;
 }
 
-/** Throws ARGUMENT, SHAPE, UNSUPPORTED, NOT_FOUND, BAD_FILE, and VALUE where the loss is no number any more. */
+/**
+ * Floats of `data` go in as they are; `buildModel` makes nets that normalise them. Throws ARGUMENT, SHAPE, UNSUPPORTED, NOT_FOUND,
+ * BAD_FILE, and VALUE where the loss is no number any more.
+ */
 export async function train(given: Graph, data: { train: Dataset; test?: Dataset }, options: TrainOptions): Promise<Trained> {
   const {
     epochs,
@@ -132,7 +136,9 @@ export async function train(given: Graph, data: { train: Dataset; test?: Dataset
     onProgress,
     onEpoch,
   } = options;
-  const graph = batched(given);
+  const whole = batched(given);
+  const { graph, channelsFirst } = fitted(whole, data.train);
+  if (data.test) fitted(whole, data.test);
   const workers = options.workers ?? defaultWorkers(batch);
   const optimizer = { ...OPTIMIZER, ...options.optimizer };
   const schedule = { ...SCHEDULE, learningRate: optimizer.name === 'sgd' ? SCHEDULE.learningRate : 1e-3, ...options.schedule };
@@ -154,15 +160,16 @@ export async function train(given: Graph, data: { train: Dataset; test?: Dataset
 
   const normalisation = options.normalisation ?? normalisationOf(data.train);
   const augmentation = { ...AUGMENTATION, ...options.augmentation };
-  const { channelsFirst } = checkData(graph, data.train, data.test);
   const batches = { set: data.train, normalisation, augmentation, seed, channelsFirst };
   const distil = options.distil && distillation(graph, options.distil, batches);
-  const program = compile(graph, {
-    ...{ batch: batch / workers, isFrozen, isTrained },
+  const trained = distil?.graph ?? graph;
+  const program = compile(trained, {
+    ...{ batch: batch / workers, isTrained },
+    isFrozen: (name) => !distil?.adapters.has(name) && Boolean(isFrozen?.(name)),
     loss: withSparsity(distil ? distil.loss(loss) : loss, options.sparsity ?? {}),
     teacher: distil?.teacher,
   });
-  checkClasses(program, data.train, data.test);
+  checkLabels(program, data.train, data.test);
   const perEpoch = new Batches(batches, batch).perEpoch;
   const task: Task = {
     program,
@@ -176,7 +183,7 @@ export async function train(given: Graph, data: { train: Dataset; test?: Dataset
     teaching: distil?.teaching,
     decay: ema,
   };
-  const initial = weightsOf(graph, program);
+  const initial = weightsOf(trained, program);
   const memory = makeMemory(task, initial, keepsZeros(options.keepZeros, initial.parameters));
 
   const lossName = options.lossName ?? (options.loss ? 'custom' : 'classification');
@@ -192,14 +199,20 @@ export async function train(given: Graph, data: { train: Dataset; test?: Dataset
   if (signal?.aborted) stop(memory);
   let [seconds, cpu, made] = [0, 0, 0];
   const constants = () => trainedConstants(memory.averages ?? memory, program);
-  const trainable = () => withConstants(graph, constants());
-  /** Part of the test examples whose class is found. */
-  const tested = async (set: Dataset) => {
-    const now = folded(trainable());
+  const trainable = () => withConstants(whole, constants());
+  let wanted: ArrayLike<number> | undefined;
+  const tested = async (set: Dataset): Promise<Pick<EpochReport, 'top1' | 'agreement'>> => {
+    const best = isLabelled(set) || distil?.kind === 'kl';
+    const computed = async (scoring: Scoring) => {
+      await team.score(scoring);
+      return scoring.scores;
+    };
+    const now = folded(withConstants(graph, constants()));
     const scores = { ...now, outputs: [{ name: 'scores', value: logitsOf(now.outputs[0]!.value) }] };
-    const scoring = makeScoring(scores, { set, normalisation, channelsFirst });
-    await team.score(scoring);
-    return accuracyOf(scoring.scores, set);
+    const got = await computed(makeScoring(scores, { set, normalisation, channelsFirst }, { best }));
+    if (isLabelled(set)) return { top1: equalPart(got, set.labels) };
+    wanted ??= await computed(distil!.answers(set, { best }));
+    return { agreement: best ? equalPart(got, wanted) : explainedPart(got, wanted) };
   };
   try {
     if (task.teaching) await team.score(task.teaching);
@@ -234,11 +247,10 @@ export async function train(given: Graph, data: { train: Dataset; test?: Dataset
       if (outcome.step === epochEnd) {
         const epoch = epochEnd / perEpoch;
         const isTested = epoch % testEvery === 0 || epoch === epochs;
-        const top1 = isTested && data.test ? await tested(data.test) : undefined;
         const report: EpochReport = {
           epoch,
           loss: standing.loss / perEpoch,
-          ...(top1 !== undefined && { top1 }),
+          ...(isTested && data.test && (await tested(data.test))),
           learningRate: learningRate(schedule, outcome.step - 1, task.steps),
         };
         standing = { ...standing, loss: 0, history: [...standing.history, report] };
@@ -268,16 +280,14 @@ export async function train(given: Graph, data: { train: Dataset; test?: Dataset
   };
 }
 
-/** Throws SHAPE where examples do not fit the model. */
-function checkData({ inputs: [x] }: Graph, train: Dataset, test?: Dataset): { channelsFirst: boolean } {
-  const shape = evaluateShape(x!.type.shape, batchBindings(x!, 1)).slice(1);
-  if (test) fitting(x!.name, shape, test);
-  return fitting(x!.name, shape, train);
-}
-
-/** Throws VALUE where a model that labels teach has fewer classes than they. */
-function checkClasses({ target, scores }: Program, ...sets: (Dataset | undefined)[]): void {
-  for (const set of sets)
+/** Throws ARGUMENT where labels are needed and lacking, VALUE where a model that they teach has fewer classes. */
+function checkLabels({ target, scores }: Program, train: Dataset, test?: Dataset): void {
+  if (target && !isLabelled(train))
+    throw new WaferError('ARGUMENT', 'nobody says what the examples are', {
+      hint: 'without classes all of the loss has to be the share of a teacher: distil 1',
+    });
+  if (target && test && !isLabelled(test)) throw new WaferError('ARGUMENT', 'nobody says what the test examples are');
+  for (const set of [train, test])
     if (set && target && (scores.length !== 2 || set.classes > scores[1]!))
       throw new WaferError(
         'VALUE',
@@ -294,19 +304,20 @@ function signatureOf({ program, batches, batch, threads, steps, optimizer, sched
   return hash.update(JSON.stringify([how, batch, threads, steps, optimizer, schedule, more])).digest('hex');
 }
 
-/** Part of the examples of which the largest score is that of their class. */
-function accuracyOf(scores: Float32Array, { labels }: Dataset): number {
-  const classes = scores.length / labels.length;
-  let right = 0;
-  labels.forEach((label, i) => {
-    if (largest(scores, i * classes, classes) === label) right++;
-  });
-  return right / labels.length;
+/** Part of the places at which both are equal. */
+function equalPart(got: ArrayLike<number>, wanted: ArrayLike<number>): number {
+  let equal = 0;
+  for (let i = 0; i < wanted.length; i++) if (got[i] === wanted[i]) equal++;
+  return equal / wanted.length;
 }
 
-/** Where the first of the largest of `count` numbers is. */
-function largest(all: Float32Array, from: number, count: number): number {
-  let best = 0;
-  for (let k = 1; k < count; k++) if (all[from + k]! > all[from + best]!) best = k;
-  return best;
+/** Part of the variance of what is wanted that is got, 1 where all is equal. */
+function explainedPart(got: ArrayLike<number>, wanted: ArrayLike<number>): number {
+  let [error, square, sum] = [0, 0, 0];
+  for (let i = 0; i < wanted.length; i++) {
+    error += (got[i]! - wanted[i]!) ** 2;
+    square += wanted[i]! ** 2;
+    sum += wanted[i]!;
+  }
+  return 1 - error / (square - sum ** 2 / wanted.length);
 }
