@@ -5,7 +5,7 @@ import { InvalidArgumentError } from 'commander';
 import { WaferError } from '../core/errors';
 import type { WaferModel } from '../format/model';
 import { readWafer } from '../format/reader';
-import { formatNamed, type WeightFormat } from '../packer/quantize/formats';
+import { formatNamed } from '../packer/quantize/formats';
 
 const REASONS: Readonly<Record<string, string>> = {
   ENOENT: 'it is not there',
@@ -124,12 +124,25 @@ export function anyNumber(text: string): number {
   return value;
 }
 
-/** For repeatable options `PATTERN=FORMAT`. */
-export function layerFormat(text: string, before: Readonly<Record<string, WeightFormat>> = {}): Record<string, WeightFormat> {
-  const at = text.lastIndexOf('=');
-  if (at < 1) throw new InvalidArgumentError('Expected PATTERN=FORMAT.');
-  return { ...before, [text.slice(0, at)]: formatNamed(text.slice(at + 1)) };
+/** For repeatable options `PATTERN=…`: collects in a record what `read` makes of the text. */
+const byLayer =
+  <T>(what: string, read: (text: string) => T) =>
+  (text: string, before: Readonly<Record<string, T>> = {}): Record<string, T> => {
+    const at = text.lastIndexOf('=');
+    if (at < 1) throw new InvalidArgumentError(`Expected PATTERN=${what}.`);
+    return { ...before, [text.slice(0, at)]: read(text.slice(at + 1)) };
+  };
+
+export const layerFormat = byLayer('FORMAT', formatNamed);
+
+/** A part that may be none, but not all. */
+export function smallPart(text: string): number {
+  const value = number(text);
+  if (!(value >= 0 && value < 1)) throw new InvalidArgumentError('Expected a number of at least 0, and less than 1.');
+  return value;
 }
+
+export const layerPart = byLayer('PART', smallPart);
 
 /** A part: over 0, and 1 at the most. */
 export function part(text: string): number {

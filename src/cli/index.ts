@@ -11,6 +11,7 @@ import { evalCommand } from './eval';
 import { factorizeCommand } from './factorize';
 import { inspectCommand } from './inspect';
 import { packCommand } from './pack';
+import { pruneCommand } from './prune';
 import { runCommand } from './run';
 import { printError, printJson } from './terminal';
 import { trainCommand } from './train';
@@ -27,6 +28,7 @@ const program = new Command('wafer')
 for (const command of [
   packCommand(),
   trainCommand(),
+  pruneCommand(),
   factorizeCommand(),
   evalCommand(),
   inspectCommand(),

@@ -109,6 +109,48 @@ describe('cli: a model through all verbs', () => {
     expect(few.out).toMatch(/^left alone, .*: 13\n0 layers factorised: parameters 128 to 128 \(100\.0 %\)/);
   });
 
+  test('prune: fewer channels, from ONNX and from a .wafer, and what was done is in the file', async () => {
+    const mean = [
+      '--ratio',
+      '0.4',
+      '--by',
+      'mean',
+      '--calibrate',
+      at('samples.npy'),
+      '--scope',
+      'global',
+      '--compensate',
+      '--json',
+    ];
+    for (const from of [onnx, at('model.wafer')]) {
+      const { code, out, err } = await wafer('prune', from, '-o', at('narrow.wafer'), ...mean);
+      expect(err).not.toMatch(/error/);
+      expect(code).toBe(0);
+      const { channels, parameters, macs, groups, bytes } = JSON.parse(out);
+      expect(channels.before).toBe(256);
+      expect(Math.abs(channels.after - 0.6 * 256)).toBeLessThan(8);
+      expect(groups).toHaveLength(3);
+      expect(parameters.after / parameters.before).toBeLessThan(0.75);
+      expect(macs.after / macs.before).toBeLessThan(0.75);
+      expect(bytes).toBe(readFileSync(at('narrow.wafer')).length);
+      expect(bytes).toBeLessThan(0.75 * readFileSync(at('model.wafer')).length);
+    }
+    expect((await wafer('verify', at('narrow.wafer'))).code).toBe(0);
+    const { provenance } = JSON.parse((await wafer('inspect', at('narrow.wafer'), '--json')).out);
+    expect(provenance.recipe.at(-1)).toMatch(/^prune channels 256 to \d+ by mean of all layers together, compensated$/);
+    const text = await wafer('prune', onnx, '-o', at('narrow.wafer'), '--layer', '*=0.5', '--layer', '13=0');
+    expect(text.out).toMatch(/left alone, it is part of the output "13": 13\nchannels 256 to 128 \(50\.0 %\), parameters/);
+  });
+
+  test('prune --weights: zeros, which the file is smaller for', async () => {
+    const sparse = ['--weights', '--block', '4', '--ratio', '0.75'];
+    const { code, out } = await wafer('prune', at('model.wafer'), '-o', at('sparse.wafer'), ...sparse);
+    expect(code).toBe(0);
+    expect(out).toMatch(/weights are 0 \(7[45]\.\d %\), before \d+\n/);
+    expect(readFileSync(at('sparse.wafer')).length).toBeLessThan(0.4 * readFileSync(at('model.wafer')).length);
+    expect((await wafer('verify', at('sparse.wafer'))).code).toBe(0);
+  });
+
   test('inspect: operators, work, provenance', async () => {
     const { out } = await wafer('inspect', at('model.wafer'), '--json', '--graph');
     const { inputs, operators, work, provenance, graph } = JSON.parse(out);
@@ -253,6 +295,29 @@ describe('cli: bad input is one line, a hint and code 2', () => {
     ['a rank for any method', /ARGUMENT: .*depends on the method/, ['factorize', onnx, '-o', 'x.wafer', '--rank', '8']],
     ['a ratio out of reach', /ARGUMENT: no more than/, ['factorize', onnx, '-o', 'x.wafer', '--ratio', '0.001']],
     ['a layer that cannot be found', /no layer is called "fc"/, ['factorize', onnx, '-o', 'x.wafer', '--layer', 'fc']],
+    ['nothing to prune', /ARGUMENT: nothing says how much/, ['prune', onnx, '-o', 'x.wafer']],
+    ['all channels pruned', /Expected a number of at least 0/, ['prune', onnx, '-o', 'x.wafer', '--ratio', '1']],
+    ['a layer to prune that cannot be found', /no layer is called "fc"/, ['prune', onnx, '-o', 'x.wafer', '--layer', 'fc=0.5']],
+    [
+      'activations without inputs',
+      /ARGUMENT: --by apoz looks at/,
+      ['prune', onnx, '-o', 'x.wafer', '--ratio', '0.5', '--by', 'apoz'],
+    ],
+    [
+      'factors that were folded',
+      /ARGUMENT: there are no batch norms/,
+      ['prune', onnx, '-o', 'x.wafer', '--ratio', '.5', '--by', 'gamma'],
+    ],
+    [
+      'a criterion for channels, of weights',
+      /ARGUMENT: --by l2 says nothing of weights/,
+      ['prune', onnx, '-o', 'x.wafer', '--ratio', '0.5', '--by', 'l2', '--weights'],
+    ],
+    [
+      'blocks of channels',
+      /ARGUMENT: --block is for weights/,
+      ['prune', onnx, '-o', 'x.wafer', '--ratio', '0.5', '--block', '4'],
+    ],
     ['nothing to evaluate on', /required option '--data/, ['eval', 'good.wafer']],
     ['an unknown task', /Allowed choices are classify/, ['eval', 'good.wafer', '--data', at('samples.npy'), '--task', 'guess']],
     [
@@ -450,6 +515,16 @@ describe('cli: training', () => {
     ];
     for (const [flags, message] of refused)
       expect(await run(...flags)).toMatchObject({ code: 2, err: expect.stringMatching(message) });
+  });
+
+  test('what channels are worth to the loss', async () => {
+    expect((await wafer('train', at('net.mjs'), ...options(), '-o', at('floats.wafer'))).code).toBe(0);
+    const half = ['--ratio', '0.5', '--by', 'taylor', '--multiple', '1', '--calibrate', at('points.csv'), '--json'];
+    const { code, out } = await wafer('prune', at('floats.wafer'), '-o', at('narrow.wafer'), ...half);
+    expect(code).toBe(0);
+    expect(JSON.parse(out).channels).toEqual({ before: 8, after: 4 });
+    const evaluated = await wafer('eval', at('narrow.wafer'), '--data', at('points.csv'), '--json');
+    expect(JSON.parse(evaluated.out).files).toMatchObject([{ top1: 100 }]);
   });
 
   test('bad models and data are refused in one line', async () => {
