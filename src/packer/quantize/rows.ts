@@ -3,6 +3,13 @@ import type { Node } from '../../graph/ir';
 import { windowCounts } from '../../ops/window';
 import { Covariance } from './covariance';
 
+/**
+ * The i-th of `count` rows out of `length`. Multiples of the golden ratio spread evenly and never line up with the columns of an
+ * image.
+ */
+export const rowAt = (i: number, count: number, length: number): number =>
+  length <= count ? i : Math.floor(((i * 0.6180339887498949) % 1) * length);
+
 /** Sees inputs of one product and keeps what `Covariance` keeps, for each of its groups. */
 export class RowSampler {
   /** By group. */
@@ -22,8 +29,7 @@ export class RowSampler {
   sample(data: Float32Array, shape: readonly number[], count: number): void {
     const rows = this.node.op.name === 'conv' ? this.windows(data, shape) : this.lines(data);
     for (let i = 0; i < Math.min(count, rows.length); i++) {
-      // Multiples of the golden ratio spread evenly and never line up with the columns of an image.
-      const row = rows.length <= count ? i : Math.floor(((i * 0.6180339887498949) % 1) * rows.length);
+      const row = rowAt(i, count, rows.length);
       this.groups.forEach((group, g) => {
         rows.read(row, g, group.next);
         group.push();
