@@ -201,7 +201,7 @@ const testLines: readonly Pick<DrawnLine, 'text' | 'family'>[] = [
 ];
 
 /** Seeds of the sets that must not share a picture. */
-export const seeds = { calibration: 1000, evaluation: 2000 } as const;
+export const seeds = { calibration: 1000, evaluation: 2000, training: 3000 } as const;
 
 /** Pages of twelve lines each; PNG files. */
 export async function renderPages(browser: Browser, seed: number, count: number): Promise<Uint8Array[]> {
