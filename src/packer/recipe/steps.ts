@@ -26,7 +26,7 @@ export interface TeacherModel {
 }
 
 /** What steps work with. */
-export interface Kitchen {
+export interface StepContext {
   readonly data: RecipeData;
   readonly form: ExampleForm;
   readonly seed: number;
@@ -74,7 +74,7 @@ export function entryOf(step: AnyStep): [StepName, Options<StepName>] {
 /** Examples of a step, and epochs. */
 function amountOf(
   { epochs, leastSteps = 0, batch }: Training,
-  { data }: Kitchen,
+  { data }: StepContext,
 ): { batch: number; epochs: number; perEpoch: number } {
   const size = sizeOf(data.train);
   const examples = batch ?? Math.min(LARGEST_BATCH, size);
@@ -84,11 +84,11 @@ function amountOf(
 
 const epochsText = (epochs: number): string => `${epochs} ${epochs === 1 ? 'epoch' : 'epochs'}`;
 
-function trainOptions(options: Training, kitchen: Kitchen, ownRate?: number): TrainOptions {
-  const { form, seed, checkpoint, signal } = kitchen;
+function trainOptions(options: Training, context: StepContext, ownRate?: number): TrainOptions {
+  const { form, seed, checkpoint, signal } = context;
   const { workers, optimizer, lr, momentum, weightDecay, schedule, warmup, freeze, ema } = options;
   const { flip, crop, erase, mixup, labelSmoothing } = options;
-  const { batch, epochs, perEpoch } = amountOf(options, kitchen);
+  const { batch, epochs, perEpoch } = amountOf(options, context);
   const rate = lr ?? (optimizer === 'sgd' ? ownRate : undefined);
   return {
     ...{ epochs, seed, batch },
@@ -98,7 +98,7 @@ function trainOptions(options: Training, kitchen: Kitchen, ownRate?: number): Tr
     augmentation: { ...AUGMENTATION, flip, ...present({ crop, erase, mixup, labelSmoothing }) },
     normalisation: form.normalisation,
     checkpoint: { path: checkpoint, resume: true, every: Math.ceil(perEpoch / CHECKPOINTS) },
-    onProgress: (progress) => kitchen.onTraining(progress, epochs),
+    onProgress: (progress) => context.onTraining(progress, epochs),
   };
 }
 
@@ -125,15 +125,15 @@ function whole(trained: Trained): Trained {
 async function distilOptions(
   { graph }: State,
   asked: Options<'retrain'>['distil'],
-  kitchen: Kitchen,
+  context: StepContext,
 ): Promise<DistilOptions | undefined> {
-  if (!asked && kitchen.labelled) return undefined;
+  if (!asked && context.labelled) return undefined;
   const { share, temperature, views, hints, attention } = asked ?? {};
   const scores = graph.outputs[0]!.value.type.shape.length;
-  const { graph: teacher, normalisation } = await kitchen.teacher();
+  const { graph: teacher, normalisation } = await context.teacher();
   return {
     ...{ teacher, normalisation },
-    ...present({ share: kitchen.labelled ? share : 1, temperature, views }),
+    ...present({ share: context.labelled ? share : 1, temperature, views }),
     ...present({ hints: hints?.map(present), attention: attention?.map(present) }),
     loss: scores === 2 ? 'kl' : 'mse',
   };
@@ -142,13 +142,13 @@ async function distilOptions(
 async function trainStep(
   state: State,
   options: Options<'train'> | Options<'sparsify'> | Options<'retrain'>,
-  kitchen: Kitchen,
+  context: StepContext,
   { verb, ownRate, isTeaching, more }: { verb: string; ownRate?: number; isTeaching: boolean; more?: Partial<TrainOptions> },
 ): Promise<Made> {
   if (state.graph.outputs.length > 1)
     throw new WaferError('UNSUPPORTED', `the model has ${state.graph.outputs.length} outputs, of which training knows one`);
-  const distil = isTeaching ? await distilOptions(state, options.distil, kitchen) : undefined;
-  const { data, labelled, seed } = kitchen;
+  const distil = isTeaching ? await distilOptions(state, options.distil, context) : undefined;
+  const { data, labelled, seed } = context;
   if (!labelled && !distil)
     throw new WaferError('ARGUMENT', 'the examples have no labels to train on', {
       hint: '"retrain" learns from the model itself',
@@ -158,14 +158,14 @@ async function trainStep(
       state.graph,
       { train: data.train, ...(labelled && { test: data.val }) },
       {
-        ...trainOptions(options, kitchen, ownRate),
+        ...trainOptions(options, context, ownRate),
         ...(distil && { distil }),
         ...more,
       },
     ),
   );
   const how = distil ? `, ${Math.round(100 * (distil.share ?? 0.5))} % from a teacher` : '';
-  const what = `${verb} ${epochsText(amountOf(options, kitchen).epochs)} by ${options.optimizer}${how}`;
+  const what = `${verb} ${epochsText(amountOf(options, context).epochs)} by ${options.optimizer}${how}`;
   return {
     state: { graph: trained.trainable, trained: true, done: [...state.done, `${what}, seed ${seed}`] },
     what,
@@ -174,17 +174,17 @@ async function trainStep(
 }
 
 /** Examples as the model's inputs, one by one. */
-const samplesOf = ({ graph }: State, { data, form }: Kitchen, count: number): Sample[] =>
+const samplesOf = ({ graph }: State, { data, form }: StepContext, count: number): Sample[] =>
   labelledSamples(data.calibrate, graph.inputs[0]!, form, count).map(({ sample }) => sample);
 
 const engine = (): Engine => wasmEngine(binaries());
 
-async function quantizeStep(state: State, options: Options<'quantize'>, kitchen: Kitchen): Promise<Made> {
+async function quantizeStep(state: State, options: Options<'quantize'>, context: StepContext): Promise<Made> {
   const { weights, method, rounding, budget, choices, samples, tune } = options;
   const graph = plainGraph(state);
   const layers = layersOf(graph, options);
-  const calibration = samplesOf(state, kitchen, samples);
-  const spent = budgetOf(budget, kitchen.startBytes);
+  const calibration = samplesOf(state, context, samples);
+  const spent = budgetOf(budget, context.startBytes);
   const stateOf = (graph: Graph, report: QuantizeReport): State => ({
     ...state,
     quantized: { graph, report, done: recipeOf(report, spent) },
@@ -193,44 +193,44 @@ async function quantizeStep(state: State, options: Options<'quantize'>, kitchen:
     ...{ method, layers },
     ...present({ weights, rounding: rounding as QuantizeOptions['rounding'] }),
     ...present({ budget: spent, choices: choices as LevelFormat[] | undefined }),
-    fileBytes: (graph, report) => kitchen.bytesOf(stateOf(graph, report)),
-    onProgress: (done, total, what) => kitchen.onProgress(done, total, what),
+    fileBytes: (graph, report) => context.bytesOf(stateOf(graph, report)),
+    onProgress: (done, total, what) => context.onProgress(done, total, what),
   };
   if (!tune || tune.when) {
     const { graph: integers, report } = await quantize(graph, calibration, engine(), asked);
     const plain = stateOf(integers, report);
-    const wanted = tune?.when && (await kitchen.holds(tune.when, plain));
+    const wanted = tune?.when && (await context.holds(tune.when, plain));
     if (!wanted) {
       const why = tune?.when ? `, not trained because "${tune.when.text}" is not so` : '';
       return { state: plain, what: `${wordsOf(report)}${why}`, report };
     }
   }
   const { distil } = tune!;
-  const taught = kitchen.isTaught ? await kitchen.teacher() : undefined;
-  const epochs = epochsText(amountOf(tune!, kitchen).epochs);
+  const taught = context.isTaught ? await context.teacher() : undefined;
+  const epochs = epochsText(amountOf(tune!, context).epochs);
   const aware: AwareOptions = {
-    ...trainOptions(tune!, kitchen),
+    ...trainOptions(tune!, context),
     distil: present({
       ...{ teacher: taught?.graph, normalisation: taught?.normalisation },
-      ...{ share: kitchen.labelled ? distil?.share : 1, temperature: distil?.temperature, views: distil?.views },
+      ...{ share: context.labelled ? distil?.share : 1, temperature: distil?.temperature, views: distil?.views },
     }),
   };
-  const { train: set, val } = kitchen.data;
-  const training = quantizationAware({ train: set, ...(kitchen.labelled && { test: val }) }, aware, whole);
+  const { train: set, val } = context.data;
+  const training = quantizationAware({ train: set, ...(context.labelled && { test: val }) }, aware, whole);
   const { graph: integers, report } = await quantize(graph, calibration, engine(), { ...asked, tune: training });
   const made = stateOf(integers, report);
   const what = `${wordsOf(report)}, trained ${epochs} through the rounding`;
   const { done, ...rest } = made.quantized!;
-  const line = `trained ${epochs} through the rounding, seed ${kitchen.seed}`;
+  const line = `trained ${epochs} through the rounding, seed ${context.seed}`;
   return { state: { ...made, quantized: { ...rest, done: [...done, line] } }, what, report };
 }
 
-async function pruneStep(state: State, options: Options<'prune'>, kitchen: Kitchen): Promise<Made> {
+async function pruneStep(state: State, options: Options<'prune'>, context: StepContext): Promise<Made> {
   const { what, by = what === 'channels' ? 'l2' : 'magnitude', ...rest } = options;
   const criteria = [by].flat();
   const { ratio, layers, scope, multiple, least, block, compensate, samples } = rest;
   const amount = present({ ratio, layers, scope });
-  const { seed, data, form } = kitchen;
+  const { seed, data, form } = context;
   for (const [i, criterion] of criteria.entries()) {
     try {
       if (what === 'weights') {
@@ -241,7 +241,7 @@ async function pruneStep(state: State, options: Options<'prune'>, kitchen: Kitch
       }
       const asked = { ...amount, by: criterion as Criterion, seed, compensate, ...present({ multiple, least }) };
       const evidence: Evidence = {
-        ...((SEEING.has(criterion) || compensate) && { samples: samplesOf(state, kitchen, samples), engine: engine() }),
+        ...((SEEING.has(criterion) || compensate) && { samples: samplesOf(state, context, samples), engine: engine() }),
         ...(criterion === 'taylor' && { data: data.train, normalisation: form.normalisation, examples: samples }),
       };
       const { graph, report } = await pruneChannels(state.graph, asked, evidence);
@@ -259,13 +259,13 @@ async function pruneStep(state: State, options: Options<'prune'>, kitchen: Kitch
 /** Criteria that look at what layers give. */
 const SEEING: ReadonlySet<string> = new Set(['apoz', 'mean']);
 
-async function factorizeStep(state: State, options: Options<'factorize'>, kitchen: Kitchen): Promise<Made> {
+async function factorizeStep(state: State, options: Options<'factorize'>, context: StepContext): Promise<Made> {
   const { method, layers, energy, rank, ratio, by, samples } = options;
   const asked = { method, by, ...present({ layers, energy, rank, ratio }) };
-  const onProgress: Kitchen['onProgress'] = (done, total, what) => kitchen.onProgress(done, total, what);
+  const onProgress: StepContext['onProgress'] = (done, total, what) => context.onProgress(done, total, what);
   // Kernels know no norms of training.
   const isPlain = state.graph.nodes.every(({ op }) => op.name !== 'batchNorm');
-  const evidence = samples > 0 && isPlain ? { samples: samplesOf(state, kitchen, samples), engine: engine() } : undefined;
+  const evidence = samples > 0 && isPlain ? { samples: samplesOf(state, context, samples), engine: engine() } : undefined;
   const { graph, report } = await factorize(state.graph, { ...asked, onProgress }, evidence);
   const { layers: made, parameters } = report;
   const what = `${made.length} of ${made.length + report.left.length} layers as products, ${parameters.after} of ${parameters.before} weights left`;
@@ -295,16 +295,16 @@ function wordsOf(report: QuantizeReport): string {
 }
 
 /** What the steps are made by. */
-export const CHANGES: { readonly [N in Change]: (state: State, options: Options<N>, kitchen: Kitchen) => Promise<Made> } = {
-  train: (state, options, kitchen) =>
-    trainStep(state, options, kitchen, { verb: 'trained', isTeaching: options.distil !== undefined }),
-  sparsify: (state, options, kitchen) =>
-    trainStep(state, options, kitchen, {
+export const CHANGES: { readonly [N in Change]: (state: State, options: Options<N>, context: StepContext) => Promise<Made> } = {
+  train: (state, options, context) =>
+    trainStep(state, options, context, { verb: 'trained', isTeaching: options.distil !== undefined }),
+  sparsify: (state, options, context) =>
+    trainStep(state, options, context, {
       ...{ verb: 'made sparse in', ownRate: 0.01, isTeaching: true },
       more: { sparsity: present({ gamma: options.gamma, outputs: options.outputs }) },
     }),
-  retrain: (state, options, kitchen) =>
-    trainStep(state, options, kitchen, {
+  retrain: (state, options, context) =>
+    trainStep(state, options, context, {
       ...{ verb: 'retrained', ownRate: 0.01, isTeaching: true },
       more: present({ keepZeros: options.keepZeros }),
     }),
