@@ -483,6 +483,10 @@ describe('cli: training', () => {
     }
     const itself = await wafer('train', at('floats.wafer'), ...options(), '--distil', '1', '-o', at('student.wafer'), '--json');
     expect(JSON.parse(itself.out).history[0].loss).toBeLessThan(1e-3);
+    const quantised = ['--quantize', 'int8', '-o', at('levels.wafer')];
+    expect((await wafer('train', at('floats.wafer'), ...options(), ...quantised)).code).toBe(0);
+    const levels = await run('--teacher', at('levels.wafer'));
+    expect([levels.code, levels.err]).toEqual([2, expect.stringMatching(/the teacher is quantised/)]);
     expect(await run('--distil', '0.5')).toMatchObject({ code: 2, err: expect.stringMatching(/nothing to teach/) });
     expect(await run('--teacher', at('points.csv'))).toMatchObject({ code: 2, err: expect.stringMatching(/is no model/) });
   });

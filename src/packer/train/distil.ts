@@ -63,6 +63,8 @@ export function distillation(graph: Graph, options: DistilOptions, batches: Batc
   if (!(share >= 0 && share <= 1)) throw new WaferError('ARGUMENT', `a share of ${share} for the teacher makes no sense`);
   if (!(temperature > 0 && temperature < 1e3)) throw new WaferError('ARGUMENT', `a temperature of ${temperature} makes no sense`);
   const { graph: teacher, channelsFirst } = located({ node: 'teacher' }, () => fitted(batched(options.teacher), set));
+  if (teacher.nodes.some(({ outputs }) => outputs.some(({ type }) => type.dtype === 'i8')))
+    throw new WaferError('UNSUPPORTED', 'the teacher is quantised', { hint: 'take the file of floats that it was made from' });
   const taught = teachingGraph(teacher, kind, temperature);
   const [given, wanted] = [shapeOf(taught), shapeOf(graph)];
   if (!sameShape(given, wanted))

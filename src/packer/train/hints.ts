@@ -107,11 +107,14 @@ const rowShape = (x: Value): StaticShape => x.type.shape.slice(1) as StaticShape
 function valueAt(nodes: Graph['nodes'], name: string, whose: string): Value {
   const node = nodes.find((one) => one.name === name);
   if (node) return node.outputs[0]!;
-  const near = nearest(
-    name,
-    nodes.map((one) => one.name),
-  );
+  const names = nodes.map((one) => one.name);
+  const near = nearest(name, names);
+  const some =
+    names.length > LISTED ? `${names.slice(0, LISTED).join(', ')} and ${names.length - LISTED} more` : names.join(', ');
   throw new WaferError('ARGUMENT', `${whose} has no node "${name}"`, {
-    hint: near ? `did you mean "${near}"?` : `its nodes are ${nodes.map((one) => one.name).join(', ')}`,
+    hint: near ? `did you mean "${near}"?` : `its nodes are ${some}`,
   });
 }
+
+/** Names in a message. */
+const LISTED = 12;

@@ -52,7 +52,9 @@ export interface TrainOptions {
   /** Has a teacher say a part of what is to be learnt. */
   distil?: DistilOptions;
   sparsity?: SparsityOptions;
-  /** Whether weights that are 0 stay 0. Default: in tensors of which more than a tenth is, and not all. */
+  /**
+   * Whether weights that are 0 stay 0; `binary` and `xnor` have no 0. Default: in tensors of which more than a tenth is 0, and not all.
+   */
   keepZeros?: boolean;
   /** What stays of the weights' moving average in a step, as 0.999: the average is tested and comes out. Default: the weights themselves. */
   ema?: number;
