@@ -425,6 +425,16 @@ describe('what channels are worth', () => {
     await expect(pruneChannels(graph, options)).rejects.toThrow(/make up for what goes without samples/);
   });
 
+  test('of a single example the values are made up for', async () => {
+    const graph = stirred(({ input, linear, relu }) => linear(relu(linear(input([4]), 32)), 3), 1);
+    const samples = [{ x: { data: Float32Array.of(1, -2, 3, 0.5), shape: [1, 4] } }];
+    const [want] = await outputsOf(graph, samples, engine);
+    const made = await pruneChannels(graph, { by: 'l2', ratio: 0.5, compensate: true }, { samples, engine });
+    expect(made.report.channels).toEqual({ before: 32, after: 16 });
+    const [got] = await outputsOf(made.graph, samples, engine);
+    want!.logits!.forEach((v, i) => expect(got!.logits![i]).toBeCloseTo(v, 4));
+  });
+
   test('a pruned graph of training keeps names and norms, and is trained on', async () => {
     const graph = buildModel(net, 1);
     const { graph: pruned } = await pruneChannels(graph, { by: 'l2', ratio: 0.5, multiple: 1 });

@@ -21,6 +21,9 @@ const MOST = 2048;
 /** Added to the diagonal of second moments, as a share of its mean, so that little is made of what samples hardly show. */
 const DAMPING = 1e-3;
 
+/** The share of second moments that variances have at the least where channels are more than constants and rounding. */
+const CONSTANT = 1e-6;
+
 /** A product that loses inputs. */
 interface Reader {
   x: Value;
@@ -152,7 +155,8 @@ class Moments {
     const n = kept.length;
     const matrix = Float64Array.from({ length: n * n }, (_, at) => covariance(kept[Math.floor(at / n)]!, kept[at % n]!));
     const trace = kept.reduce((total, p) => total + covariance(p, p), 0);
-    if (!(trace > 0)) return undefined;
+    const power = kept.reduce((total, p) => total + products[p * size + p]! / count, 0);
+    if (!(trace > CONSTANT * power)) return undefined;
     for (let i = 0; i < n; i++) matrix[i * n + i]! += (DAMPING * trace) / n;
     const lower = cholesky(matrix, n);
     const made = new Float64Array(gone.length * n);
