@@ -1,5 +1,6 @@
 /** Layers as products of smaller ones: they compute the same at full rank and nearly so below, and are smaller. */
 import { describe, expect, test } from 'vitest';
+import { symbol } from '../../src/core/dim';
 import type { WaferError } from '../../src/core/errors';
 import { elements } from '../../src/core/shape';
 import { Builder, type Graph, type Node } from '../../src/graph/ir';
@@ -74,10 +75,10 @@ describe('factorize/linear', () => {
   });
 
   test('1000 by 1000 takes seconds', () => {
-    const start = performance.now();
+    const start = process.cpuUsage();
     const { energies } = decompose(drawer(3).numbers(1e6), 1000, 1000);
     expect(energies.reduce((s, v) => s + v, 0)).toBeCloseTo(1e6 / 3, -4);
-    expect(performance.now() - start).toBeLessThan(60_000);
+    expect(process.cpuUsage(start).user / 1e6).toBeLessThan(20);
   });
 });
 
@@ -329,6 +330,26 @@ describe('factorize', () => {
     }
     const narrow = await factorize(graph, { method: 'tucker', energy: 0.98 }, { samples, engine });
     expect(narrow.report.layers[0]!.ranks[1]).toBe(8);
+  });
+
+  test('what factors get wrong of the mean input the bias makes good, there or not', async () => {
+    const draw = drawer(9);
+    const samples = [{ x: { data: Float32Array.from(draw.numbers(640), (v) => 5 + v), shape: [40, 16] } }];
+    const mean = Float64Array.from({ length: 16 }, (_, c) =>
+      samples[0]!.x.data.reduce((s, v, i) => s + (i % 16 === c ? v / 40 : 0), 0),
+    );
+    const at = new Map([['x', { type: { dtype: 'f32' as const, shape: [1, 16] }, data: mean }]]);
+    for (const bias of [[], [1]]) {
+      const build = new Builder();
+      const x = build.input('x', { dtype: 'f32', shape: [symbol('N'), 16] });
+      const rest = bias.map(() => build.numbers('b', 'f32', [24], draw.numbers(24)));
+      const layer = build.node('gemm', 'layer', [x, build.numbers('w', 'f32', [24, 16], draw.numbers(384)), ...rest]);
+      const graph = build.finish([{ name: 'y', value: layer }]);
+      const options = { method: 'svd', rank: 4 } as const;
+      const { graph: made } = await factorize(graph, options, { samples, engine: wasmEngine(binaries()) });
+      expect(apart(graph, made, at)).toBeLessThan(1e-5);
+      expect(apart(graph, (await factorize(graph, options)).graph, at)).toBeGreaterThan(0.05);
+    }
   });
 
   test('samples go through batch norms of training', async () => {

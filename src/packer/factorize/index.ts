@@ -94,22 +94,19 @@ export async function factorize(
     reasons.set(node, layer);
     return [];
   });
-  const coordinates =
-    evidence &&
-    (await inputCoordinates(
-      graph,
-      layers.map(({ node }) => node),
-      evidence.samples,
-      evidence.engine,
-    ));
-  const waysOf = (layer: Layer): Way[] => {
-    const { node, stage } = layer;
-    const wanted = METHODS.filter(({ name }) => method === 'auto' || method === name);
+  const wanted = METHODS.filter(({ name }) => method === 'auto' || method === name);
+  const fitting = layers.map(({ node, stage }) => {
     const fit = wanted.filter((m) => m.refusal(stage) === undefined);
     if (fit.length === 0) reasons.set(node, wanted[0]!.refusal(stage)!);
-    const seen = coordinates?.get(node) ?? PLAIN;
-    return fit.map((m) => ({ layer, method: m, decomposed: decomposed(layer, m, seen) }));
-  };
+    return fit;
+  });
+  const reading = layers.map(({ node, stage }, i) => ({
+    node,
+    stages: fitting[i]!.map((m) => m.stages(stage, m.fullRanks(stage))[0]!),
+  }));
+  const seen = evidence && (await inputCoordinates(graph, reading, evidence.samples, evidence.engine));
+  const waysOf = (layer: Layer, i: number): Way[] =>
+    fitting[i]!.map((m, k) => ({ layer, method: m, decomposed: decomposed(layer, m, seen ? seen[i]![k]! : PLAIN) }));
 
   const made = new Map<Node, Made>();
   const settle = ({ node, stage }: Layer, candidate: Candidate | undefined): void => {
@@ -118,19 +115,14 @@ export async function factorize(
       return;
     }
     const { ranks, cost } = candidate;
-    const { weights, energy } = candidate.decomposed.factors(ranks);
     made.set(node, {
-      stages: candidate.method.stages(stage, ranks),
-      weights,
-      method: candidate.method.name,
-      ranks,
-      energy,
-      cost,
+      ...{ stages: candidate.method.stages(stage, ranks), ...candidate.decomposed.factors(ranks) },
+      ...{ method: candidate.method.name, ranks, cost },
     });
   };
   const open: { layer: Layer; ways: Way[]; whole: Cost }[] = [];
   for (const [i, layer] of layers.entries()) {
-    const ways = waysOf(layer);
+    const ways = waysOf(layer, i);
     if (ratio === undefined) settle(layer, pick(ways, options));
     else open.push({ layer, ways, whole: wholeCost(layer.node, bindings) });
     onProgress?.(i + 1, layers.length, layer.node.name);

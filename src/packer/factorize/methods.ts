@@ -1,4 +1,7 @@
-/** The ways to write a layer as smaller ones, each at any ranks. Weights are looked at in whatever coordinates of the inputs they are given in. */
+/**
+ * The ways to write a layer as smaller ones, each at any ranks. Weights are looked at in coordinates of what the first of these reads,
+ * which may say how much errors in each direction count.
+ */
 import { type Layer, POINT, type Stage } from './layer';
 import { type Decomposition, decompose, eigen, gram, multiply, transposed } from './linear';
 
@@ -10,7 +13,7 @@ export interface Decomposed {
   /** Part of the squared weights that is kept at these ranks; at least so much. */
   energy(ranks: readonly number[]): number;
   /** The weights of each stage, and what is kept. */
-  factors(ranks: readonly number[]): { weights: readonly Float64Array[]; energy: number };
+  factors(ranks: readonly number[]): LayerFactors;
 }
 
 export interface Method {
@@ -21,8 +24,8 @@ export interface Method {
   fullRanks(stage: Stage): readonly number[];
   /** What the layer becomes. */
   stages(stage: Stage, ranks: readonly number[]): readonly Stage[];
-  /** `weights` are of `stage.shape`. */
-  decompose(stage: Stage, weights: Float64Array): Decomposed;
+  /** `weights` are of `stage.shape`. The first stage's weights are in the coordinates that `to` leads to. */
+  decompose(stage: Stage, weights: Float64Array, to: Coordinates['to']): Decomposed;
 }
 
 const total = (values: Float64Array): number => values.reduce((sum, v) => sum + v, 0);
@@ -56,7 +59,7 @@ const svd: Method = {
     { shape: [rank!, h, w, i], ...window },
     { shape: [o, 1, 1, rank!], ...POINT },
   ],
-  decompose: ({ shape: [o, h, w, i] }, weights) => ofMatrix(decompose(weights, o, h * w * i)),
+  decompose: ({ shape: [o, h, w, i] }, weights, to) => ofMatrix(decompose(to(weights), o, h * w * i)),
 };
 
 /** A column of the kernel, then a row of it (Jaderberg et al. 2014): of the weights as [outputs * width, height * inputs]. */
@@ -68,7 +71,7 @@ const spatial: Method = {
     { shape: [rank!, h, 1, i], strides: [strides[0], 1], pads: [top, 0, bottom, 0], dilations: [dilations[0], 1] },
     { shape: [o, 1, w, rank!], strides: [1, strides[1]], pads: [0, left, 0, right], dilations: [1, dilations[1]] },
   ],
-  decompose({ shape: [o, h, w, i] }, weights) {
+  decompose({ shape: [o, h, w, i] }, weights, to) {
     const columns = new Float64Array(weights.length);
     for (let out = 0; out < o; out++)
       for (let y = 0; y < h; y++)
@@ -76,7 +79,7 @@ const spatial: Method = {
           const from = ((out * h + y) * w + x) * i;
           columns.set(weights.subarray(from, from + i), ((out * w + x) * h + y) * i);
         }
-    return ofMatrix(decompose(columns, o * w, h * i));
+    return ofMatrix(decompose(to(columns), o * w, h * i));
   },
 };
 
@@ -96,7 +99,8 @@ const tucker: Method = {
     { shape: [outputs!, h, w, inputs!], ...window },
     { shape: [o, 1, 1, outputs!], ...POINT },
   ],
-  decompose({ shape: [o, h, w, i] }, weights) {
+  decompose({ shape: [o, h, w, i] }, given, to) {
+    const weights = to(given);
     const taps = h * w;
     // As [inputs, outputs * taps].
     const turned = transposed(weights, o * taps, i);
@@ -153,25 +157,57 @@ export function balance(stages: readonly Stage[], weights: readonly Float64Array
   }
 }
 
-/** Rows of `inputs` numbers in other coordinates, and back. */
+/** Rows of numbers, each what the first stage reads at once, in other coordinates, and back. */
 export interface Coordinates {
   readonly to: (weights: Float64Array) => Float64Array;
   readonly from: (weights: Float64Array) => Float64Array;
+  /** Of such rows, about which coordinates are: what the factors get wrong there the bias makes good. */
+  readonly mean?: Float64Array;
 }
 
 export const PLAIN: Coordinates = { to: (weights) => weights, from: (weights) => weights };
 
+/** What weights [outputs, taps, inputs] make of the same `inputs` at every tap. */
+function response(weights: Float64Array, outputs: number, inputs: Float64Array): Float64Array {
+  const size = weights.length / outputs;
+  return Float64Array.from({ length: outputs }, (_, o) => {
+    let sum = 0;
+    for (let at = 0; at < size; at++) sum += weights[o * size + at]! * inputs[at % inputs.length]!;
+    return sum;
+  });
+}
+
+/** Of rows [taps, inputs] over their taps. */
+function tapMean(mean: Float64Array, inputs: number): Float64Array {
+  const each = new Float64Array(inputs);
+  mean.forEach((v, at) => {
+    each[at % inputs]! += (v * inputs) / mean.length;
+  });
+  return each;
+}
+
+/** The weights of stages, what they keep, and what is to be added to the bias, if anything. */
+export interface LayerFactors {
+  readonly weights: readonly Float64Array[];
+  readonly energy: number;
+  readonly shift?: Float64Array;
+}
+
 /** A layer by one method, in coordinates of its inputs in which their energy is even. */
-export function decomposed({ stage, weights }: Layer, method: Method, { to, from }: Coordinates): Decomposed {
-  const { energy, factors } = method.decompose(stage, to(weights));
+export function decomposed({ stage, weights }: Layer, method: Method, { to, from, mean }: Coordinates) {
+  const { energy, factors } = method.decompose(stage, weights, to);
   return {
     energy,
-    factors(ranks) {
-      const { weights, energy } = factors(ranks);
-      const [first, ...rest] = weights as [Float64Array, ...Float64Array[]];
+    factors(ranks: readonly number[]): LayerFactors {
+      const { weights: found, energy } = factors(ranks);
+      const [first, ...rest] = found as [Float64Array, ...Float64Array[]];
       const all = [from(first), ...rest];
-      balance(method.stages(stage, ranks), all);
-      return { weights: all, energy };
+      const stages = method.stages(stage, ranks);
+      balance(stages, all);
+      if (!mean) return { weights: all, energy };
+      const usual = tapMean(mean, stage.shape[3]);
+      const got = all.reduce((inputs, own, s) => response(own, stages[s]!.shape[0], inputs), usual);
+      return { weights: all, energy, shift: response(weights, stage.shape[0], usual).map((want, o) => want - got[o]!) };
     },
   };
 }

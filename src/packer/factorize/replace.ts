@@ -7,6 +7,8 @@ import type { Stage } from './layer';
 export interface Factors {
   readonly stages: readonly Stage[];
   readonly weights: readonly Float64Array[];
+  /** Added to the bias. */
+  readonly shift?: Float64Array;
 }
 
 /** The last stage keeps the layer's name, bias, residual input and function. The others are called `NAME.in` and `NAME.core`. */
@@ -14,8 +16,8 @@ export const replaceLayers = (graph: Graph, made: ReadonlyMap<Node, Factors>): G
 
 const factors =
   (made: ReadonlyMap<Node, Factors>): Rule =>
-  ({ node, inputs: [x, w, ...rest], build, emit, again }) => {
-    const { stages, weights } = made.get(node) ?? {};
+  ({ node, inputs: [x, w, bias, ...rest], build, emit, again, floats }) => {
+    const { stages, weights, shift } = made.get(node) ?? {};
     if (!stages || !weights) return undefined;
     const isConv = node.op.name === 'conv';
     const parts = stages.length === 2 ? ['in', 'out'] : ['in', 'core', 'out'];
@@ -24,7 +26,13 @@ const factors =
       const constant = build.constant(`${w!.name}.${parts[s]}`, type, Float32Array.from(weights[s]!));
       if (s < stages.length - 1)
         return emit(isConv ? 'conv' : 'gemm', [value, constant], isConv ? window : {}, `${node.name}.${parts[s]}`);
-      if (node.op.name === 'matmul') return emit('gemm', [value, constant], { act: node.attrs.act! });
-      return again([value, constant, ...rest], isConv ? window : {});
+      const moved =
+        shift &&
+        floats(
+          [shift.length],
+          Float32Array.from(shift, (v, o) => v + (bias ? bias.data![o]! : 0)),
+        );
+      if (node.op.name === 'matmul') return emit('gemm', [value, constant, moved], { act: node.attrs.act! });
+      return again([value, constant, moved ?? bias, ...rest], isConv ? window : {});
     }, x!);
   };

@@ -137,14 +137,21 @@ async function distilOptions(
   };
 }
 
+/** Throws UNSUPPORTED for a model of several outputs. */
+function checkTrainable({ graph: { outputs } }: State): void {
+  if (outputs.length > 1)
+    throw new WaferError('UNSUPPORTED', `the model has ${outputs.length} outputs, of which training knows one`, {
+      hint: 'steps without training take it',
+    });
+}
+
 async function trainStep(
   state: State,
   options: Options<'train'> | Options<'sparsify'> | Options<'retrain'>,
   kitchen: Kitchen,
   { verb, ownRate, isTeaching, more }: { verb: string; ownRate?: number; isTeaching: boolean; more?: Partial<TrainOptions> },
 ): Promise<Made> {
-  if (state.graph.outputs.length > 1)
-    throw new WaferError('UNSUPPORTED', `the model has ${state.graph.outputs.length} outputs, of which training knows one`);
+  checkTrainable(state);
   const distil = isTeaching ? await distilOptions(state, options.distil, kitchen) : undefined;
   const { data, labelled, seed } = kitchen;
   if (!labelled && !distil)
@@ -203,6 +210,7 @@ async function quantizeStep(state: State, options: Options<'quantize'>, kitchen:
       return { state: plain, what: `${wordsOf(report)}${why}`, report };
     }
   }
+  checkTrainable(state);
   const { distil } = tune!;
   const epochs = epochsText(amountOf(tune!, kitchen).epochs);
   const aware: AwareOptions = {

@@ -132,8 +132,8 @@ summary { cursor: pointer; color: var(--accent); font-size: 0.9rem; margin-botto
   .grid-of { grid-template-columns: repeat(auto-fill, minmax(8rem, 1fr)); }
   .plot > svg { height: 260px; }
   .changes { display: block; }
-  .changes div { display: flex; align-items: baseline; gap: 0.75rem; }
-  .changes dt { flex: none; width: 6.5rem; }
+  .changes div { display: flex; align-items: baseline; gap: 0.3rem; }
+  .changes dt { flex: none; width: 5.2rem; }
   tr > th:first-child { min-width: 6.5rem; }
   .storage .drawn { min-width: 6rem; }
   .facts { grid-template-columns: 1fr; gap: 0; }
