@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
 import { buildAssembly } from './assembly';
-import { buildRecipes } from './recipes';
+import { buildRecipeModule, buildRecipes } from './recipes';
 import { buildShaders } from './shaders';
 
 const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
@@ -169,7 +169,7 @@ async function buildAll(): Promise<void> {
   buildShaders();
   buildRecipes();
   await buildAssembly();
-  await Promise.all([buildBundles(), buildCli(), buildTypes()]);
+  await Promise.all([buildBundles(), buildCli(), buildTypes(), buildRecipeModule()]);
 }
 
 if (process.argv[1]?.endsWith('build.ts')) await buildAll();

@@ -2,23 +2,18 @@
 import { createHash } from 'node:crypto';
 import { basename, dirname, extname, join, relative } from 'node:path';
 import { Command } from 'commander';
-import { isStatic } from '../core/dim';
 import { WaferError } from '../core/errors';
-import { type Graph, nodeText } from '../graph/ir';
-import { normalisationOf, statisticsOf } from '../packer/data/batches';
-import type { PictureShape } from '../packer/data/load';
 import { type DataPlaces, loadData, type RecipeData } from '../packer/recipe/data';
+import { givenModel, picturesOf } from '../packer/recipe/given';
 import { compressedPage } from '../packer/recipe/page';
 import { readRecipe, recipeFrom } from '../packer/recipe/read';
 import { readyRecipe, readyRecipes } from '../packer/recipe/ready';
-import { type Compressed, type Given, measureText, type NamedTeacher, runRecipe, type StepRecord } from '../packer/recipe/run';
+import { type Compressed, measureText, type NamedTeacher, runRecipe, type StepRecord } from '../packer/recipe/run';
 import type { Recipe } from '../packer/recipe/schema';
-import { batched, fitted } from '../packer/train/batched';
-import { normalised } from '../packer/train/normalised';
 import { checkOutput, named, positiveInt, readBytes, writeBytes } from './files';
 import { type ImageFlags, imageOptions } from './images';
 import { bytesText, Progress, print, printJson, printTable, trainingText } from './terminal';
-import { readTrainable, runScript, type Trainable } from './trainable';
+import { readTrainable, runScript } from './trainable';
 
 interface Flags extends ImageFlags, DataPlaces {
   recipe?: string;
@@ -166,36 +161,6 @@ function withFlags(recipe: Recipe, { data, test, calibrate, teacher, seed }: Fla
 }
 
 const placesOf = ({ data }: Recipe): DataPlaces => data ?? {};
-
-/** What images are scaled to, where a model takes pictures of one size. */
-function picturesOf({ inputs: [x] }: Graph): PictureShape | undefined {
-  const [, ...sizes] = x?.type.shape ?? [];
-  if (sizes.length !== 3 || !sizes.every(isStatic)) return undefined;
-  const [a, b, c] = sizes as [number, number, number];
-  const isPlanes = (d: number) => d === 1 || d === 3;
-  return isPlanes(c) ? [a, b, c] : isPlanes(a) ? [b, c, a] : undefined;
-}
-
-/** Numbers that are no bytes are normalised in a new model itself; a model that says how pictures become its input is believed. */
-function givenModel(read: Trainable, data: RecipeData, source: Given['source']): Given {
-  const levels = read.graph.nodes.find(({ outputs }) => outputs.some(({ type }) => type.dtype === 'i8'));
-  if (levels)
-    throw new WaferError('UNSUPPORTED', 'the model computes in integers already', {
-      hint: 'compress the model of floats that it was made of',
-      node: nodeText(levels),
-    });
-  const isTable = data.train.data instanceof Float32Array;
-  const graph = batched(isTable && read.isNew ? normalised(read.graph, statisticsOf(data.train)) : read.graph);
-  const normalisation = (isTable ? undefined : read.normalisation) ?? normalisationOf(data.train);
-  const [x] = graph.inputs;
-  if (!x || graph.inputs.length > 1 || x.type.dtype !== 'f32')
-    throw new WaferError(
-      'UNSUPPORTED',
-      `recipes take models with one input of floats, this one has ${graph.inputs.length} inputs`,
-    );
-  const { graph: sized, channelsFirst } = fitted(graph, data.train);
-  return { graph: sized, isNew: Boolean(read.isNew), source, form: { normalisation, channelsFirst }, uses: read.uses ?? {} };
-}
 
 /** Reads a teacher once. */
 function teacherLoader(flags: Flags & { seed: number }): (file: string) => Promise<NamedTeacher> {

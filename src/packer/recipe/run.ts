@@ -487,7 +487,13 @@ export function lossesOf(
   [, was, is]: readonly number[],
 ): string[] {
   const lost: string[] = [];
-  if (!gate?.bytes && after.bytes > Math.max(LARGER.part * before.bytes, before.bytes + LARGER.bytes))
+  // Floats that were of 16 bits are of 32 when anything was changed: a network of fewer weights is smaller nevertheless.
+  const left = ({ weights, zeros }: StepFigures) => weights * (1 - zeros / 100);
+  if (
+    !gate?.bytes &&
+    !(left(after) < left(before)) &&
+    after.bytes > Math.max(LARGER.part * before.bytes, before.bytes + LARGER.bytes)
+  )
     lost.push(`the file is larger: ${measureText('bytes', after.bytes)}, before ${measureText('bytes', before.bytes)}`);
   const isSlower = is! > SLOWER.part * was! && is! - was! > SLOWER.ms;
   if (!gate?.faster && isSlower) lost.push(`it is slower: ${is!.toFixed(2)} ms a run, before ${was!.toFixed(2)} ms`);

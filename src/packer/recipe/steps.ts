@@ -139,14 +139,21 @@ async function distilOptions(
   };
 }
 
+/** Throws UNSUPPORTED for a model of several outputs. */
+function checkTrainable({ graph: { outputs } }: State): void {
+  if (outputs.length > 1)
+    throw new WaferError('UNSUPPORTED', `the model has ${outputs.length} outputs, of which training knows one`, {
+      hint: 'steps without training take it',
+    });
+}
+
 async function trainStep(
   state: State,
   options: Options<'train'> | Options<'sparsify'> | Options<'retrain'>,
   context: StepContext,
   { verb, ownRate, isTeaching, more }: { verb: string; ownRate?: number; isTeaching: boolean; more?: Partial<TrainOptions> },
 ): Promise<Made> {
-  if (state.graph.outputs.length > 1)
-    throw new WaferError('UNSUPPORTED', `the model has ${state.graph.outputs.length} outputs, of which training knows one`);
+  checkTrainable(state);
   const distil = isTeaching ? await distilOptions(state, options.distil, context) : undefined;
   const { data, labelled, seed } = context;
   if (!labelled && !distil)
@@ -205,6 +212,7 @@ async function quantizeStep(state: State, options: Options<'quantize'>, context:
       return { state: plain, what: `${wordsOf(report)}${why}`, report };
     }
   }
+  checkTrainable(state);
   const { distil } = tune!;
   const taught = context.isTaught ? await context.teacher() : undefined;
   const epochs = epochsText(amountOf(tune!, context).epochs);
