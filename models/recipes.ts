@@ -45,6 +45,19 @@ const fashion = (name: string, flags: readonly string[], found: Pick<Recipe, 'by
 /** The two layers behind the first, which hold nine weights of ten; the others are int8. */
 const inner = (format: string): readonly string[] => ['--layer', `conv.1=${format}`, '--layer', `conv.2=${format}`];
 
+/** A net of models/ and the recipe beside it. */
+const compressed = (name: string, data: string, found: Pick<Recipe, 'bytes' | 'top1'>): Recipe => ({
+  name,
+  commands: [
+    [
+      ...['compress', `models/${name}.ts`, '--recipe', `models/${name}.yaml`, '--seed', '$SEED', '--no-report'],
+      ...['-o', `$OUT/${name}.wafer`],
+    ],
+  ],
+  data,
+  ...found,
+});
+
 const CALIBRATED = 100;
 
 /** MLPerf Tiny's ResNet8 for CIFAR-10, quantised after training. */
@@ -85,6 +98,8 @@ export const RECIPES: readonly Recipe[] = [
   resnet8('fp32', [], { bytes: 260380, top1: 75.89 }),
   resnet8('int8', ['--quantize', 'int8'], { bytes: 73564, top1: 75.89 }, 0.3),
   resnet8('mixed', ['--budget', 'bits=4'], { bytes: 41143, top1: 76.33 }, 1),
+  compressed('mnist/lenet-300-100', 'mnist', { bytes: 17115, top1: 97.35 }),
+  compressed('mnist/lenet-5', 'mnist', { bytes: 24652, top1: 98.95 }),
 ];
 
 /** The top-1 that a file is recorded to have, and the seed that it was made from. */

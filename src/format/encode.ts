@@ -87,7 +87,10 @@ export function encode(dtype: DType, data: TypedArray, isNested = false): Encode
   add('palette', encodePalette(dtype, data));
   add('half', encodeHalves(dtype, data));
   add('planes', encodePlanes(content, size, dtype === 'i8'));
-  if (!isNested) add('sparse', encodeSparse(dtype, data));
+  if (!isNested) {
+    add('sparse', encodeSparse(dtype, data));
+    add('shifted', encodeShifted(dtype, data));
+  }
   if (dtype === 'i32') for (const encoding of ['varint', 'delta'] as const) add(encoding, varints(data, encoding === 'delta'));
   if (data.length <= MAX_NUMBERS) add('numbers', encodeNumbers(dtype, data));
   return encoded;
@@ -205,6 +208,26 @@ function encodeSparse(dtype: DType, data: TypedArray): Uint8Array | undefined {
     return [to.bytes];
   });
   return forms.length ? shortest(forms) : undefined;
+}
+
+/** Undefined where there is nothing to shift. */
+function encodeShifted(dtype: DType, data: TypedArray): Uint8Array | undefined {
+  if (dtype !== 'i32') return undefined;
+  const bits = (data as Int32Array).reduce((all, value) => all | value, 0);
+  const places = 31 - Math.clz32(bits & -bits);
+  if (places < 1) return undefined;
+  const { encoding, bytes } = smallest(
+    encode(
+      'i32',
+      data.map((value) => value >> places),
+      true,
+    ),
+  );
+  const to = new Sink();
+  to.u8(places);
+  to.u8(ENCODINGS.indexOf(encoding));
+  to.raw(bytes);
+  return to.bytes;
 }
 
 function encodeNumbers(dtype: DType, data: TypedArray): Uint8Array {

@@ -81,6 +81,8 @@ export const ENCODINGS = [
   'sparse',
   /** Words of 1, 2 or 4 bytes as numbers in learnt bits, or the differences between them. */
   'numbers',
+  /** i32 of which the lowest bits are all 0: how many these are, and the others, encoded in turn. */
+  'shifted',
 ] as const;
 export type Encoding = (typeof ENCODINGS)[number];
 

@@ -112,6 +112,10 @@ function decodeElements(encoding: Encoding, dtype: DType, from: Cursor, data: Ty
     case 'numbers':
       decodeNumbers(dtype, data, from);
       break;
+    case 'shifted':
+      if (dtype !== 'i32') from.fail(`${dtype} elements cannot be stored as shifted`);
+      decodeShifted(data, from, codec);
+      break;
   }
   from.done();
 }
@@ -269,10 +273,17 @@ function scatter(mask: Uint8Array, block: number, values: TypedArray, data: Type
   }
 }
 
-/** An encoding within another. */
+function decodeShifted(data: TypedArray, from: Cursor, codec: Codec): void {
+  const places = from.u8();
+  if (places < 1 || places > 31) from.fail(`elements are shifted by ${places} bits`);
+  decodeElements(nested(from), 'i32', from, data, codec);
+  for (let i = 0; i < data.length; i++) data[i] = data[i]! << places;
+}
+
+/** An encoding within another, which has none within. */
 function nested(from: Cursor): Encoding {
   const encoding = ENCODINGS[from.u8()];
-  return encoding && encoding !== 'sparse' ? encoding : from.fail('unknown encoding');
+  return encoding && encoding !== 'sparse' && encoding !== 'shifted' ? encoding : from.fail('unknown encoding');
 }
 
 /** How `numbers` sees words: bits 0 and 1 of the first byte, bits 2 and 3, bits 4 to 7. */

@@ -87,6 +87,8 @@ describe('cli: compress', () => {
       postprocessing: { kind: 'classify' },
     });
     expect((await wafer('verify', at(`${name}.wafer`))).code).toBe(0);
+    const page = readFileSync(at(`${name}.html`), 'utf8');
+    for (const { place, step } of report.steps) expect(page).toContain(`${place} ${step}`);
     const evaluated = JSON.parse((await wafer('eval', at(`${name}.wafer`), '--data', at('tests'), '--json')).out);
     expect(evaluated.files[0].top1).toBeCloseTo(report.test.best, 5);
   });

@@ -481,6 +481,10 @@ describe('tensors', () => {
   it('a mask of masks', () => expect(coded('u8', 'sparse', 4, 1, 7, 1, 0)).toMatch('unknown encoding'));
   it('a mask of 2', () => expect(coded('u8', 'sparse', 1, 1, 0, 1, 2, 0)).toMatch('neither 0 nor 1'));
   it('blocks of 3', () => expect(coded('u8', 'sparse', 4, 3, 1, 0)).toMatch('blocks of 3'));
+  it('shifted by nothing', () => expect(coded('i32', 'shifted', 2, 0, 2, 1, 2)).toMatch('by 0 bits'));
+  it('shifted by all bits', () => expect(coded('i32', 'shifted', 2, 32, 2, 1, 2)).toMatch('by 32 bits'));
+  it('shifted bytes', () => expect(coded('u8', 'shifted', 2, 1, 0, 1, 2)).toMatch('as shifted'));
+  it('shifted twice', () => expect(coded('i32', 'shifted', 2, 1, 9, 1, 2)).toMatch('unknown encoding'));
   it('words of 8 bytes', () => expect(coded('u8', 'numbers', 8, 3)).toMatch('unknown kind'));
   it('learnt bits without end', () =>
     expect(coded('u8', 'numbers', 20_000, ...new Array(999).fill(0))).toMatch('20000 elements'));

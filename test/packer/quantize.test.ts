@@ -94,6 +94,26 @@ describe('quantize/weights', () => {
     }
     expect(Math.max(...q.levels.map(Math.abs))).toBe(127);
   });
+  it.each(['ternary', 'int4', 'codebook3'] as const)(
+    'multipliers and biases of %s have no more bits than they need',
+    (format) => {
+      const [inputScale, outputScale, shift] = [0.02, 0.05, 22];
+      const coarse = { ...float, ...as(format) };
+      const q = quantizeForIntegers(coarse, inputScale, outputScale, shift, 2 ** 30);
+      const exact = quantizeForFloats(coarse, inputScale);
+      const fine = quantizeForIntegers(float, inputScale, outputScale, shift, 2 ** 30);
+      const spare = (all: Int32Array) => 31 - Math.clz32(all.reduce((a, b) => a | b, 0) & -all.reduce((a, b) => a | b, 0));
+      // The least of two channels with weights a hundred apart has 7 bits; the third, without weights, has one.
+      expect(Math.min(...q.multiplier.slice(0, 2)) >> spare(q.multiplier.slice(0, 2))).toBeLessThan(256);
+      expect(spare(fine.multiplier.slice(0, 2))).toBeLessThan(4);
+      for (let c = 0; c < 2; c++) {
+        expect(q.scales[c]! / exact.scales[c]!).toBeCloseTo(1, 1.8);
+        const unit = (q.multiplier[c]! * outputScale) / 2 ** shift;
+        // A sixteenth of an output level at the most, and half of an accumulator's unit.
+        expect(Math.abs(q.bias[c]! * unit - bias[c]!)).toBeLessThan(outputScale / 16 + unit);
+      }
+    },
+  );
   /** Rows of n numbers that are a common one and a hundredth of their own. */
   const alike = (n: number, mean: number) => {
     const [rows, draw] = [new Covariance(n, 1), random(3)];

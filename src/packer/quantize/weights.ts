@@ -62,17 +62,19 @@ export function quantizeForIntegers(
   shift: number,
   largest: number,
 ): RequantizedWeights {
-  const unit = outputScale / inputScale / 2 ** shift;
+  const finest = outputScale / inputScale / 2 ** shift;
+  const places = spareBits(float, finest);
+  const unit = finest * 2 ** places;
   const quantized = quantizeChannels(float, inputScale, {
     // The finest scale that holds the bias.
     empty: (bias) => Math.max(1, Math.ceil(Math.abs(bias) / inputScale / BIAS_LIMIT / unit)) * unit,
     near(scale, row, channel) {
       const ideal = scale / unit;
       const floor = Math.max(1, Math.floor(ideal));
-      if (floor + 1 > largest)
+      if ((floor + 1) * 2 ** places > largest)
         throw new WaferError(
           'VALUE',
-          `output channel ${channel} needs a multiplier of ${ideal.toExponential(2)}, at most ${largest} fits`,
+          `output channel ${channel} needs a multiplier of ${(scale / finest).toExponential(2)}, at most ${largest} fits`,
           {
             hint: 'its weights are too large for the range its output was calibrated to; calibrate with more representative inputs',
           },
@@ -81,7 +83,35 @@ export function quantizeForIntegers(
       return (error(floor) <= error(floor + 1) ? floor : floor + 1) * unit;
     },
   });
-  return { ...quantized, multiplier: Int32Array.from(quantized.scales, (scale) => Math.round(scale / unit)) };
+  const multiplier = Int32Array.from(quantized.scales, (scale) => Math.round(scale / unit) * 2 ** places);
+  return { ...quantized, multiplier, bias: roundedBiases(quantized.bias, multiplier, shift, float.grid) };
+}
+
+/** Grids of at most so many levels are coarse: their scales and biases need few bits, and in a small file such bits count. */
+const COARSE_LEVELS = 64;
+/** The least multiplier of a coarse channel in steps that are stored: its scale is then off by 0.8 % at most. */
+const LEAST_STEPS = 64;
+
+/** Lowest bits of multipliers that a coarse grid does without. */
+function spareBits({ weights, channels, grid }: FloatWeights, unit: number): number {
+  if (grid.levels.length > COARSE_LEVELS) return 0;
+  const size = weights.length / channels;
+  let least = Number.POSITIVE_INFINITY;
+  for (let c = 0; c < channels; c++) {
+    const row = weights.subarray(c * size, (c + 1) * size);
+    if (row.some((w) => w !== 0)) least = Math.min(least, (exactScale(row, grid) ?? grid.start(row)) * Math.min(...grid.ratios));
+  }
+  return Number.isFinite(least) ? Math.max(0, Math.floor(Math.log2(least / unit / LEAST_STEPS))) : 0;
+}
+
+/** A level of the output in steps that biases of coarse layers are rounded to. */
+const BIAS_STEPS = 16;
+
+function roundedBiases(bias: Int32Array, multiplier: Int32Array, shift: number, { levels }: Grid): Int32Array {
+  if (levels.length > COARSE_LEVELS) return bias;
+  const largest = multiplier.reduce((a, b) => Math.max(a, b), 0);
+  const step = 2 ** Math.max(0, Math.floor(shift - Math.log2(BIAS_STEPS * largest)));
+  return bias.map((value) => clamp(Math.round(value / step) * step, BIAS_LIMIT));
 }
 
 /** For layers whose output stays in floating point: any scale will do. */

@@ -119,11 +119,13 @@ async function subjectOf(name: string, graph: Graph): Promise<Subject> {
   };
 }
 
-const ROUNDS = 15;
-/** Of a graph in a round, at the least: what is over sooner is repeated. */
-const ROUND_MS = 4;
+const ROUNDS = 32;
+/** Of a graph in a round, at the least: what is over sooner is repeated. Short enough to fit between what else the machine does. */
+const ROUND_MS = 2;
+/** Where in order of time a graph's rounds are read: what else runs makes some of them slower, never faster. */
+const QUARTER = ROUNDS / 4;
 
-/** Milliseconds of a run of each graph, in turn: the least of several rounds, because what else the machine does only ever adds. */
+/** Milliseconds of a run of each graph, in turn: lower quartiles, because all but those depend on what else the machine does. */
 export async function timesOf(graphs: readonly Graph[], sample: Sample): Promise<number[]> {
   const engine = wasmEngine(binaries());
   const sessions = await Promise.all(graphs.map((graph) => engine.session(graph)));
@@ -138,11 +140,13 @@ export async function timesOf(graphs: readonly Graph[], sample: Sample): Promise
       return Math.max(1, Math.ceil(ROUND_MS / Math.max(0.001, time(session, 1))));
     });
     const times = sessions.map(() => [] as number[]);
+    // Each begins as often as the others, lest it be always the same that is interrupted.
     for (let round = 0; round < ROUNDS; round++)
-      sessions.forEach((session, i) => {
-        times[i]!.push(time(session, repeats[i]!));
+      sessions.forEach((_, turn) => {
+        const i = (turn + round) % sessions.length;
+        times[i]!.push(time(sessions[i]!, repeats[i]!));
       });
-    return times.map((all) => Math.min(...all));
+    return times.map((all) => all.sort((a, b) => a - b)[QUARTER]!);
   } finally {
     for (const session of sessions) session.dispose();
   }

@@ -3,7 +3,7 @@ import { version } from '../../../package.json';
 import { readWafer } from '../../format/reader';
 import { binaries } from '../../runtime/wasm/binaries';
 import { type LabelledSample, labelledSamples } from '../data/samples';
-import { bindingsOf, type Sample, wasmEngine } from '../evaluate/engine';
+import { type Sample, wasmEngine } from '../evaluate/engine';
 import type { QuantizeReport } from '../quantize/index';
 import { histogramsOf, type ReportFigures, reportHtml, type StepReport, storageOf, type TrainingCurve } from '../report/index';
 import type { EpochReport } from '../train/checkpoint';
@@ -37,7 +37,6 @@ export async function compressedPage(made: Compressed, model: Given, data: Recip
   const sensitivity = steps.flatMap(({ step, outcome, report }) =>
     step === 'quantize' && outcome === 'kept' ? sensitivityOf(report as QuantizeReport) : [],
   );
-  const sizes = [...bindingsOf(model.graph, samples[0]!)].map(([name, size]) => `${name}=${size}`).join(', ');
   return reportHtml({
     title: `${source.name} made small`,
     summary: `${counts} ${test.best.toFixed(2)} % on ${test.examples} test examples, ${test.start.toFixed(2)} % before, by the kernels that pages run.${
@@ -52,7 +51,6 @@ export async function compressedPage(made: Compressed, model: Given, data: Recip
     facts: [
       ['Command', names.command],
       ...data.notes.map((note): [string, string] => ['Data', note]),
-      ['Sizes', sizes],
       [
         'Files worth having',
         pareto.map(({ file, bytes, accuracy }) => `${file}: ${bytes} bytes, ${accuracy.toFixed(2)} %`).join('; '),
