@@ -1,7 +1,7 @@
 /**
  * Post-training quantisation: calibrate on samples, choose ranges, lower to integers, and keep the way of choosing ranges
  * that gives the least output error on those samples. Activations are int8; the weights of each layer are what its format says,
- * and under a budget formats are chosen.
+ * and under a budget formats are chosen, by what they cost on samples that no weights were rounded for.
  */
 
 import type { TypedArray } from '../../core/dtype';
@@ -103,7 +103,12 @@ export async function quantize(
     });
   const { budget, choices = CHOICES, rounding } = options;
   const methods = !options.method || options.method === 'auto' ? METHODS : [options.method];
-  const total = samples.length * (2 + 2 * methods.length + (budget ? choices.length + 1 : 0));
+  const every = Math.max(budget && samples.length > 1 ? 2 : 1, Math.ceil(samples.length / SENSED));
+  const isSensed = (_: unknown, i: number) => i % every === 0;
+  // Fewer levels fit better to the samples that weights are rounded for: a budget is spent by what it costs on others.
+  const isHeldOut = (i: number) => Boolean(budget) && every > 1 && isSensed(undefined, i);
+  const judging = budget ? samples.filter(isSensed).length : samples.length;
+  const total = 2 * samples.length + judging * (2 * methods.length + (budget ? choices.length + 1 : 0));
   let done = 0;
   const progress = (what: string) => options.onProgress?.(++done, total, what);
 
@@ -120,9 +125,11 @@ export async function quantize(
     return signed.has(node) ? 'computed in signs' : undefined;
   };
   const regions = findRegions(split, kept);
-  const { histograms, rowsOf } = await calibrate(split, regions, signed, samples, engine, () => progress('calibrate'));
+  const { histograms, rowsOf } = await calibrate(split, regions, signed, samples, isHeldOut, engine, () => progress('calibrate'));
   const scores = withoutSoftmax(split);
   const expected = await outputsOf(scores, samples, engine);
+  const sensed = { samples: samples.filter(isSensed), outputs: expected.filter(isSensed), engine };
+  const judges = budget ? sensed : { samples, outputs: expected };
   const attempt = async (
     regions: Regions,
     method: Method,
@@ -134,16 +141,13 @@ export async function quantize(
   };
   const judged = async (plan: Plan, method: Method, what: string): Promise<Attempt> => {
     const graph = lower(plan);
-    const found = await fidelity(withoutSoftmax(graph), samples, expected, engine, () => progress(what));
+    const found = await fidelity(withoutSoftmax(graph), judges.samples, judges.outputs, engine, () => progress(what));
     return { ...found, graph, plan, method };
   };
   const bestOf = (attempts: readonly Attempt[]) => attempts.reduce((a, b) => (b.error < a.error ? b : a));
   const attempts: Attempt[] = [];
   for (const method of methods) attempts.push(await attempt(regions, method, method));
   const whole = bestOf(attempts);
-  const every = Math.ceil(samples.length / SENSED);
-  const isSensed = (_: unknown, i: number) => i % every === 0;
-  const sensed = { samples: samples.filter(isSensed), outputs: expected.filter(isSensed), engine };
   const { quantOf } = whole.plan;
   const groups = roundedGroups(split, regions);
   let measured = 0;
@@ -243,6 +247,8 @@ async function calibrate(
   regions: Regions,
   signed: ReadonlySet<Node>,
   samples: readonly Sample[],
+  /** Whose rows are not looked at. */
+  isHeldOut: (sample: number) => boolean,
   engine: Engine,
   tick: () => void,
 ) {
@@ -251,14 +257,17 @@ async function calibrate(
   for (const node of regions.integer.keys()) watched.add(node.outputs[0]!);
   for (const value of watched) if (!value.data) histograms.set(value, new Histogram());
   const samplers = new Map([...productsOf(regions), ...signed].map((node) => [node, new RowSampler(node)]));
-  const share = Math.ceil(ROWS / samples.length);
+  const share = Math.ceil(ROWS / samples.filter((_, i) => !isHeldOut(i)).length);
+  let hasRows = true;
   const see = (value: Value, data: TypedArray, shape: readonly number[]) => {
     histograms.get(value)?.add(data as Float32Array);
+    if (!hasRows) return;
     for (const [node, sampler] of samplers) if (node.inputs[0] === value) sampler.sample(data as Float32Array, shape, share);
   };
   const session = await engine.session(graph);
   try {
-    for (const sample of samples) {
+    for (const [i, sample] of samples.entries()) {
+      hasRows = !isHeldOut(i);
       for (const x of graph.inputs)
         located({ node: `input "${x.name}"` }, () => see(x, sample[x.name]!.data, sample[x.name]!.shape));
       session.run(sample, {
