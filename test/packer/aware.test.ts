@@ -112,7 +112,7 @@ describe('aware', () => {
     const own = { ...options, normalisation: float.normalisation };
     const how = { samples: SAMPLES, gate: 0.5 };
     const good = await trainQuantized(float.graph, data, own, { ...how, weights: 'int8' });
-    const bad = await trainQuantized(float.graph, data, own, { ...how, weights: 'binary' });
+    const bad = await trainQuantized(float.graph, data, own, { ...how, weights: 'binary', rounding: 'nearest' });
     expect([good.trained, bad.trained?.complete]).toEqual([undefined, true]);
     await expect(trainQuantized(float.graph, { train: data.train }, own, how)).rejects.toMatchObject({ code: 'ARGUMENT' });
   });
