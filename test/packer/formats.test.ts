@@ -237,6 +237,23 @@ describe('formats/networks', () => {
     expect(new Set(report.layers.map(({ format }) => format)).size).toBeGreaterThan(1);
   });
 
+  test('formats/classes that no sample is of count in what a budget costs', async () => {
+    const [build, draw] = [new Builder(), random(5)];
+    const floats = (length: number) => Float32Array.from({ length }, () => bell(draw));
+    const x = build.input('x', { dtype: 'f32', shape: [1, 32] });
+    const w = (name: string, rows: number) => build.constant(name, { dtype: 'f32', shape: [rows, 32] }, floats(32 * rows));
+    const head = build.node('gemm', 'head', [build.node('gemm', 'inner', [x, w('a', 32)]), w('b', 40)]);
+    const graph = build.finish([{ name: 'y', value: build.node('softmax', 'y', [head]) }]);
+    // One example again and again: weights can be rounded to what suits it.
+    const sample = { x: { data: floats(32), shape: [1, 32] } };
+    const options = { method: 'minmax', budget: { bits: 3 }, choices: ['int4', 'ternary'] } as const;
+    const { report } = await quantize(graph, [sample, sample, sample, sample], engine, options);
+    const [inner, last] = report.budget!.sensitivity;
+    expect(inner!.choices[1]!.error).toBeLessThan(0.01);
+    expect(last!.choices[1]!.error).toBeGreaterThan(0.05);
+    expect(last!.choices[1]!.error).toBeGreaterThan(5 * last!.choices[0]!.error);
+  });
+
   test('formats/a budget leaves layers that are named to what they are named', async () => {
     const { report } = await quantized({ budget: { bits: 4 }, layers: { stem: 'int8' }, choices: ['int4', 'ternary'] });
     expect(report.budget!.sensitivity.map(({ layer }) => layer)).toEqual(['wide', 'head']);

@@ -62,7 +62,11 @@ export const storedBits = (levels: Int8Array): number =>
 /** Biases are read in units of this times the weights' scale: as if no input could be finer. */
 const FINE_INPUT = 2 ** -12;
 
-/** What each product of the float graph costs the outputs in each format, all others being in floating point. */
+/**
+ * What each product of the float graph costs the outputs in each format, all others being in floating point. Of a layer that makes scores
+ * of classes it is no less than what rounding does to its weights: samples are of few of many classes, and examples of the others lie
+ * where their weights point. `graph` ends in scores.
+ */
 export async function measureSensitivity(
   graph: Graph,
   products: readonly { node: Node; layer: string }[],
@@ -73,18 +77,36 @@ export async function measureSensitivity(
   tick: (layer: string) => void,
 ): Promise<Sensitivity[]> {
   const found: Sensitivity[] = [];
+  const scores = new Set(graph.outputs.map(({ value }) => value));
   for (const { node, layer } of products) {
     const choices: Choice[] = [];
     for (const format of formats) {
       const float = floatWeights(node, { ...calibration, formatOf: () => format });
       const q = quantizeForFloats(float, FINE_INPUT);
-      const { error } = await fidelity(fuse(withWeights(graph, node, q)), samples, outputs, engine);
+      const seen = await fidelity(fuse(withWeights(graph, node, q)), samples, outputs, engine);
+      const error = scores.has(node.outputs[0]!) ? Math.max(seen.error, weightError(node, q)) : seen.error;
       choices.push({ format, cost: costOf(q.levels), error });
       tick(layer);
     }
     found.push({ layer, weights: node.inputs[1]!.data!.length, choices });
   }
   return found;
+}
+
+/** Noise over signal of a product's weights, the mean over channels that have any. */
+function weightError({ inputs }: Node, { levels, scales }: QuantizedWeights): number {
+  const weights = inputs[1]!.data as Float32Array;
+  const size = weights.length / scales.length;
+  let [sum, count] = [0, 0];
+  scales.forEach((scale, c) => {
+    let [noise, signal] = [0, 0];
+    for (let i = c * size; i < (c + 1) * size; i++) {
+      noise += (levels[i]! * scale - weights[i]!) ** 2;
+      signal += weights[i]! ** 2;
+    }
+    if (signal > 0) [sum, count] = [sum + noise / signal, count + 1];
+  });
+  return count > 0 ? sum / count : 0;
 }
 
 /** The graph with what the levels of one product stand for. */
