@@ -24,7 +24,8 @@ import { type Condition, holds, MEASURES, type Measure, type Standing } from './
 import type { RecipeData } from './data';
 import { Judge, type Measures, sizesOf, timesOf } from './judge';
 import { type AnyStep, type Budget, type Gate, limitOf, type Options, type Recipe, type StepName } from './schema';
-import { decodeState, encodeState, fileGraph, linesOf, plainGraph, type State, stateHash } from './state';
+import { fileGraph, linesOf, plainGraph, type State } from './state';
+import { decodeState, encodeState, stateHash } from './stateFile';
 import { CHANGES, type Change, entryOf, type Made, type StepContext, type TeacherModel } from './steps';
 import { keyOf, Store, writeWhole } from './store';
 
