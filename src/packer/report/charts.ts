@@ -48,15 +48,30 @@ export function logarithmic(values: readonly number[], { margin = 0 } = {}): Sca
 const place = (percent: number): string => `${percent.toFixed(2)}%`;
 const down = (percent: number): string => place(100 - percent);
 
+/** Percent of the width between the middles of two labels on a small screen, at the least. */
+const APART = 20;
+
+/** Places whose labels would touch those before them on a small screen. */
+function crowded(places: readonly number[]): ReadonlySet<number> {
+  const skipped = new Set<number>();
+  let last = Number.NEGATIVE_INFINITY;
+  for (const at of places)
+    if (at - last < APART) skipped.add(at);
+    else last = at;
+  return skipped;
+}
+
 /** Axes, a grid, and what is in them. `name` says what the chart shows to who cannot see it. */
 export function plot(name: string, x: Scale & { label: string }, y: Scale & { label: string }, contents: Html): Html {
+  const few = crowded(x.ticks.map(x.at));
   return html`<figure class="plot"><figcaption>${y.label}</figcaption>
 <svg role="img" aria-label="${name}">
 <g class="grid">${y.ticks.map((t) => html`<line x1="0" x2="100%" y1="${down(y.at(t))}" y2="${down(y.at(t))}"/>`)}${x.ticks.map(
     (t) => html`<line y1="0" y2="100%" x1="${place(x.at(t))}" x2="${place(x.at(t))}"/>`,
   )}</g>
 <g class="ticks">${y.ticks.map((t) => html`<text x="0" dx="-8" dy="0.35em" y="${down(y.at(t))}" text-anchor="end">${y.text(t)}</text>`)}${x.ticks.map(
-    (t) => html`<text x="${place(x.at(t))}" y="100%" dy="1.5em" text-anchor="middle">${x.text(t)}</text>`,
+    (t) =>
+      html`<text x="${place(x.at(t))}" y="100%" dy="1.5em" text-anchor="middle" class="${few.has(x.at(t)) && 'crowded'}">${x.text(t)}</text>`,
   )}</g>
 ${contents}
 </svg><p class="axis">${x.label}</p></figure>`;
@@ -77,7 +92,7 @@ export interface Point {
   readonly title: string;
 }
 
-/** A chart's least size in pixels, for which labels are laid out so as not to touch. */
+/** The least size in pixels of a chart that shows labels, for which they are laid out so as not to touch. */
 const [WIDTH, HEIGHT] = [420, 300];
 const [LETTER, LINE, AWAY] = [6.6, 15, 9];
 const LONGEST = 22;

@@ -240,7 +240,7 @@ const training: Section = ({ training = [] }) => {
     epochs.map(({ epoch }) => epoch),
     { ticks: 8 },
   );
-  const whole = { ...x, ticks: x.ticks.filter((t) => Number.isInteger(t)) };
+  const whole = { ...x, ticks: x.ticks.filter(Number.isInteger), text: String };
   const chart = (label: string, value: (epoch: (typeof epochs)[number]) => number | undefined, isLogarithmic: boolean) => {
     const values = epochs.map(value).filter((v) => v !== undefined);
     if (values.length === 0) return undefined;

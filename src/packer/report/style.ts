@@ -34,8 +34,8 @@ section > h2 { margin-bottom: 0.9rem; }
 .good { color: var(--good); }
 .bad { color: var(--bad); }
 
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(10.5rem, 1fr)); gap: 1px; margin-top: 2.25rem; background: var(--line); border: 1px solid var(--line); border-radius: 10px; overflow: hidden; }
-.tiles div { padding: 1rem 1.2rem 1.05rem; background: var(--paper); }
+.tiles { display: flex; flex-wrap: wrap; gap: 1px; margin-top: 2.25rem; background: var(--line); border: 1px solid var(--line); border-radius: 10px; overflow: hidden; }
+.tiles div { flex: 1 1 10.5rem; padding: 1rem 1.2rem 1.05rem; background: var(--paper); }
 .tiles dt { color: var(--soft); font-size: 0.82rem; }
 .tiles dd { font-size: 1.75rem; line-height: 1.3; font-weight: 600; letter-spacing: -0.02em; }
 .tiles dd.from { font-size: 0.82rem; line-height: 1.5; font-weight: 400; letter-spacing: 0; color: var(--soft); }
@@ -126,11 +126,11 @@ summary { cursor: pointer; color: var(--accent); font-size: 0.9rem; margin-botto
   body { padding: 2rem 1.1rem 3rem; }
   h1 { font-size: 1.6rem; }
   section { margin-top: 2.5rem; }
-  .tiles { grid-template-columns: 1fr 1fr; }
-  .tiles div { padding: 0.8rem 0.9rem; }
+  .tiles div { flex-basis: 40%; padding: 0.8rem 0.9rem; }
   .tiles dd { font-size: 1.35rem; }
   .grid-of { grid-template-columns: repeat(auto-fill, minmax(8rem, 1fr)); }
   .plot > svg { height: 260px; }
+  .point text, .crowded { display: none; }
   .changes { display: block; }
   .changes div { display: flex; align-items: baseline; gap: 0.3rem; }
   .changes dt { flex: none; width: 5.2rem; }
