@@ -116,6 +116,11 @@ describe('training', () => {
     await refuse({ train: wide }, {}, 'SHAPE', /examples are \[4,4,1\], the model's input "x" takes \[8,8,1\]/);
     const many = makeDataset('many', [SIDE, SIDE, 1], new Uint8Array(64 * 64), new Int32Array(64).fill(7));
     await refuse({ train: many }, {}, 'VALUE', /the data has 8 classes/);
+    const twice = { ...graph, outputs: [...graph.outputs, { ...graph.outputs[0]!, name: 'again' }] };
+    await expect(train(twice, data, options)).rejects.toMatchObject({
+      code: 'UNSUPPORTED',
+      message: expect.stringMatching(/2 outputs/),
+    });
   });
 
   test('a model for one example gets a batch, unless it mixes what is on its first axis', () => {

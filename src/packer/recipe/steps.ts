@@ -13,7 +13,7 @@ import type { LevelFormat, WeightFormat } from '../quantize/formats';
 import { type QuantizeOptions, type QuantizeReport, quantize } from '../quantize/index';
 import { type AwareOptions, quantizationAware } from '../train/aware';
 import type { DistilOptions } from '../train/distil';
-import { type Trained, type TrainOptions, type TrainProgress, train } from '../train/train';
+import { expectOneOutput, type Trained, type TrainOptions, type TrainProgress, train } from '../train/train';
 import type { Condition } from './condition';
 import type { RecipeData } from './data';
 import { type AnyStep, type Limit, limitOf, type Options, type StepName } from './schema';
@@ -139,21 +139,13 @@ async function distilOptions(
   };
 }
 
-/** Throws UNSUPPORTED for a model of several outputs. */
-function checkTrainable({ graph: { outputs } }: State): void {
-  if (outputs.length > 1)
-    throw new WaferError('UNSUPPORTED', `the model has ${outputs.length} outputs, of which training knows one`, {
-      hint: 'steps without training take it',
-    });
-}
-
 async function trainStep(
   state: State,
   options: Options<'train'> | Options<'sparsify'> | Options<'retrain'>,
   context: StepContext,
   { verb, ownRate, isTeaching, more }: { verb: string; ownRate?: number; isTeaching: boolean; more?: Partial<TrainOptions> },
 ): Promise<Made> {
-  checkTrainable(state);
+  expectOneOutput(state.graph);
   const distil = isTeaching ? await distilOptions(state, options.distil, context) : undefined;
   const { data, labelled, seed } = context;
   if (!labelled && !distil)
@@ -212,7 +204,7 @@ async function quantizeStep(state: State, options: Options<'quantize'>, context:
       return { state: plain, what: `${wordsOf(report)}${why}`, report };
     }
   }
-  checkTrainable(state);
+  expectOneOutput(state.graph);
   const { distil } = tune!;
   const taught = context.isTaught ? await context.teacher() : undefined;
   const epochs = epochsText(amountOf(tune!, context).epochs);

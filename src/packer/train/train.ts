@@ -116,6 +116,14 @@ function defaultWorkers(batch: number): number {
   return workers;
 }
 
+/** A loss that nobody wrote is of one output. Throws UNSUPPORTED for a model of several. */
+export function expectOneOutput({ outputs }: Graph): void {
+  if (outputs.length > 1)
+    throw new WaferError('UNSUPPORTED', `the model has ${outputs.length} outputs, of which training knows one`, {
+      hint: 'what does not train takes it',
+    });
+}
+
 /**
  * Floats of `data` go in as they are; `buildModel` makes nets that normalise them. Throws ARGUMENT, SHAPE, UNSUPPORTED, NOT_FOUND,
  * BAD_FILE, and VALUE where the loss is no number any more.
@@ -136,6 +144,7 @@ export async function train(given: Graph, data: { train: Dataset; test?: Dataset
     onProgress,
     onEpoch,
   } = options;
+  if (!options.loss) expectOneOutput(given);
   const whole = batched(given);
   const { graph, channelsFirst } = fitted(whole, data.train);
   if (data.test) fitted(whole, data.test);
