@@ -56,6 +56,7 @@ interface Flags extends ImageFlags {
   l1Gamma?: number;
   l1Outputs?: number;
   keepZeros?: boolean;
+  norms?: boolean;
   ema?: number;
   testEvery?: number;
   gate?: number;
@@ -129,6 +130,7 @@ export const trainCommand = (): Command =>
     .option('--l1-outputs <cost>', 'of the mean magnitudes of what comes out of nonlinear functions', nonNegative)
     .option('--keep-zeros', 'weights that are 0 stay 0 (default: in layers of which more than a tenth is)')
     .option('--no-keep-zeros', 'they are trained too')
+    .option('--norms', 'gives convolutions batch norms again, which files have folded: larger steps are borne then')
     .option('--ema <part>', 'that stays in a step of the average of weights that is kept then, as 0.999', nonNegative)
     .option('--test-every <epochs>', 'from one test to the next (default: 1)', positiveInt)
     .option('--gate <points>', 'of accuracy on the test that --quantize may cost: trained when it costs more', nonNegative)
@@ -184,7 +186,7 @@ async function trainFile(path: string, flags: Flags): Promise<void> {
   const options: TrainOptions = {
     ...{ epochs, batch, seed, signal: controller.signal },
     ...present({ workers: flags.workers, isFrozen, executor: flags.executor, normalisation }),
-    ...present({ keepZeros: flags.keepZeros, ema: flags.ema, testEvery: flags.testEvery }),
+    ...present({ keepZeros: flags.keepZeros, norms: flags.norms, ema: flags.ema, testEvery: flags.testEvery }),
     sparsity: present({ gamma: flags.l1Gamma, outputs: flags.l1Outputs }),
     optimizer: { name: flags.optimizer, ...present({ momentum: flags.momentum, weightDecay: flags.weightDecay }) },
     schedule: { name: flags.schedule, ...present({ learningRate: flags.lr, warmup: flags.warmup }) },

@@ -12,7 +12,8 @@ import { batched } from '../../src/packer/train/batched';
 import { normalisationOfImages } from '../../src/packer/train/file';
 import { buildModel, type ModelFunction } from '../../src/packer/train/layers';
 import { normalised } from '../../src/packer/train/normalised';
-import { compile } from '../../src/packer/train/program';
+import { withNorms } from '../../src/packer/train/norms';
+import { compile, folded } from '../../src/packer/train/program';
 import { type TrainOptions, train } from '../../src/packer/train/train';
 import { data, net, SIDE } from './corners';
 
@@ -88,6 +89,33 @@ describe('training', () => {
       train(buildModel(net, 1), data, { ...varied, seed: 9, checkpoint: { path, resume: true } }),
     ).rejects.toMatchObject({ code: 'ARGUMENT', message: expect.stringContaining('another training') });
     expect(readFileSync(path).length).toBeGreaterThan(0);
+  });
+
+  test('folded norms can be had back: the graph computes what it did, and bears steps that it would not', async () => {
+    const { graph, normalisation } = await train(buildModel(net, 1), data, options);
+    const normed = await withNorms(graph, data.train, normalisation);
+    expect(normed.nodes.map(({ op }) => op.name)).toEqual([
+      'conv',
+      'batchNorm',
+      'unary',
+      'pool',
+      'conv',
+      'batchNorm',
+      'unary',
+      'reshape',
+      'gemm',
+    ]);
+    const type: StaticType = { dtype: 'f32', shape: [8, SIDE, SIDE, 1] };
+    const input = Float64Array.from({ length: 8 * SIDE * SIDE }, (_, i) => Math.sin(i));
+    const [before, after] = [graph, folded(normed)].map(
+      (g) => runOutputs(g, new Map([['x', toReference(type, input)]])).get('logits')!.data,
+    );
+    before!.forEach((v, i) => expect(after![i]!).toBeCloseTo(v, 4));
+    const steps: TrainOptions = { ...options, epochs: 1, schedule: { name: 'constant', learningRate: 1 } };
+    const [without, again] = [await train(graph, data, steps), await train(graph, data, { ...steps, norms: true })];
+    expect(without.history[0]!.top1).toBeLessThan(0.5);
+    expect(again.history[0]!.top1).toBeGreaterThan(0.9);
+    expect(again.graph.nodes.map(({ op }) => op.name)).toEqual(graph.nodes.map(({ op }) => op.name));
   });
 
   test('a loss that is no number any more is one error', async () => {

@@ -254,6 +254,13 @@ const training = (epochs: number, ownRate: string) => ({
   distil: key(distil(), 'learns from a teacher'),
 });
 
+const norms = () =>
+  keyOr(
+    flag(),
+    false,
+    'gives convolutions batch norms again, which files have folded: larger steps and prices on scales go then',
+  );
+
 const CRITERIA = [...CHANNEL_CRITERIA, 'magnitude'] as const;
 
 const prune = z
@@ -372,6 +379,7 @@ const sparsify = z
   .strictObject({
     gamma: key(rate(), "of the loss: the sum of what batch norms multiply with, so that channels' go to 0"),
     outputs: key(rate(), 'of the loss: the mean of the magnitudes of what layers give'),
+    norms: norms(),
     ...training(3, '0.01'),
     ...JUDGED,
   })
@@ -381,11 +389,12 @@ const sparsify = z
   });
 
 const INNER = {
-  train: z.strictObject({ ...training(10, '0.1, with adam 0.001'), ...JUDGED }),
+  train: z.strictObject({ ...training(10, '0.1, with adam 0.001'), norms: norms(), ...JUDGED }),
   sparsify,
   prune,
   retrain: z.strictObject({
     ...training(2, '0.01, with adam 0.001'),
+    norms: norms(),
     keepZeros: key(flag(), 'weights that are 0 stay 0 (default: in tensors of which more than a tenth is)'),
     ...JUDGED,
   }),

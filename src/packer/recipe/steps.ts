@@ -158,6 +158,7 @@ async function trainStep(
       { train: data.train, ...(labelled && { test: data.val }) },
       {
         ...trainOptions(options, context, ownRate),
+        norms: options.norms,
         ...(distil && { distil }),
         ...more,
       },

@@ -13,12 +13,12 @@ import type { Plan, Tuned, TunedLayer } from '../quantize/plan';
 import { levelInputs } from '../quantize/regions';
 import { importanceOf, quantizeForFloats, type Rows } from '../quantize/weights';
 import { emitter } from './differentiate';
-import { kindNamed, meaningOf, type TrainEmit } from './kinds';
+import { meaningOf, type TrainEmit } from './kinds';
+import { behindNorm, NORM } from './norms';
 import { type LearntScale, type Quantizers, quantizers } from './quantizers';
 
 /** Where all of a channel's weights are 0. */
 const LEAST_SCALE = 1e-12;
-const NORM = { epsilon: 1e-5, momentum: 0.1 };
 
 /** Carrying nodes that make new numbers; others only move levels. */
 const isMove = ({ op, attrs }: Node): boolean => op.name !== 'resize' && !(op.name === 'pool' && attrs.fn !== 'max');
@@ -149,14 +149,11 @@ function awareProduct(
   const beta = vector('beta', mean);
   const statistics = [new Float32Array(channels), new Float32Array(channels).fill(1)].map((data, i) =>
     build.constant(`${node.name}.${i ? 'variance' : 'mean'}`, { dtype: 'f32', shape: [channels] }, data),
-  );
-  const act = node.attrs.act as readonly Step[];
-  // What comes out is called as it was.
-  const [ofNorm, ofSum] = [residual || act.length ? `${node.name}.norm` : node.name, act.length ? `${node.name}.sum` : node.name];
-  let y = build.node(node.op, `${node.name}.product`, [from, weights.value], { ...node.attrs, act: [] });
-  y = build.node(kindNamed('batchNorm'), ofNorm, [y, gamma, beta, ...statistics], NORM);
-  if (residual) y = build.node('binary', ofSum, [y, residual], { fn: 'add' });
-  if (act.length) y = build.node('unary', node.name, [y], { steps: act });
+  ) as [Value, Value];
+  const y = behindNorm(build, node, [from as Value, weights.value, residual], {
+    ...{ gamma, beta },
+    ...{ mean: statistics[0], variance: statistics[1] },
+  });
   return {
     y,
     read(read) {

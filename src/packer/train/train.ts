@@ -16,6 +16,7 @@ import { type EpochReport, readCheckpoint, type Standing, writeCheckpoint } from
 import { type DistilOptions, distillation } from './distil';
 import type { ExecutorName } from './executor';
 import { logitsOf } from './losses';
+import { withNorms } from './norms';
 import { checkOptimizer, learningRate, OPTIMIZER, type OptimizerOptions, SCHEDULE, type ScheduleOptions } from './optimizers';
 import {
   classification,
@@ -58,6 +59,8 @@ export interface TrainOptions {
   keepZeros?: boolean;
   /** What stays of the weights' moving average in a step, as 0.999: the average is tested and comes out. Default: the weights themselves. */
   ema?: number;
+  /** Whether convolutions that have no batch norms get some, which are folded away at the end: as they had before a file was written. */
+  norms?: boolean;
   /** Epochs from one test to the next; the last is always tested. Default 1. */
   testEvery?: number;
   /** Names of constants that stay as they are. */
@@ -145,7 +148,9 @@ export async function train(given: Graph, data: { train: Dataset; test?: Dataset
     onEpoch,
   } = options;
   if (!options.loss) expectOneOutput(given);
-  const whole = batched(given);
+  const normalisation = options.normalisation ?? normalisationOf(data.train);
+  const plain = batched(given);
+  const whole = options.norms ? await withNorms(plain, data.train, normalisation) : plain;
   const { graph, channelsFirst } = fitted(whole, data.train);
   if (data.test) fitted(whole, data.test);
   const workers = options.workers ?? defaultWorkers(batch);
@@ -167,7 +172,6 @@ export async function train(given: Graph, data: { train: Dataset; test?: Dataset
       hint: 'choose a smaller batch',
     });
 
-  const normalisation = options.normalisation ?? normalisationOf(data.train);
   const augmentation = { ...AUGMENTATION, ...options.augmentation };
   const batches = { set: data.train, normalisation, augmentation, seed, channelsFirst };
   const distil = options.distil && distillation(graph, options.distil, batches);
