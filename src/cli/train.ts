@@ -7,6 +7,7 @@ import { loadDataset, testPart } from '../packer/data/load';
 import { recipeOf } from '../packer/pack';
 import { formatNamed, type WeightFormat } from '../packer/quantize/formats';
 import type { QuantizeReport } from '../packer/quantize/index';
+import { toFloat16 } from '../packer/passes/float16';
 import { trainQuantized } from '../packer/train/aware';
 import type { DistilOptions } from '../packer/train/distil';
 import type { ExecutorName } from '../packer/train/executor';
@@ -57,6 +58,7 @@ interface Flags extends ImageFlags {
   l1Outputs?: number;
   keepZeros?: boolean;
   norms?: boolean;
+  float16?: boolean;
   ema?: number;
   testEvery?: number;
   gate?: number;
@@ -134,6 +136,7 @@ export const trainCommand = (): Command =>
     .option('--ema <part>', 'that stays in a step of the average of weights that is kept then, as 0.999', nonNegative)
     .option('--test-every <epochs>', 'from one test to the next (default: 1)', positiveInt)
     .option('--gate <points>', 'of accuracy on the test that --quantize may cost: trained when it costs more', nonNegative)
+    .option('--float16', 'rounds weights that stay floats to 16 bits')
     .option('--samples <n>', 'examples to calibrate on, with --quantize', positiveInt, 256)
     .addOption(new Option('--executor <package>', 'computes').choices(['onnxruntime-node', 'onnxruntime-web']))
     .addHelpText(
@@ -232,9 +235,11 @@ async function trainFile(path: string, flags: Flags): Promise<void> {
   const recipe = [
     ...(trained ? [`train ${epochs} epochs of ${flags.data}, ${flags.optimizer}, seed ${seed}`] : []),
     ...(report ? recipeOf(report) : []),
+    ...(flags.float16 ? ['weights in f16'] : []),
   ];
   progress.stage('test');
-  const file = await trainedFile(made, data, { name: basename(path), bytes }, recipe, read.uses).finally(() => progress.end());
+  const written = flags.float16 ? { ...made, graph: toFloat16(made.graph) } : made;
+  const file = await trainedFile(written, data, { name: basename(path), bytes }, recipe, read.uses).finally(() => progress.end());
   await writeBytes(flags.output, file.bytes);
   const { top1 } = file;
   if (flags.json) {
