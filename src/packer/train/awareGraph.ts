@@ -5,7 +5,7 @@
  */
 import { invariant } from '../../core/errors';
 import { Builder, type Graph, type Node, type Value } from '../../graph/ir';
-import type { Ref, Step } from '../../ops/define';
+import type { Ref } from '../../ops/define';
 import { runReference } from '../evaluate/reference';
 import { bitsOf, type Grid, peakGrid, ttqLevels } from '../quantize/formats';
 import { floatWeights, innerValues } from '../quantize/lower';
