@@ -52,9 +52,13 @@ export const trainingText = ({ epoch, loss, imagesPerSecond, eta }: TrainProgres
 
 const BAR = 24;
 
-/** A bar that rewrites itself on a terminal, a line at every quarter elsewhere. */
+/** Longest silence of a log that is no terminal. */
+const SILENT_MS = 60_000;
+
+/** A bar that rewrites itself on a terminal, a line at every quarter and every minute elsewhere. */
 export class Progress {
   private quarter = -1;
+  private written = 0;
   private readonly live: boolean;
 
   constructor(private readonly stream: NodeJS.WriteStream = process.stderr) {
@@ -67,8 +71,9 @@ export class Progress {
       const full = Math.round(part * BAR);
       const bar = '█'.repeat(full) + '░'.repeat(BAR - full);
       this.stream.write(`\r\x1b[2K${pc.cyan(bar)} ${String(Math.round(part * 100)).padStart(3)}% ${what}`);
-    } else if (Math.floor(part * 4) !== this.quarter) {
+    } else if (Math.floor(part * 4) !== this.quarter || performance.now() - this.written > SILENT_MS) {
       this.quarter = Math.floor(part * 4);
+      this.written = performance.now();
       this.stream.write(`${what}: ${done} of ${total}\n`);
     }
   }
