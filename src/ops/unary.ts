@@ -105,8 +105,7 @@ export const offline = defineOffline(op, {
 type Slope = (at: { x: Ref; y: Ref; a: number; b: number } & Arithmetic) => Operand;
 
 const STEP_GRADIENTS: Readonly<Record<StepName, Slope | undefined>> = {
-  // The sign of y: onnxruntime's Sign takes five times as long as these two together.
-  relu: ({ y, unary }) => unary(y, ['affine', 3e38, 0], ['clip', 0, 1]),
+  relu: ({ y, unary }) => unary(y, 'sign'),
   clip: ({ x, a, b, mul, mask }) => mul(mask(x, 'greater', a), mask(x, 'less', b)),
   leakyRelu: ({ x, a, unary, mask }) => unary(mask(x, 'less', 0), ['affine', a - 1, 1]),
   sigmoid: ({ y, mul, sub }) => mul(y, sub(1, y)),

@@ -66,12 +66,11 @@ function unnormed({ nodes }: Graph): readonly Node[] {
  * running statistics it computes what the graph did. Throws SHAPE where examples do not fit.
  */
 export async function withNorms(graph: Graph, set: Dataset, normalisation: Normalisation): Promise<Graph> {
-  const layers = unnormed(graph);
   const moments = await momentsOf(graph, set, normalisation);
-  const indices = new Map(layers.map((node, i) => [node, i]));
   return rewrite(graph, ({ node, inputs, build }) => {
-    const { mean, variance } = moments[indices.get(node) ?? -1] ?? {};
-    if (!mean || !variance) return undefined;
+    const found = moments.get(node.outputs[0]!.name);
+    if (!found) return undefined;
+    const { mean, variance } = found;
     const [x, w, bias] = inputs as [Value, Value, Value | undefined];
     const vector = (part: string, data: Float32Array) => build.numbers(`${node.name}.${part}`, 'f32', [mean.length], data);
     return behindNorm(build, node, [x, w, inputs[node.op.inputs.indexOf('residual?')]], {
@@ -94,11 +93,11 @@ interface Moments {
   readonly variance: Float32Array;
 }
 
-/** Of what each of the `unnormed` convolutions computes without its bias, by channel, over pixels and examples. */
-async function momentsOf(graph: Graph, set: Dataset, normalisation: Normalisation): Promise<Moments[]> {
+/** Of what each of the `unnormed` convolutions computes without its bias, by channel, over pixels and examples; by the names of outputs. */
+async function momentsOf(graph: Graph, set: Dataset, normalisation: Normalisation): Promise<ReadonlyMap<string, Moments>> {
   const { graph: sized, channelsFirst } = fitted(graph, set);
   const layers = unnormed(sized);
-  if (layers.length === 0) return [];
+  if (layers.length === 0) return new Map();
   const build = new Builder();
   const now = copyInto(build, sized, new Map(sized.inputs.map((x) => [x, build.input(x.name, x.type)])));
   const products = layers.map(({ op, name, inputs: [x, w], attrs }) =>
@@ -128,8 +127,9 @@ async function momentsOf(graph: Graph, set: Dataset, normalisation: Normalisatio
   } finally {
     session.dispose();
   }
-  return sums.map(({ count, first, second }) => ({
+  const moments = sums.map(({ count, first, second }) => ({
     mean: Float32Array.from(first, (v) => v / count),
     variance: Float32Array.from(second, (v, o) => Math.max(0, v / count - (first[o]! / count) ** 2)),
   }));
+  return new Map(layers.map(({ outputs }, i) => [outputs[0]!.name, moments[i]!]));
 }

@@ -148,11 +148,6 @@ export async function train(given: Graph, data: { train: Dataset; test?: Dataset
     onEpoch,
   } = options;
   if (!options.loss) expectOneOutput(given);
-  const normalisation = options.normalisation ?? normalisationOf(data.train);
-  const plain = batched(given);
-  const whole = options.norms ? await withNorms(plain, data.train, normalisation) : plain;
-  const { graph, channelsFirst } = fitted(whole, data.train);
-  if (data.test) fitted(whole, data.test);
   const workers = options.workers ?? defaultWorkers(batch);
   const optimizer = { ...OPTIMIZER, ...options.optimizer };
   const schedule = { ...SCHEDULE, learningRate: optimizer.name === 'sgd' ? SCHEDULE.learningRate : 1e-3, ...options.schedule };
@@ -172,6 +167,11 @@ export async function train(given: Graph, data: { train: Dataset; test?: Dataset
       hint: 'choose a smaller batch',
     });
 
+  const normalisation = options.normalisation ?? normalisationOf(data.train);
+  const plain = batched(given);
+  const whole = options.norms ? await withNorms(plain, data.train, normalisation) : plain;
+  const { graph, channelsFirst } = fitted(whole, data.train);
+  if (data.test) fitted(whole, data.test);
   const augmentation = { ...AUGMENTATION, ...options.augmentation };
   const batches = { set: data.train, normalisation, augmentation, seed, channelsFirst };
   const distil = options.distil && distillation(graph, options.distil, batches);
